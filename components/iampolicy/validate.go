@@ -1,0 +1,135 @@
+package iampolicy
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	sidPattern    = regexp.MustCompile(`^[0-9A-Za-z]*$`)
+	actionPattern = regexp.MustCompile(`^(\*|[0-9A-Za-z-]+:[0-9A-Za-z*?]+)$`)
+	// One condition operator: an optional set prefix, a base and an optional
+	// IfExists. Null has no IfExists form.
+	operatorPattern = regexp.MustCompile(`^((ForAllValues|ForAnyValue):)?(` +
+		`(String(NotEquals|Equals)(IgnoreCase)?|String(Not)?Like|` +
+		`Numeric(NotEquals|Equals|LessThan|LessThanEquals|GreaterThan|GreaterThanEquals)|` +
+		`Date(NotEquals|Equals|LessThan|LessThanEquals|GreaterThan|GreaterThanEquals)|` +
+		`Bool|BinaryEquals|(Not)?IpAddress|Arn(Not)?(Equals|Like))(IfExists)?|Null)$`)
+	conditionKeyPattern = regexp.MustCompile(`^[^\s:]+:\S+$`)
+)
+
+// ValidateIdentity reports everything that makes the statement unfit for an
+// identity policy, the kind that configuration describes: a bad effect or sid,
+// not exactly one of actions and notActions, not exactly one of resources and
+// notResources, malformed actions, resources or conditions. Each error names
+// the configuration key, so that a caller needs only to prefix the path.
+func (s Statement) ValidateIdentity() error {
+	errs := s.faults()
+	if s.Principal != nil {
+		errs = append(errs, errors.New("principal: an identity policy has none"))
+	}
+	if len(s.Resources) == 0 && len(s.NotResources) == 0 {
+		errs = append(errs, errors.New("resources: is empty, must list at least one ARN or *"))
+	}
+	return errors.Join(errs...)
+}
+
+// faults lists what is wrong with the statement whatever kind of policy it is
+// in.
+func (s Statement) faults() []error {
+	var errs []error
+	if s.Effect != "" && s.Effect != Allow && s.Effect != Deny {
+		errs = append(errs, fmt.Errorf("effect: is %q, must be Allow or Deny", s.Effect))
+	}
+	if !sidPattern.MatchString(s.Sid) {
+		errs = append(errs, fmt.Errorf("sid: is %q, must be letters and digits only", s.Sid))
+	}
+	switch {
+	case len(s.Actions) == 0 && len(s.NotActions) == 0:
+		errs = append(errs, errors.New("actions: is empty, must list at least one action"))
+	case len(s.Actions) > 0 && len(s.NotActions) > 0:
+		errs = append(errs, errors.New("actions: is set together with notActions, must be one of the two"))
+	}
+	if len(s.Resources) > 0 && len(s.NotResources) > 0 {
+		errs = append(errs, errors.New("resources: is set together with notResources, must be one of the two"))
+	}
+	if s.Principal == nil && len(s.Resources) == 0 && len(s.NotResources) == 0 {
+		// A statement without both can stand in no kind of policy. Identity
+		// policies have their own, clearer line for it.
+		errs = append(errs, errors.New("principal: is missing and so are resources, must have one of the two"))
+	}
+	errs = append(errs, s.Principal.faults()...)
+	for _, list := range []struct {
+		key     string
+		actions []string
+	}{{"actions", s.Actions}, {"notActions", s.NotActions}} {
+		for i, action := range list.actions {
+			if !actionPattern.MatchString(action) {
+				errs = append(errs, fmt.Errorf("%s[%d]: is %q, must be service:Action (wildcards allowed after the colon) or *", list.key, i, action))
+			}
+		}
+	}
+	for _, list := range []struct {
+		key  string
+		arns []string
+	}{{"resources", s.Resources}, {"notResources", s.NotResources}} {
+		for i, arn := range list.arns {
+			if arn != "*" && (!strings.HasPrefix(arn, "arn:") || strings.Count(arn, ":") < 5 || strings.ContainsAny(arn, " \t\n")) {
+				errs = append(errs, fmt.Errorf("%s[%d]: is %q, must be an ARN (arn:partition:service:region:account:resource) or *", list.key, i, arn))
+			}
+		}
+	}
+	return append(errs, s.conditionFaults()...)
+}
+
+func (s Statement) conditionFaults() []error {
+	var errs []error
+	for _, operator := range sortedKeys(s.Conditions) {
+		if !operatorPattern.MatchString(operator) {
+			errs = append(errs, fmt.Errorf("conditions.%s: is no condition operator of IAM", operator))
+		}
+		keys := s.Conditions[operator]
+		if len(keys) == 0 {
+			errs = append(errs, fmt.Errorf("conditions.%s: is empty, must have at least one condition key", operator))
+		}
+		for _, key := range sortedKeys(keys) {
+			if !conditionKeyPattern.MatchString(key) {
+				errs = append(errs, fmt.Errorf("conditions.%s: key %q must be prefix:name, such as aws:SourceArn", operator, key))
+			}
+			if len(keys[key]) == 0 {
+				errs = append(errs, fmt.Errorf("conditions.%s.%s: is empty, must list at least one value", operator, key))
+			}
+		}
+	}
+	return errs
+}
+
+func (p *Principal) faults() []error {
+	if p == nil {
+		return nil
+	}
+	ids := slices.Concat(p.AWS, p.Service, p.Federated)
+	var errs []error
+	if p.Anyone && len(ids) > 0 {
+		errs = append(errs, errors.New("principal: is anyone together with named principals, must be one of the two"))
+	}
+	if !p.Anyone && len(ids) == 0 {
+		errs = append(errs, errors.New("principal: names nobody"))
+	}
+	if slices.Contains(ids, "") {
+		errs = append(errs, errors.New("principal: has an empty identifier"))
+	}
+	return errs
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
