@@ -1,0 +1,440 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// defaultIssuer is K3s's issuer where no service-account-issuer is given.
+const defaultIssuer = "https://kubernetes.default.svc.cluster.local"
+
+// ServerOptions says where a server's inputs are and where its processes may write.
+type ServerOptions struct {
+	// Root is the node's root directory: etc/rancher/k3s/config.yaml and var/lib/rancher/k3s are read below it.
+	Root string
+	// Dir gets etcd's data, certificates and logs.
+	Dir string
+	// Kubernetes is the control plane's binary.
+	Kubernetes string
+	// PrivateIP is the node's address in its network; it becomes a name of the server certificate.
+	PrivateIP string
+}
+
+// Server is a running control plane.
+type Server struct {
+	// Address is where the API server listens: host and port on the loopback interface.
+	Address string
+	// Config is what the node was given.
+	Config *Config
+
+	dir                 string
+	serverCA, clientCA  *authority
+	password, agentPass string
+	stop                context.CancelFunc
+	running             sync.WaitGroup
+	mu                  sync.Mutex
+	exited              error
+}
+
+// StartServer starts etcd, the API server, the controller manager and the scheduler as K3s would with the node's
+// config.yaml and custom CAs, and returns once the API server is ready. A missing or wrong input is an error.
+func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
+	config, err := ReadConfig(o.Root)
+	if err != nil {
+		return nil, err
+	}
+	if config.Server != "" {
+		return nil, errors.New("config.yaml has a server to join: the lab starts one server")
+	}
+	s := &Server{Config: config, dir: o.Dir}
+	if s.password, err = s.passwordOf(o.Root, config.Token, config.TokenFile, "token"); err != nil {
+		return nil, err
+	}
+	s.agentPass = s.password
+	if config.AgentToken != "" || config.AgentTokenFile != "" {
+		if s.agentPass, err = s.passwordOf(o.Root, config.AgentToken, config.AgentTokenFile, "agent-token"); err != nil {
+			return nil, err
+		}
+	}
+	tlsDir := filepath.Join(o.Root, config.DataDir, "server/tls")
+	var errs []error
+	load := func(name string) *authority {
+		a, err := loadAuthority(tlsDir, name)
+		errs = append(errs, err)
+		return a
+	}
+	s.serverCA, s.clientCA = load("server-ca"), load("client-ca")
+	requestHeaderCA := load("request-header-ca")
+	load("etcd/server-ca")
+	load("etcd/peer-ca")
+	signingKey, keyErr := currentKey(filepath.Join(tlsDir, "service.key"))
+	if err := errors.Join(append(errs, keyErr)...); err != nil {
+		return nil, fmt.Errorf("custom CA files: %w", err)
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	s.Address = fmt.Sprintf("127.0.0.1:%d", ports[0])
+	etcd := fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+
+	file := func(name string, data []byte) string {
+		path := filepath.Join(o.Dir, name)
+		errs = append(errs, os.WriteFile(path, data, 0o600))
+		return path
+	}
+	pair := func(a *authority, name, cn string, org, names []string) (crt, key string) {
+		c, k, err := a.issue(cn, org, names)
+		errs = append(errs, err)
+		return file(name+".crt", c), file(name+".key", k)
+	}
+	names := append([]string{"127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+		"kubernetes.default.svc.cluster.local", "10.43.0.1", o.PrivateIP}, config.TLSSAN...)
+	servingCrt, servingKey := pair(s.serverCA, "serving-kube-apiserver", "kube-apiserver", nil, names)
+	kubeletCrt, kubeletKey := pair(s.clientCA, "client-kube-apiserver", "system:apiserver", []string{"system:masters"}, nil)
+	proxyCrt, proxyKey := pair(requestHeaderCA, "client-auth-proxy", "system:auth-proxy", nil, nil)
+	signing := file("service.current.key", signingKey)
+	managerConfig, err := s.kubeconfig("system:kube-controller-manager", nil)
+	errs = append(errs, err)
+	schedulerConfig, err := s.kubeconfig("system:kube-scheduler", nil)
+	errs = append(errs, err)
+	manager, scheduler := file("controller.kubeconfig", managerConfig), file("scheduler.kubeconfig", schedulerConfig)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+
+	// K3s v1.35's own defaults, as far as they concern authentication and what the lab can run.
+	apiserver, err := renderArgs(map[string]string{
+		"anonymous-auth":                     "false",
+		"api-audiences":                      defaultIssuer + ",k3s",
+		"authorization-mode":                 "Node,RBAC",
+		"bind-address":                       "127.0.0.1",
+		"cert-dir":                           filepath.Join(o.Dir, "temporary-certs"),
+		"client-ca-file":                     filepath.Join(tlsDir, "client-ca.crt"),
+		"enable-admission-plugins":           "NodeRestriction",
+		"endpoint-reconciler-type":           "none",
+		"etcd-servers":                       etcd,
+		"kubelet-certificate-authority":      filepath.Join(tlsDir, "server-ca.crt"),
+		"kubelet-client-certificate":         kubeletCrt,
+		"kubelet-client-key":                 kubeletKey,
+		"kubelet-preferred-address-types":    "ExternalIP,InternalIP,Hostname",
+		"profiling":                          "false",
+		"proxy-client-cert-file":             proxyCrt,
+		"proxy-client-key-file":              proxyKey,
+		"requestheader-allowed-names":        "system:auth-proxy",
+		"requestheader-client-ca-file":       filepath.Join(tlsDir, "request-header-ca.crt"),
+		"requestheader-extra-headers-prefix": "X-Remote-Extra-",
+		"requestheader-group-headers":        "X-Remote-Group",
+		"requestheader-username-headers":     "X-Remote-User",
+		"secure-port":                        fmt.Sprint(ports[0]),
+		"service-account-issuer":             defaultIssuer,
+		"service-account-key-file":           filepath.Join(tlsDir, "service.key"),
+		"service-account-signing-key-file":   signing,
+		"service-cluster-ip-range":           config.ServiceCIDR,
+		"tls-cert-file":                      servingCrt,
+		"tls-private-key-file":               servingKey,
+	}, config.APIServerArg)
+	if err != nil {
+		return nil, fmt.Errorf("kube-apiserver-arg: %w", err)
+	}
+	controllers := "garbage-collector-controller,namespace-controller,serviceaccount-controller," +
+		"root-ca-certificate-publisher-controller,pod-garbage-collector-controller,deployment-controller," +
+		"replicaset-controller,job-controller,cronjob-controller"
+	managerArgs, err := renderArgs(map[string]string{
+		"authentication-kubeconfig":        manager,
+		"authorization-kubeconfig":         manager,
+		"bind-address":                     "127.0.0.1",
+		"controllers":                      controllers,
+		"kubeconfig":                       manager,
+		"leader-elect":                     "false",
+		"profiling":                        "false",
+		"root-ca-file":                     filepath.Join(tlsDir, "server-ca.crt"),
+		"secure-port":                      "0",
+		"service-account-private-key-file": signing,
+		"use-service-account-credentials":  "true",
+	}, config.ControllerManagerArg)
+	if err != nil {
+		return nil, fmt.Errorf("kube-controller-manager-arg: %w", err)
+	}
+	schedulerArgs, err := renderArgs(map[string]string{
+		"authentication-kubeconfig": scheduler,
+		"authorization-kubeconfig":  scheduler,
+		"bind-address":              "127.0.0.1",
+		"kubeconfig":                scheduler,
+		"leader-elect":              "false",
+		"profiling":                 "false",
+		"secure-port":               "0",
+	}, config.SchedulerArg)
+	if err != nil {
+		return nil, fmt.Errorf("kube-scheduler-arg: %w", err)
+	}
+
+	life, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	start := func(name string, args ...string) error { return s.start(life, o, name, args) }
+	err = errors.Join(
+		start("etcd", "--data-dir", filepath.Join(o.Dir, "etcd"), "--client-url", etcd),
+		start("apiserver", apiserver...),
+	)
+	if err == nil {
+		err = s.waitReady(ctx)
+	}
+	if err == nil {
+		err = errors.Join(start("controller-manager", managerArgs...), start("scheduler", schedulerArgs...))
+	}
+	if err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) passwordOf(root, value, file, where string) (string, error) {
+	t, err := token(root, value, file, where)
+	if err != nil {
+		return "", err
+	}
+	_, password, err := credential(t)
+	return password, err
+}
+
+// currentKey returns the first key of a service.key: the one that signs.
+func currentKey(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New("service.key has no PEM block")
+	}
+	if _, err := x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
+		return nil, fmt.Errorf("service.key must be a traditional RSA key (RSA PRIVATE KEY), found %s: %w", block.Type, err)
+	}
+	return pem.EncodeToMemory(block), nil
+}
+
+// start runs one component until the server stops. One that ends by itself is remembered and reported.
+func (s *Server) start(life context.Context, o ServerOptions, name string, args []string) error {
+	log, err := os.Create(filepath.Join(o.Dir, name+".log"))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(log, "%s %q\n", name, args)
+	cmd := exec.Command(o.Kubernetes, append([]string{name}, args...)...)
+	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, o.Dir
+	cmd.SysProcAttr = processAttributes()
+	if err := cmd.Start(); err != nil {
+		log.Close()
+		return err
+	}
+	ended := make(chan struct{})
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		defer log.Close()
+		err := cmd.Wait()
+		close(ended)
+		if life.Err() == nil {
+			s.mu.Lock()
+			s.exited = errors.Join(s.exited, fmt.Errorf("%s ended: %v\n%s", name, err, tail(log.Name())))
+			s.mu.Unlock()
+		}
+	}()
+	go func() {
+		select {
+		case <-ended:
+			return
+		case <-life.Done():
+		}
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(3 * time.Second):
+			_ = cmd.Process.Kill()
+		}
+	}()
+	return nil
+}
+
+// Err tells whether a component has ended by itself, and with what last words.
+func (s *Server) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.exited
+}
+
+// Stop ends all components and waits for them.
+func (s *Server) Stop() {
+	s.stop()
+	s.running.Wait()
+}
+
+func (s *Server) waitReady(ctx context.Context) error {
+	config, err := s.RESTConfig("system:admin", []string{"system:masters"})
+	if err != nil {
+		return err
+	}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	last := errors.New("no answer")
+	for {
+		if err := s.Err(); err != nil {
+			return err
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, config.Host+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		if resp, err := client.Do(req); err != nil {
+			last = err
+		} else {
+			body, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+			last = fmt.Errorf("%s: %s", resp.Status, body)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the API server is not ready: %w\n%s", last, tail(filepath.Join(s.dir, "apiserver.log")))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// RESTConfig makes a client certificate for a user and the configuration to use it.
+func (s *Server) RESTConfig(user string, groups []string) (*rest.Config, error) {
+	crt, key, err := s.clientCA.issue(user, groups, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &rest.Config{
+		Host:            "https://" + s.Address,
+		TLSClientConfig: rest.TLSClientConfig{CAData: s.serverCA.pem, CertData: crt, KeyData: key},
+		QPS:             -1,
+	}, nil
+}
+
+func (s *Server) kubeconfig(user string, groups []string) ([]byte, error) {
+	config, err := s.RESTConfig(user, groups)
+	if err != nil {
+		return nil, err
+	}
+	k := clientcmdapi.NewConfig()
+	k.Clusters["lab"] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
+	k.AuthInfos["lab"] = &clientcmdapi.AuthInfo{ClientCertificateData: config.CertData, ClientKeyData: config.KeyData}
+	k.Contexts["lab"] = &clientcmdapi.Context{Cluster: "lab", AuthInfo: "lab"}
+	k.CurrentContext = "lab"
+	return clientcmd.Write(*k)
+}
+
+// Member is what a node gets when it joins.
+type Member struct {
+	// REST has the node's own client certificate (system:node:<name>).
+	REST *rest.Config
+	// Serving is the certificate of the node's kubelet, from the server CA.
+	Serving tls.Certificate
+	// ClientCA verifies the API server's calls to the kubelet.
+	ClientCA *x509.CertPool
+}
+
+// Join admits a node by its token, as K3s does: the CA that the token pins must be the server's, and the password the
+// agents' or the servers'. name is the node's name and ips are the addresses of its kubelet.
+func (s *Server) Join(nodeToken, name string, ips ...string) (*Member, error) {
+	caHash, password, err := credential(nodeToken)
+	if err != nil {
+		return nil, err
+	}
+	if caHash != "" && caHash != s.serverCA.hash() {
+		return nil, fmt.Errorf("token CA hash does not match the Cluster CA certificate hash: %s != %s", caHash, s.serverCA.hash())
+	}
+	same := func(p string) bool { return subtle.ConstantTimeCompare([]byte(p), []byte(password)) == 1 }
+	if !same(s.agentPass) && !same(s.password) {
+		return nil, errors.New("not authorized: the token's password is not the cluster's")
+	}
+	return s.member(name, ips)
+}
+
+// Self is the server's own membership: a K3s server is a node too.
+func (s *Server) Self(name string, ips ...string) (*Member, error) { return s.member(name, ips) }
+
+func (s *Server) member(name string, ips []string) (*Member, error) {
+	config, err := s.RESTConfig("system:node:"+name, []string{"system:nodes"})
+	if err != nil {
+		return nil, err
+	}
+	crt, key, err := s.serverCA.issue(name, nil, append([]string{name}, ips...))
+	if err != nil {
+		return nil, err
+	}
+	serving, err := tls.X509KeyPair(crt, key)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(s.clientCA.cert)
+	return &Member{REST: config, Serving: serving, ClientCA: pool}, nil
+}
+
+// AgentInputs reads what an agent was given: the server to join and the token.
+func AgentInputs(root string) (config *Config, nodeToken string, err error) {
+	if config, err = ReadConfig(root); err != nil {
+		return nil, "", err
+	}
+	if config.Server == "" {
+		return nil, "", errors.New("config.yaml of an agent names no server")
+	}
+	nodeToken, err = token(root, config.Token, config.TokenFile, "token")
+	return config, nodeToken, err
+}
+
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+// tail returns the last lines of a log for an error message.
+func tail(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-12):], []byte("\n")))
+}
