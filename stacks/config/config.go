@@ -1,0 +1,185 @@
+// Package config is the only reader of the stack's configuration. It turns what
+// Pulumi hands a program into one typed, validated value, or into a complete
+// list of what is wrong with it.
+//
+// Nothing here registers a resource, calls AWS or reads a file, so a wrong
+// configuration stops a run before anything has changed.
+package config
+
+import "k3s-aws-auth/components/iampolicy"
+
+// Values that several rules and the documentation share.
+const (
+	// Project is the Pulumi project, and so the namespace of the keys.
+	Project = "k3s-aws-auth"
+	// TagPrefix starts the tag keys that the program itself writes.
+	TagPrefix = "k3s-aws-auth/"
+	// DemoBucketArn, in a statement's resources or condition values, stands for
+	// the ARN of the demo bucket, whose name a configuration cannot know.
+	DemoBucketArn = "${demo.bucketArn}"
+)
+
+// Ways in which issuer.dns may say that the DNS records come about.
+const (
+	DNSRoute53  = "route53"
+	DNSExternal = "external"
+)
+
+// Config is a stack's whole configuration, validated. Each field's json tag is
+// its configuration key.
+type Config struct {
+	Setup         string            `json:"setup"`
+	ClusterName   string            `json:"clusterName"`
+	Cluster       Cluster           `json:"cluster"`
+	Network       Network           `json:"network"`
+	Issuer        Issuer            `json:"issuer"`
+	RolesAnywhere RolesAnywhere     `json:"rolesAnywhere"`
+	Identities    []Identity        `json:"identities"`
+	Demo          bool              `json:"demo"`
+	DemoImage     string            `json:"demoImage"`
+	Tags          map[string]string `json:"tags"`
+	Region        string            `json:"-"` // aws:region
+}
+
+// Cluster describes the K3s cluster and its machines.
+type Cluster struct {
+	Mode               string `json:"mode"`
+	Version            string `json:"version"`
+	BinarySHA256       string `json:"binarySha256"`
+	Servers            int    `json:"servers"`
+	Agents             int    `json:"agents"`
+	ServerInstanceType string `json:"serverInstanceType"`
+	AgentInstanceType  string `json:"agentInstanceType"`
+	AmiID              string `json:"amiId"`
+	RootVolumeGiB      int    `json:"rootVolumeGiB"`
+	CPUCredits         string `json:"cpuCredits"`
+}
+
+// Network describes the VPC.
+type Network struct {
+	CIDR     string   `json:"cidr"`
+	Zones    []string `json:"zones"`
+	APICIDRs []string `json:"apiCidrs"`
+}
+
+// Issuer describes how the cluster's OIDC documents are published.
+type Issuer struct {
+	Bucket          string `json:"bucket"`
+	Domain          string `json:"domain"`
+	DNS             string `json:"dns"`
+	HostedZoneID    string `json:"hostedZoneId"`
+	Thumbprint      string `json:"thumbprint"`
+	CacheTTLSeconds int    `json:"cacheTtlSeconds"`
+	PriceClass      string `json:"priceClass"`
+}
+
+// RolesAnywhere describes the certificate authority, the leaf certificates and
+// the sessions of setup roles-anywhere.
+type RolesAnywhere struct {
+	CAValidityHours       int    `json:"caValidityHours"`
+	LeafValidityHours     int    `json:"leafValidityHours"`
+	LeafEarlyRenewalHours int    `json:"leafEarlyRenewalHours"`
+	SessionSeconds        int    `json:"sessionSeconds"`
+	Helper                Helper `json:"helper"`
+}
+
+// Helper describes how the Roles Anywhere credential helper gets into a pod and
+// how it serves credentials there.
+type Helper struct {
+	Delivery string `json:"delivery"`
+	Mode     string `json:"mode"`
+	Image    string `json:"image"`
+}
+
+// Identity is one pod identity: who it is in Kubernetes and what it may do in
+// AWS. It becomes exactly one role (in setup instance-profile, its permissions
+// go to the agents' role instead).
+type Identity struct {
+	Name              string      `json:"name"`
+	Namespace         string      `json:"namespace"`
+	ServiceAccount    string      `json:"serviceAccount"`
+	CreateNamespace   bool        `json:"createNamespace"`
+	MaxSessionSeconds int         `json:"maxSessionSeconds"`
+	Statements        []Statement `json:"statements"`
+	ManagedPolicyArns []string    `json:"managedPolicyArns"`
+}
+
+// Statement is one statement of an identity's permissions, in the lower-case
+// keys of this configuration. It has no principal: the identity is it.
+type Statement struct {
+	Sid          string                         `json:"sid"`
+	Effect       string                         `json:"effect"`
+	Actions      []string                       `json:"actions"`
+	NotActions   []string                       `json:"notActions"`
+	Resources    []string                       `json:"resources"`
+	NotResources []string                       `json:"notResources"`
+	Conditions   map[string]map[string][]string `json:"conditions"`
+}
+
+// Defaults returns the configuration of a stack that sets nothing. It is not
+// valid by itself: setup, aws:region, zones, apiCidrs and identities are the
+// user's to give. The cluster's name defaults to the stack's.
+func Defaults(stack string) Config {
+	return Config{
+		ClusterName: stack,
+		Cluster: Cluster{
+			Mode:               "create",
+			Version:            "v1.35.4+k3s1",
+			Servers:            1,
+			Agents:             2,
+			ServerInstanceType: "t3.medium",
+			AgentInstanceType:  "t3.medium",
+			RootVolumeGiB:      20,
+			CPUCredits:         "standard",
+		},
+		Network: Network{CIDR: "10.0.0.0/16"},
+		Issuer: Issuer{
+			DNS:             DNSRoute53,
+			Thumbprint:      "none",
+			CacheTTLSeconds: 300,
+			PriceClass:      "PriceClass_100",
+		},
+		RolesAnywhere: RolesAnywhere{
+			CAValidityHours:       87600, // ten years
+			LeafValidityHours:     2160,  // 90 days
+			LeafEarlyRenewalHours: 720,   // 30 days
+			SessionSeconds:        3600,
+			Helper: Helper{
+				Delivery: "sidecar",
+				Mode:     "credential-process",
+			},
+		},
+		DemoImage: "public.ecr.aws/aws-cli/aws-cli:2.34.43",
+	}
+}
+
+// setDefaults gives a list entry its defaults before its keys are read.
+func (i *Identity) setDefaults() { i.MaxSessionSeconds = 3600 }
+
+// setDefaults gives a list entry its defaults before its keys are read.
+func (s *Statement) setDefaults() { s.Effect = iampolicy.Allow }
+
+// ResourceTags returns the tags of every taggable resource: the user's, and one
+// that tells which cluster the resource belongs to.
+func (c *Config) ResourceTags() map[string]string {
+	tags := map[string]string{TagPrefix + "cluster": c.ClusterName}
+	for key, value := range c.Tags {
+		tags[key] = value
+	}
+	return tags
+}
+
+// CommonName is the identity's name in a form that says who it is: namespace
+// and service account. A namespace has no dot, so two identities never share
+// it. It is the common name of the identity's certificate.
+func (i Identity) CommonName() string { return i.Namespace + "." + i.ServiceAccount }
+
+// Policy returns the identity's inline statements for an IAM document, with
+// the demo bucket's ARN in its place. Order is that of the configuration.
+func (i Identity) Policy(demoBucketArn string) []iampolicy.Statement {
+	statements := make([]iampolicy.Statement, 0, len(i.Statements))
+	for _, s := range i.Statements {
+		statements = append(statements, s.policy(demoBucketArn))
+	}
+	return statements
+}

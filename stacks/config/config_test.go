@@ -1,0 +1,417 @@
+package config
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// testSource is configuration as Pulumi hands it over: text, and JSON for
+// lists and objects.
+type testSource struct {
+	values  map[string]string
+	secrets []string
+}
+
+func (s testSource) value(key string) (string, bool) { v, ok := s.values[key]; return v, ok }
+func (s testSource) secret(key string) bool          { return slices.Contains(s.secrets, key) }
+func (s testSource) keys() []string                  { return sortedKeys(s.values) }
+
+var testSetups = []Setup{
+	{Name: "zeta"},
+	{Name: "alpha", Check: func(c *Config, p *Problems) {
+		if c.Issuer.Domain == "" {
+			p.Add("issuer.domain", "nothing", "set for alpha")
+		}
+	}},
+}
+
+const uploader = `{"name":"uploader","namespace":"default","serviceAccount":"uploader","statements":[` +
+	`{"actions":["s3:PutObject"],"resources":["${demo.bucketArn}/uploader/*"]}]}`
+
+// valid is the smallest configuration without a problem.
+func valid() map[string]string {
+	return map[string]string{
+		"aws:region":              "eu-central-1",
+		"k3s-aws-auth:setup":      "zeta",
+		"k3s-aws-auth:demo":       "true",
+		"k3s-aws-auth:network":    `{"zones":["eu-central-1a"],"apiCidrs":["203.0.113.7/32"]}`,
+		"k3s-aws-auth:identities": "[" + uploader + "]",
+	}
+}
+
+func loadMap(values map[string]string, secrets ...string) (*Config, error) {
+	return load(testSource{values: values, secrets: secrets}, Project, "lab", testSetups)
+}
+
+func TestLoadCompletesWithDefaults(t *testing.T) {
+	got, err := loadMap(valid())
+	require.NoError(t, err)
+	want := Defaults("lab")
+	want.Setup, want.Region, want.Demo = "zeta", "eu-central-1", true
+	want.Network.Zones = []string{"eu-central-1a"}
+	want.Network.APICIDRs = []string{"203.0.113.7/32"}
+	want.Identities = []Identity{{
+		Name: "uploader", Namespace: "default", ServiceAccount: "uploader", MaxSessionSeconds: 3600,
+		Statements: []Statement{{Effect: "Allow", Actions: []string{"s3:PutObject"}, Resources: []string{"${demo.bucketArn}/uploader/*"}}},
+	}}
+	require.Equal(t, &want, got)
+}
+
+func TestLoadReadsEveryValue(t *testing.T) {
+	values := valid()
+	maps.Copy(values, map[string]string{
+		"k3s-aws-auth:clusterName":   "blue",
+		"k3s-aws-auth:cluster":       `{"version":"v1.34.2-rc1+k3s2","agents":3.0,"agentInstanceType":"c7g.2xlarge","amiId":"ami-0123456789abcdef0","cpuCredits":null}`,
+		"k3s-aws-auth:issuer":        `{"bucket":"blue-issuer","domain":"oidc.example.com","hostedZoneId":"Z123","cacheTtlSeconds":60}`,
+		"k3s-aws-auth:rolesAnywhere": `{"sessionSeconds":900,"helper":{"mode":"serve"}}`,
+		"k3s-aws-auth:tags":          `{"team":"identity"}`,
+		"k3s-aws-auth:demo":          "false",
+		"k3s-aws-auth:demoImage":     "registry.example.com:5000/cli@sha256:" + strings.Repeat("ab", 32),
+		"k3s-aws-auth:identities": `[{"name":"a","namespace":"n","serviceAccount":"s.t","createNamespace":true,"maxSessionSeconds":7200,` +
+			`"managedPolicyArns":["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"],"statements":[{"sid":"One","effect":"Deny",` +
+			`"notActions":["iam:*"],"notResources":["arn:aws:s3:::b/${aws:PrincipalTag/team,'none'}/*"],` +
+			`"conditions":{"ForAnyValue:StringLikeIfExists":{"aws:TagKeys":["x","y"]}}}]}]`,
+	})
+	got, err := loadMap(values)
+	require.NoError(t, err)
+	require.Equal(t, "blue", got.ClusterName)
+	require.Equal(t, "v1.34.2-rc1+k3s2", got.Cluster.Version)
+	require.Equal(t, 3, got.Cluster.Agents)
+	require.Equal(t, "standard", got.Cluster.CPUCredits, "null keeps the default")
+	require.Equal(t, "t3.medium", got.Cluster.ServerInstanceType, "a key left out keeps its default")
+	require.Equal(t, 60, got.Issuer.CacheTTLSeconds)
+	require.Equal(t, "serve", got.RolesAnywhere.Helper.Mode)
+	require.Equal(t, 2160, got.RolesAnywhere.LeafValidityHours)
+	require.False(t, got.Demo)
+	require.Equal(t, []string{"x", "y"}, got.Identities[0].Statements[0].Conditions["ForAnyValue:StringLikeIfExists"]["aws:TagKeys"])
+	require.Equal(t, map[string]string{"team": "identity", "k3s-aws-auth/cluster": "blue"}, got.ResourceTags())
+	require.Equal(t, "n.s.t", got.Identities[0].CommonName())
+}
+
+// identity returns the uploader with one key set to a JSON value.
+func identity(key, value string) string {
+	base := strings.Replace(uploader, `"`+key+`":"`, `"was`+key+`":"`, 1)
+	if key == "statements" {
+		base = uploader[:strings.Index(uploader, `,"statements"`)] + "}"
+	}
+	if strings.Contains(base, `"was`+key) {
+		start := strings.Index(base, `"was`+key)
+		end := start + strings.Index(base[start:], `",`) + 2
+		base = base[:start] + base[end:]
+	}
+	return `[{"` + key + `":` + value + `,` + base[1:] + `]`
+}
+
+func statement(s string) string { return identity("statements", "["+s+"]") }
+
+func TestLoadReportsEachRule(t *testing.T) {
+	const ok = `"actions":["s3:GetObject"],"resources":["*"]`
+	tests := []struct {
+		name, key, value string
+		want             []string
+	}{
+		{"setup missing", "setup", "", []string{`setup: found nothing: must be alpha or zeta`}},
+		{"setup unknown", "setup", "bravo", []string{`setup: found "bravo": must be alpha or zeta`}},
+		{"setup misspelled", "setup", "zetta", []string{`setup: found "zetta": must be alpha or zeta (did you mean zeta?)`}},
+		{"rule of one setup", "setup", "alpha", []string{`issuer.domain: found nothing: must be set for alpha`}},
+		{"top-level typo", "identites", "[]", []string{`identites: found an unknown key: must be one of cluster, clusterName, demo, demoImage, identities, issuer, network, rolesAnywhere, setup, tags (did you mean identities?)`}},
+		{"region missing", "aws:region", "", []string{`aws:region: found nothing: must be a region such as eu-central-1`}},
+		{"region malformed", "aws:region", "Frankfurt", []string{`aws:region: found "Frankfurt": must be a region such as eu-central-1`}},
+		{"cluster name with dot", "clusterName", "a.b", []string{`clusterName: found "a.b": must be a lower-case letter, then`}},
+		{"cluster name too long", "clusterName", strings.Repeat("a", 29), []string{`clusterName: found "aaaaaaaaaaaaaaaaaaaaaaaaaaaaa": must be a lower-case letter`}},
+		{"cluster name starts with digit", "clusterName", "1a", []string{`clusterName: found "1a": must be a lower-case letter`}},
+
+		{"object is text", "cluster", "big", []string{`cluster: found "big": must be an object with keys among agentInstanceType,`}},
+		{"object is a list", "cluster", "[]", []string{`cluster: found a list: must be an object with keys among`}},
+		{"nested typo", "cluster", `{"verison":"v1.35.4+k3s1"}`, []string{`cluster.verison: found an unknown key: must be one of agentInstanceType, agents,`, `(did you mean version?)`}},
+		{"letter case", "cluster", `{"Version":"v1.35.4+k3s1"}`, []string{`cluster.Version: found an unknown key: must be one of`, `(did you mean version?)`}},
+		{"mode", "cluster", `{"mode":"existing"}`, []string{`cluster.mode: found "existing": must be create`}},
+		{"version without k3s", "cluster", `{"version":"v1.35.4"}`, []string{`cluster.version: found "v1.35.4": must be a K3s release such as v1.35.4+k3s1`}},
+		{"version encoded", "cluster", `{"version":"v1.35.4%2Bk3s1"}`, []string{`cluster.version: found "v1.35.4%2Bk3s1": must be a K3s release`}},
+		{"version number", "cluster", `{"version":1.35}`, []string{`cluster.version: found the number 1.35: must be text (put it in quotes)`}},
+		{"sha256", "cluster", `{"binarySha256":"abc"}`, []string{`cluster.binarySha256: found "abc": must be the 64 lower-case hex digits`}},
+		{"servers", "cluster", `{"servers":2}`, []string{`cluster.servers: found 2: must be 1`}},
+		{"agents", "cluster", `{"agents":0}`, []string{`cluster.agents: found 0: must be between 1 and 100`}},
+		{"agents fraction", "cluster", `{"agents":1.5}`, []string{`cluster.agents: found the number 1.5: must be a whole number`}},
+		{"agents text", "cluster", `{"agents":"2"}`, []string{`cluster.agents: found "2": must be a whole number`}},
+		{"agents huge", "cluster", `{"agents":1e400}`, []string{`cluster.agents: found the number 1e400: must be a whole number`}},
+		{"server type", "cluster", `{"serverInstanceType":"t3"}`, []string{`cluster.serverInstanceType: found "t3": must be an EC2 instance type such as t3.medium`}},
+		{"agent type", "cluster", `{"agentInstanceType":"T3.medium"}`, []string{`cluster.agentInstanceType: found "T3.medium": must be an EC2 instance type`}},
+		{"ami", "cluster", `{"amiId":"ubuntu"}`, []string{`cluster.amiId: found "ubuntu": must be an AMI id such as`}},
+		{"volume", "cluster", `{"rootVolumeGiB":4}`, []string{`cluster.rootVolumeGiB: found 4: must be between 8 and 16384 GiB`}},
+		{"credits", "cluster", `{"cpuCredits":"unlimted"}`, []string{`cluster.cpuCredits: found "unlimted": must be standard or unlimited (did you mean unlimited?)`}},
+
+		{"cidr malformed", "network", `{"cidr":"10.0.0.0"}`, []string{`network.cidr: found "10.0.0.0": must be an IPv4 block without host bits`}},
+		{"cidr host bits", "network", `{"cidr":"10.0.0.1/16"}`, []string{`network.cidr: found "10.0.0.1/16": must be an IPv4 block without host bits`}},
+		{"cidr six", "network", `{"cidr":"fd00::/16"}`, []string{`network.cidr: found "fd00::/16": must be an IPv4 block`}},
+		{"cidr large", "network", `{"cidr":"10.0.0.0/8"}`, []string{`network.cidr: found "10.0.0.0/8": must be between /16 and /24`}},
+		{"cidr small", "network", `{"cidr":"10.0.0.0/28"}`, []string{`network.cidr: found "10.0.0.0/28": must be between /16 and /24`}},
+		{"cidr public", "network", `{"cidr":"8.8.0.0/16"}`, []string{`network.cidr: found "8.8.0.0/16": must be private`}},
+		{"cidr of pods", "network", `{"cidr":"10.42.8.0/24"}`, []string{`network.cidr: found "10.42.8.0/24": must be apart from 10.42.0.0/16 and 10.43.0.0/16`}},
+		{"zones missing", "network", `{"apiCidrs":["0.0.0.0/0"]}`, []string{`network.zones: found nothing: must be at least one availability zone, such as eu-central-1a`}},
+		{"zone elsewhere", "network", `{"zones":["us-east-1a"]}`, []string{`network.zones[0]: found "us-east-1a": must be an availability zone of eu-central-1, such as eu-central-1a`}},
+		{"zone is region", "network", `{"zones":["eu-central-1"]}`, []string{`network.zones[0]: found "eu-central-1": must be an availability zone`}},
+		{"zone twice", "network", `{"zones":["eu-central-1a","eu-central-1a"]}`, []string{`network.zones[1]: found "eu-central-1a": must be another zone than network.zones[0]`}},
+		{"zones many", "network", `{"zones":["eu-central-1a","eu-central-1b","eu-central-1c","eu-central-1d","eu-central-1e","eu-central-1f","eu-central-1g"]}`, []string{`network.zones: found 7 zones: must be at most 6`}},
+		{"zone null", "network", `{"zones":[null]}`, []string{`network.zones[0]: found null: must be a value, or not there at all`}},
+		{"api missing", "network", `{"zones":["eu-central-1a"]}`, []string{`network.apiCidrs: found nothing: must be at least one IPv4 block that may reach the Kubernetes API`}},
+		{"api malformed", "network", `{"apiCidrs":["203.0.113.7"]}`, []string{`network.apiCidrs[0]: found "203.0.113.7": must be an IPv4 block without host bits such as 203.0.113.7/32`}},
+		{"api twice", "network", `{"apiCidrs":["0.0.0.0/0","0.0.0.0/0"]}`, []string{`network.apiCidrs[1]: found "0.0.0.0/0": must be another block than network.apiCidrs[0]`}},
+
+		{"bucket with dots", "issuer", `{"bucket":"oidc.example"}`, []string{`issuer.bucket: found "oidc.example": must be a name without dots: the certificate of`}},
+		{"bucket upper case", "issuer", `{"bucket":"Issuer"}`, []string{`issuer.bucket: found "Issuer": must be 3 to 63 lower-case letters, digits and hyphens`}},
+		{"bucket short", "issuer", `{"bucket":"ab"}`, []string{`issuer.bucket: found "ab": must be 3 to 63`}},
+		{"bucket hyphen", "issuer", `{"bucket":"abc-"}`, []string{`issuer.bucket: found "abc-": must be 3 to 63`}},
+		{"bucket prefix", "issuer", `{"bucket":"xn--issuer"}`, []string{`issuer.bucket: found "xn--issuer": must be a name that does not start with xn--, which S3 reserves`}},
+		{"bucket suffix", "issuer", `{"bucket":"issuer-s3alias"}`, []string{`issuer.bucket: found "issuer-s3alias": must be a name that does not end with -s3alias, which S3 reserves`}},
+		{"domain wildcard", "issuer", `{"domain":"*.example.com"}`, []string{`issuer.domain: found "*.example.com": must be one host's name`}},
+		{"domain url", "issuer", `{"domain":"https://oidc.example.com"}`, []string{`issuer.domain: found "https://oidc.example.com": must be a bare host name`}},
+		{"domain trailing dot", "issuer", `{"domain":"oidc.example.com."}`, []string{`issuer.domain: found "oidc.example.com.": must be a host name in lower case`}},
+		{"domain one label", "issuer", `{"domain":"localhost"}`, []string{`issuer.domain: found "localhost": must be a host name`}},
+		{"domain address", "issuer", `{"domain":"10.0.0.1"}`, []string{`issuer.domain: found "10.0.0.1": must be a host name`}},
+		{"domain upper case", "issuer", `{"domain":"OIDC.example.com"}`, []string{`issuer.domain: found "OIDC.example.com": must be a host name in lower case`}},
+		{"domain long", "issuer", `{"domain":"` + strings.Repeat("a", 60) + `.example.com"}`, []string{`issuer.domain: found 72 characters: must be at most 64`}},
+		{"domain of AWS", "issuer", `{"domain":"d111111abcdef8.cloudfront.net"}`, []string{`issuer.domain: found "d111111abcdef8.cloudfront.net": must be a domain of yours`}},
+		{"dns", "issuer", `{"dns":"cloudflare"}`, []string{`issuer.dns: found "cloudflare": must be external or route53`}},
+		{"zone with external", "issuer", `{"dns":"external","hostedZoneId":"Z123"}`, []string{`issuer.hostedZoneId: found "Z123": must be left out while issuer.dns is external`}},
+		{"zone with path", "issuer", `{"hostedZoneId":"/hostedzone/Z123"}`, []string{`issuer.hostedZoneId: found "/hostedzone/Z123": must be a Route 53 zone id such as`}},
+		{"thumbprint literal", "issuer", `{"thumbprint":"9e99a48a9960b14926bb7f3b02e22da2b0ab7280"}`, []string{`issuer.thumbprint: found "9e99a48a9960b14926bb7f3b02e22da2b0ab7280": must be dynamic or none`}},
+		{"ttl", "issuer", `{"cacheTtlSeconds":0}`, []string{`issuer.cacheTtlSeconds: found 0: must be between 1 and 86400 seconds`}},
+		{"price class", "issuer", `{"priceClass":"PriceClass_300"}`, []string{`issuer.priceClass: found "PriceClass_300": must be PriceClass_100, PriceClass_200 or PriceClass_All (did you mean PriceClass_100?)`}},
+
+		{"renews after it expires", "rolesAnywhere", `{"leafValidityHours":24,"leafEarlyRenewalHours":24}`, []string{`rolesAnywhere.leafEarlyRenewalHours: found 24: must be less than rolesAnywhere.leafValidityHours (24)`}},
+		{"renews never", "rolesAnywhere", `{"leafEarlyRenewalHours":-1}`, []string{`rolesAnywhere.leafEarlyRenewalHours: found -1: must be between 0 and 878400 hours`}},
+		{"leaf outlives CA", "rolesAnywhere", `{"caValidityHours":2160}`, []string{`rolesAnywhere.leafValidityHours: found 2160: must be less than rolesAnywhere.caValidityHours (2160)`}},
+		{"CA forever", "rolesAnywhere", `{"caValidityHours":999999999}`, []string{`rolesAnywhere.caValidityHours: found 999999999: must be between 1 and 878400 hours`}},
+		{"leaf nothing", "rolesAnywhere", `{"leafValidityHours":0,"leafEarlyRenewalHours":0}`, []string{`rolesAnywhere.leafValidityHours: found 0: must be between 1 and 878400 hours`}},
+		{"session short", "rolesAnywhere", `{"sessionSeconds":899}`, []string{`rolesAnywhere.sessionSeconds: found 899: must be between 900 and 43200 seconds`}},
+		{"session long", "rolesAnywhere", `{"sessionSeconds":43201}`, []string{`rolesAnywhere.sessionSeconds: found 43201: must be between 900 and 43200 seconds`}},
+		{"helper delivery", "rolesAnywhere", `{"helper":{"delivery":"download"}}`, []string{`rolesAnywhere.helper.delivery: found "download": must be`}},
+		{"helper mode", "rolesAnywhere", `{"helper":{"mode":"server"}}`, []string{`rolesAnywhere.helper.mode: found "server": must be credential-process or serve (did you mean serve?)`}},
+		{"helper unknown key", "rolesAnywhere", `{"helper":{"url":"x"}}`, []string{`rolesAnywhere.helper.url: found an unknown key: must be one of`}},
+
+		{"identities text", "identities", "uploader", []string{`identities: found "uploader": must be a list`}},
+		{"identities empty", "identities", "[]", []string{`identities: found nothing: must be a list with at least one pod identity`}},
+		{"identity is text", "identities", `["uploader"]`, []string{`identities[0]: found "uploader": must be an object with keys among`}},
+		{"identity null", "identities", `[null]`, []string{`identities[0]: found null: must be a value, or not there at all`}},
+		{"identity typo", "identities", identity("serviceAcount", `"x"`), []string{`identities[0].serviceAcount: found an unknown key: must be one of`, `(did you mean serviceAccount?)`}},
+		{"identity name", "identities", identity("name", `"Up_loader"`), []string{`identities[0].name: found "Up_loader": must be lower-case letters, digits and hyphens`}},
+		{"identity name missing", "identities", identity("name", `""`), []string{`identities[0].name: found nothing: must be lower-case letters`}},
+		{"identity name long", "identities", identity("name", `"`+strings.Repeat("u", 28)+`"`), []string{`identities[0].name: found "uuuuuuuuuuuuuuuuuuuuuuuuuuuu": must be lower-case letters`, `at most 27 characters`}},
+		{"two with one name", "identities", "[" + uploader + "," + strings.Replace(uploader, `"serviceAccount":"uploader"`, `"serviceAccount":"other"`, 1) + "]",
+			[]string{`identities[1].name: found "uploader": must be another name than that of identities[0]`}},
+		{"two with one service account", "identities", "[" + uploader + "," + strings.Replace(uploader, `"name":"uploader"`, `"name":"other"`, 1) + "]",
+			[]string{`identities[1].serviceAccount: found "uploader": must be another service account than that of identities[0]`}},
+		{"namespace", "identities", identity("namespace", `"a.b"`), []string{`identities[0].namespace: found "a.b": must be a namespace`}},
+		{"namespace long", "identities", identity("namespace", `"`+strings.Repeat("n", 64)+`"`), []string{`identities[0].namespace: found "nnnn`, `at most 63 characters`}},
+		{"namespace wildcard", "identities", identity("namespace", `"team-*"`), []string{`identities[0].namespace: found "team-*": must be the name of one namespace: a wildcard`}},
+		{"namespace of Kubernetes", "identities", identity("createNamespace", `true`), []string{`identities[0].createNamespace: found true: must be false, since Kubernetes makes default itself`}},
+		{"service account wildcard", "identities", identity("serviceAccount", `"*"`), []string{`identities[0].serviceAccount: found "*": must be the name of one service account: a wildcard`}},
+		{"service account question mark", "identities", identity("serviceAccount", `"upload?r"`), []string{`identities[0].serviceAccount: found "upload?r": must be the name of one service account`}},
+		{"service account default", "identities", identity("serviceAccount", `"default"`), []string{`identities[0].serviceAccount: found "default": must be a name of its own`}},
+		{"service account form", "identities", identity("serviceAccount", `"up..loader"`), []string{`identities[0].serviceAccount: found "up..loader": must be lower-case letters, digits, hyphens and dots`}},
+		{"service account long", "identities", identity("serviceAccount", `"`+strings.Repeat("s", 254)+`"`), []string{`identities[0].serviceAccount: found "sss`, `at most 253 characters`}},
+		{"role maximum", "identities", identity("maxSessionSeconds", `900`), []string{`identities[0].maxSessionSeconds: found 900: must be between 3600 and 43200 seconds`}},
+		{"no permissions", "identities", identity("statements", `[]`), []string{`identities[0].statements: found nothing: must be at least one statement, unless managedPolicyArns lists a policy`}},
+		{"managed policy name", "identities", identity("managedPolicyArns", `["AmazonS3ReadOnlyAccess"]`), []string{`identities[0].managedPolicyArns[0]: found "AmazonS3ReadOnlyAccess": must be the ARN of a managed policy`}},
+		{"managed policy of a role", "identities", identity("managedPolicyArns", `["arn:aws:iam::111122223333:role/x"]`), []string{`identities[0].managedPolicyArns[0]: found "arn:aws:iam::111122223333:role/x": must be the ARN of a managed policy`}},
+		{"managed policy elsewhere", "identities", identity("managedPolicyArns", `["arn:aws-cn:iam::aws:policy/X"]`), []string{`identities[0].managedPolicyArns[0]: found "arn:aws-cn:iam::aws:policy/X": must be in partition aws, that of eu-central-1`}},
+		{"managed policy twice", "identities", identity("managedPolicyArns", `["arn:aws:iam::aws:policy/X","arn:aws:iam::aws:policy/X"]`), []string{`identities[0].managedPolicyArns[1]: found "arn:aws:iam::aws:policy/X": must be listed once`}},
+
+		{"effect", "identities", statement(`{"effect":"allow",` + ok + `}`), []string{`identities[0].statements[0].effect: found "allow": must be Allow or Deny (did you mean Allow?)`}},
+		{"sid", "identities", statement(`{"sid":"a b",` + ok + `}`), []string{`identities[0].statements[0].sid: found "a b": must be letters and digits only`}},
+		{"sid twice", "identities", statement(`{"sid":"A",` + ok + `},{"sid":"A",` + ok + `}`), []string{`identities[0].statements[1].sid: found "A": must be another sid than that of identities[0].statements[0]`}},
+		{"principal", "identities", statement(`{"principal":"*",` + ok + `}`), []string{`identities[0].statements[0].principal: found an unknown key: must be one of`}},
+		{"no actions", "identities", statement(`{"actions":[],"resources":["*"]}`), []string{`identities[0].statements[0].actions: found nothing: must be a list with at least one entry, unless notActions has some`}},
+		{"both actions", "identities", statement(`{"notActions":["iam:*"],` + ok + `}`), []string{`identities[0].statements[0].notActions: found 1 beside actions: must be left out`}},
+		{"no resources", "identities", statement(`{"actions":["s3:*"]}`), []string{`identities[0].statements[0].resources: found nothing: must be a list`}},
+		{"both resources", "identities", statement(`{"notResources":["*"],` + ok + `}`), []string{`identities[0].statements[0].notResources: found 1 beside resources: must be left out`}},
+		{"action form", "identities", statement(`{"actions":["PutObject"],"resources":["*"]}`), []string{`identities[0].statements[0].actions[0]: found "PutObject": must be service:Action`}},
+		{"action service wildcard", "identities", statement(`{"notActions":["*:Put"],"resources":["*"]}`), []string{`identities[0].statements[0].notActions[0]: found "*:Put": must be service:Action`}},
+		{"action is not a list", "identities", statement(`{"actions":"s3:*","resources":["*"]}`), []string{`identities[0].statements[0].actions: found "s3:*": must be a list`}},
+		{"resource form", "identities", statement(`{"actions":["s3:*"],"resources":["bucket/*"]}`), []string{`identities[0].statements[0].resources[0]: found "bucket/*": must be *, an ARN`}},
+		{"not-resource form", "identities", statement(`{"actions":["s3:*"],"notResources":["arn:aws:s3"]}`), []string{`identities[0].statements[0].notResources[0]: found "arn:aws:s3": must be *, an ARN`}},
+		{"placeholder unknown", "identities", statement(`{"actions":["s3:*"],"resources":["${demo.bucketARN}/*"]}`), []string{`identities[0].statements[0].resources[0]: found "${demo.bucketARN}": must be ${demo.bucketArn} or a policy variable of IAM`, `(did you mean ${demo.bucketArn}?)`}},
+		{"placeholder open", "identities", statement(`{"actions":["s3:*"],"resources":["${demo.bucketArn"]}`), []string{`identities[0].statements[0].resources[0]: found "${demo.bucketArn": must be closed`}},
+		{"placeholder in a condition", "identities", statement(`{"conditions":{"StringEquals":{"aws:SourceArn":["${bucket}"]}},` + ok + `}`), []string{`identities[0].statements[0].conditions.StringEquals["aws:SourceArn"][0]: found "${bucket}": must be`}},
+		{"condition operator", "identities", statement(`{"conditions":{"StringMatches":{"aws:SourceIp":["x"]}},` + ok + `}`), []string{`identities[0].statements[0].conditions.StringMatches: found "StringMatches": must be a condition operator of IAM`}},
+		{"condition operator empty", "identities", statement(`{"conditions":{"Bool":{}},` + ok + `}`), []string{`identities[0].statements[0].conditions.Bool: found nothing: must be an object of condition keys`}},
+		{"condition key", "identities", statement(`{"conditions":{"Bool":{"SecureTransport":["true"]}},` + ok + `}`), []string{`identities[0].statements[0].conditions.Bool.SecureTransport: found "SecureTransport": must be a condition key`}},
+		{"condition values empty", "identities", statement(`{"conditions":{"Bool":{"aws:SecureTransport":[]}},` + ok + `}`), []string{`identities[0].statements[0].conditions.Bool["aws:SecureTransport"]: found nothing: must be a list with at least one value`}},
+		{"condition value kind", "identities", statement(`{"conditions":{"Bool":{"aws:SecureTransport":[true]}},` + ok + `}`), []string{`identities[0].statements[0].conditions.Bool["aws:SecureTransport"][0]: found true: must be text`}},
+
+		{"demo", "demo", "yes", []string{`demo: found "yes": must be true or false`}},
+		{"demo off", "demo", "false", []string{`identities[0].statements[0].resources[0]: found "${demo.bucketArn}": must be used only where demo is true`}},
+		{"image unpinned", "demoImage", "amazon/aws-cli", []string{`demoImage: found "amazon/aws-cli": must be an image with a tag other than latest, or a digest`}},
+		{"image latest", "demoImage", "amazon/aws-cli:latest", []string{`demoImage: found "amazon/aws-cli:latest": must be`}},
+		{"image port is no tag", "demoImage", "registry:5000/aws-cli", []string{`demoImage: found "registry:5000/aws-cli": must be`}},
+		{"image digest", "demoImage", "amazon/aws-cli@sha256:12", []string{`demoImage: found "amazon/aws-cli@sha256:12": must be`}},
+
+		{"tags list", "tags", "[]", []string{`tags: found a list: must be an object`}},
+		{"tag value kind", "tags", `{"cost":1}`, []string{`tags.cost: found the number 1: must be text (put it in quotes)`}},
+		{"tag value null", "tags", `{"cost":null}`, []string{`tags.cost: found null: must be a value`}},
+		{"tag key reserved", "tags", `{"AWS:x":"y"}`, []string{`tags["AWS:x"]: found "AWS:x" as the tag's key: must be without the prefix aws:`}},
+		{"tag key ours", "tags", `{"k3s-aws-auth/cluster":"y"}`, []string{`tags["k3s-aws-auth/cluster"]: found "k3s-aws-auth/cluster" as the tag's key: must be without the prefix k3s-aws-auth/`}},
+		{"tag key characters", "tags", `{"a;b":"y"}`, []string{`tags["a;b"]: found "a;b" as the tag's key: must be 1 to 128 letters`}},
+		{"tag key case", "tags", `{"Team":"a","team":"b"}`, []string{`tags.team: found "team" as the tag's key: must be different from Team by more than letter case`}},
+		{"tag value long", "tags", `{"a":"` + strings.Repeat("v", 257) + `"}`, []string{`tags.a: found "vvvv`, `must be at most 256 letters`}},
+		{"tags many", "tags", `{"a":"","b":"","c":"","d":"","e":"","f":"","g":"","h":"","i":"","j":""}`, []string{`tags: found 10 tags: must be at most 9`}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			values, key := valid(), test.key
+			if !strings.Contains(key, ":") {
+				key = Project + ":" + key
+			}
+			values[key] = test.value
+			if test.key == "network" {
+				// The rule under test is the only one that fails.
+				values[key] = strings.TrimSuffix(test.value, "}")
+				for name, rest := range map[string]string{"zones": `["eu-central-1a"]`, "apiCidrs": `["203.0.113.7/32"]`} {
+					if !strings.Contains(test.value, name) && !strings.HasSuffix(test.name, "missing") {
+						values[key] += `,"` + name + `":` + rest
+					}
+				}
+				values[key] += "}"
+			}
+			cfg, err := loadMap(values)
+			require.Nil(t, cfg)
+			require.Error(t, err)
+			for _, want := range test.want {
+				require.Contains(t, err.Error(), want)
+			}
+			var problem *Problem
+			require.ErrorAs(t, err, &problem)
+			require.NotContains(t, err.Error(), "\n", "only one problem")
+		})
+	}
+}
+
+func TestLoadReportsEverythingAtOnceSorted(t *testing.T) {
+	_, err := loadMap(map[string]string{
+		"k3s-aws-auth:setup":         "irsa",
+		"k3s-aws-auth:clustername":   "x",
+		"k3s-aws-auth:cluster":       `{"version":"1.35","agents":0,"agent":3}`,
+		"k3s-aws-auth:network":       `{"cidr":"10.0.0.0/33","zones":["eu-central-1a"],"apiCidrs":[]}`,
+		"k3s-aws-auth:rolesAnywhere": `{"leafValidityHours":1,"leafEarlyRenewalHours":2}`,
+		"k3s-aws-auth:identities":    "[" + strings.Repeat(uploader+",", 10) + strings.Replace(uploader, "s3:PutObject", "PutObject", 1) + "]",
+		"other:setup":                "not ours",
+	})
+	require.Error(t, err)
+	var keys []string
+	for _, line := range strings.Split(err.Error(), "\n") {
+		key, _, ok := strings.Cut(line, ": found ")
+		require.True(t, ok, line)
+		require.Contains(t, line, ": must be ")
+		keys = append(keys, key)
+	}
+	require.True(t, slices.IsSortedFunc(keys, comparePaths), "%q", keys)
+	for _, key := range []string{
+		"aws:region", "cluster.agent", "cluster.agents", "cluster.version", "clustername", "identities[2].name",
+		"identities[10].statements[0].actions[0]", "network.apiCidrs", "network.cidr", "rolesAnywhere.leafEarlyRenewalHours", "setup",
+	} {
+		require.Contains(t, keys, key)
+	}
+	require.Less(t, slices.Index(keys, "identities[2].name"), slices.Index(keys, "identities[10].name"))
+	var joined interface{ Unwrap() []error }
+	require.True(t, errors.As(err, &joined), "the problems stay apart")
+	require.Len(t, joined.Unwrap(), len(keys))
+}
+
+func TestLoadRefusesSecretsWithoutShowingThem(t *testing.T) {
+	values := valid()
+	values["k3s-aws-auth:issuer"] = `{"domain":"hush hush"}`
+	values["k3s-aws-auth:clusterName"] = "HUSH"
+	_, err := loadMap(values, "k3s-aws-auth:issuer", "k3s-aws-auth:clusterName", "k3s-aws-auth:identities", "other:thing")
+	require.Error(t, err)
+	lines := strings.Split(err.Error(), "\n")
+	require.Len(t, lines, 3)
+	for i, key := range []string{"clusterName", "identities", "issuer"} {
+		require.True(t, strings.HasPrefix(lines[i], key+": found a secret: must be plain"), lines[i])
+	}
+	require.NotContains(t, strings.ToLower(err.Error()), "hush")
+}
+
+func TestPolicyPutsTheBucketInItsPlace(t *testing.T) {
+	i := Identity{Statements: []Statement{{
+		Effect: "Allow", Actions: []string{"s3:PutObject"}, Resources: []string{"${demo.bucketArn}/a/*", "arn:aws:s3:::b/${aws:username}"},
+		Conditions: map[string]map[string][]string{"ArnEquals": {"aws:SourceArn": {"${demo.bucketArn}"}}},
+	}}}
+	got := i.Policy("arn:aws:s3:::lab-demo")
+	require.Equal(t, []string{"arn:aws:s3:::lab-demo/a/*", "arn:aws:s3:::b/${aws:username}"}, got[0].Resources)
+	require.Equal(t, []string{"arn:aws:s3:::lab-demo"}, got[0].Conditions["ArnEquals"]["aws:SourceArn"])
+	require.Equal(t, "${demo.bucketArn}/a/*", i.Statements[0].Resources[0], "the configuration itself is left alone")
+}
+
+func TestSuggest(t *testing.T) {
+	choices := []string{"identities", "issuer", "setup", "cluster"}
+	for word, want := range map[string]string{
+		"identites": "identities", "Setup": "setup", "steup": "setup", "clutser": "cluster", "region": "", "": "", "x": "",
+		strings.Repeat("x", 10000): "",
+	} {
+		require.Equal(t, want, suggest(word, choices), "%.20s", word)
+	}
+}
+
+func TestPartition(t *testing.T) {
+	for region, want := range map[string]string{
+		"eu-central-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "us-iso-east-1": "aws-iso",
+		"us-isob-east-1": "aws-iso-b", "eusc-de-east-1": "aws-eusc", "eu-isoe-west-1": "aws-iso-e", "us-isof-south-1": "aws-iso-f",
+	} {
+		require.True(t, regionPattern.MatchString(region), region)
+		require.Equal(t, want, (&Config{Region: region}).Partition(), region)
+	}
+}
+
+// FuzzLoad holds that no text makes loading panic, that what is refused is
+// refused in whole lines, and that what is accepted keeps the promises that the
+// stacks rely on.
+func FuzzLoad(f *testing.F) {
+	for _, v := range []string{"[" + uploader + "]", `[{}]`, `{"a":1}`, "null", "", `[[["x"]]]`, identity("namespace", `"kube-system"`), "\xff"} {
+		f.Add("identities", v)
+	}
+	f.Add("cluster", `{"version":"v1.35.4+k3s1","agents":1e3}`)
+	f.Add("network", `{"cidr":"10.0.0.0/16","zones":["eu-central-1a"],"apiCidrs":["0.0.0.0/0"]}`)
+	f.Add("issuer", `{"bucket":"a-b","domain":"a.b","dns":"external"}`)
+	f.Add("rolesAnywhere", `{"helper":{"mode":"serve"}}`)
+	f.Add("tags", `{"a":"b"}`)
+	f.Add("setup", "alpha")
+	f.Fuzz(func(t *testing.T, key, value string) {
+		values := valid()
+		values[Project+":"+key] = value
+		cfg, err := loadMap(values)
+		if (cfg == nil) == (err == nil) {
+			t.Fatalf("config %v with error %v", cfg, err)
+		}
+		if err != nil {
+			var joined interface{ Unwrap() []error }
+			if !errors.As(err, &joined) {
+				t.Fatalf("not joined: %v", err)
+			}
+			for _, each := range joined.Unwrap() {
+				if strings.Contains(each.Error(), "\n") && !strings.Contains(key, "\n") {
+					t.Fatalf("more than one line: %q", each)
+				}
+			}
+			return
+		}
+		for _, i := range cfg.Identities {
+			if strings.ContainsAny(i.Namespace+i.ServiceAccount, "*?:") || i.Namespace == "" || i.ServiceAccount == "" {
+				t.Fatalf("subject %s:%s", i.Namespace, i.ServiceAccount)
+			}
+			for _, s := range i.Policy("arn:aws:s3:::lab-demo") {
+				if err := s.ValidateIdentity(); err != nil {
+					t.Fatalf("accepted a statement that the policy package refuses: %v", err)
+				}
+			}
+		}
+		if strings.Contains(cfg.Issuer.Bucket, ".") || len(cfg.ClusterName) > maxClusterName {
+			t.Fatalf("names: %+v", cfg)
+		}
+	})
+}

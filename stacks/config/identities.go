@@ -1,0 +1,159 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// validateIdentities checks the list. demo says whether the demo bucket may be
+// named: also where the demo key is wrong, which is then what is reported.
+func validateIdentities(c *Config, demo bool, p *Problems) {
+	if len(c.Identities) == 0 {
+		p.Add("identities", "nothing", "a list with at least one pod identity")
+	}
+	names, accounts := map[string]string{}, map[string]string{}
+	for i, identity := range c.Identities {
+		at := fmt.Sprintf("identities[%d]", i)
+		validateIdentity(at, c, identity, demo, p)
+		if first, taken := names[identity.Name]; taken && identity.Name != "" {
+			p.Add(at+".name", Quote(identity.Name), "another name than that of %s", first)
+		} else {
+			names[identity.Name] = at
+		}
+		account := identity.Namespace + "/" + identity.ServiceAccount
+		if first, taken := accounts[account]; taken && identity.ServiceAccount != "" {
+			p.Add(at+".serviceAccount", Quote(identity.ServiceAccount), "another service account than that of %s, "+
+				"since a service account has one identity", first)
+		} else {
+			accounts[account] = at
+		}
+	}
+}
+
+func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) {
+	if len(i.Name) > maxIdentityName || !labelPattern.MatchString(i.Name) {
+		p.Add(at+".name", Quote(i.Name), "lower-case letters, digits and hyphens, with a letter or digit at both ends, "+
+			"at most %d characters", maxIdentityName)
+	}
+	validateNamespace(at+".namespace", i, p)
+	validateServiceAccount(at+".serviceAccount", i.ServiceAccount, p)
+	between(at+".maxSessionSeconds", i.MaxSessionSeconds, minRoleMaximum, maxSession, " seconds", p)
+	if len(i.Statements) == 0 && len(i.ManagedPolicyArns) == 0 {
+		p.Add(at+".statements", "nothing", "at least one statement, unless managedPolicyArns lists a policy")
+	}
+	sids := map[string]int{}
+	for j, s := range i.Statements {
+		key := fmt.Sprintf("%s.statements[%d]", at, j)
+		validateStatement(key, s, demo, p)
+		if first, taken := sids[s.Sid]; taken && s.Sid != "" {
+			p.Add(key+".sid", Quote(s.Sid), "another sid than that of %s.statements[%d]", at, first)
+		} else {
+			sids[s.Sid] = j
+		}
+	}
+	for j, arn := range i.ManagedPolicyArns {
+		key := fmt.Sprintf("%s.managedPolicyArns[%d]", at, j)
+		switch match := policyArnPattern.FindStringSubmatch(arn); {
+		case match == nil:
+			p.Add(key, Quote(arn), "the ARN of a managed policy such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")
+		case regionPattern.MatchString(c.Region) && match[1] != c.Partition():
+			p.Add(key, Quote(arn), "in partition %s, that of %s", c.Partition(), c.Region)
+		case slices.Index(i.ManagedPolicyArns, arn) < j:
+			p.Add(key, Quote(arn), "listed once")
+		}
+	}
+}
+
+func validateNamespace(key string, i Identity, p *Problems) {
+	switch {
+	case strings.ContainsAny(i.Namespace, "*?"):
+		p.Add(key, Quote(i.Namespace), "the name of one namespace: a wildcard would let every namespace have the role")
+	case !isLabel(i.Namespace):
+		p.Add(key, Quote(i.Namespace), "a namespace: lower-case letters, digits and hyphens, with a letter or digit at both ends, "+
+			"at most %d characters", maxLabel)
+	case i.CreateNamespace && (i.Namespace == "default" || strings.HasPrefix(i.Namespace, "kube-")):
+		p.Add(strings.TrimSuffix(key, "namespace")+"createNamespace", "true", "false, since Kubernetes makes %s itself", i.Namespace)
+	}
+}
+
+func validateServiceAccount(key, name string, p *Problems) {
+	switch {
+	case strings.ContainsAny(name, "*?"):
+		p.Add(key, Quote(name), "the name of one service account: a wildcard would let every pod have the role")
+	case name == "default":
+		p.Add(key, Quote(name), "a name of its own: Kubernetes makes default in every namespace, "+
+			"and every pod that names none has it")
+	case !isSubdomain(name):
+		p.Add(key, Quote(name), "lower-case letters, digits, hyphens and dots, with a letter or digit at both ends of each part, "+
+			"at most %d characters", maxSubdomain)
+	}
+}
+
+func validateStatement(at string, s Statement, demo bool, p *Problems) {
+	choice(at+".effect", s.Effect, []string{"Allow", "Deny"}, p)
+	if !sidPattern.MatchString(s.Sid) {
+		p.Add(at+".sid", Quote(s.Sid), "letters and digits only")
+	}
+	exactlyOne(at, "actions", len(s.Actions), "notActions", len(s.NotActions), p)
+	exactlyOne(at, "resources", len(s.Resources), "notResources", len(s.NotResources), p)
+	each(at+".actions", s.Actions, validateAction, p)
+	each(at+".notActions", s.NotActions, validateAction, p)
+	resource := func(key, value string, p *Problems) {
+		validatePlaceholders(key, value, demo, p)
+		if value != "*" && !resourceArn.MatchString(substitute(value, sampleBucketArn)) {
+			p.Add(key, Quote(value), "*, an ARN (arn:partition:service:region:account:resource) or %s/...", DemoBucketArn)
+		}
+	}
+	each(at+".resources", s.Resources, resource, p)
+	each(at+".notResources", s.NotResources, resource, p)
+	for _, operator := range sortedKeys(s.Conditions) {
+		key := join(at+".conditions", operator)
+		if !operatorPattern.MatchString(operator) {
+			p.Add(key, Quote(operator), "a condition operator of IAM, such as StringEquals or ForAnyValue:StringLike")
+		}
+		if len(s.Conditions[operator]) == 0 {
+			p.Add(key, "nothing", "an object of condition keys and their values")
+		}
+		for _, name := range sortedKeys(s.Conditions[operator]) {
+			values, below := s.Conditions[operator][name], join(key, name)
+			if !conditionKey.MatchString(name) {
+				p.Add(below, Quote(name), "a condition key such as aws:SourceIp")
+			}
+			if len(values) == 0 {
+				p.Add(below, "nothing", "a list with at least one value")
+			}
+			each(below, values, func(key, value string, p *Problems) { validatePlaceholders(key, value, demo, p) }, p)
+		}
+	}
+	// The rules above are worded for a reader of the configuration; whatever the
+	// policy package refuses beyond them must not get through either.
+	if p.Has(at) || p.within(at) {
+		return
+	}
+	if err := s.policy(sampleBucketArn).ValidateIdentity(); err != nil {
+		p.Add(at, "a statement that IAM refuses", "corrected: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+}
+
+func validateAction(key, action string, p *Problems) {
+	if !actionPattern.MatchString(action) {
+		p.Add(key, Quote(action), "service:Action, with wildcards after the colon only, or *")
+	}
+}
+
+func exactlyOne(at, first string, n int, second string, m int, p *Problems) {
+	switch {
+	case n == 0 && m == 0:
+		p.Add(at+"."+first, "nothing", "a list with at least one entry, unless %s has some", second)
+	case n > 0 && m > 0:
+		p.Add(at+"."+second, strconv.Itoa(m)+" beside "+first, "left out, or %s must be: IAM takes one of the two", first)
+	}
+}
+
+func each(at string, values []string, check func(string, string, *Problems), p *Problems) {
+	for i, value := range values {
+		check(fmt.Sprintf("%s[%d]", at, i), value, p)
+	}
+}

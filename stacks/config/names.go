@@ -1,0 +1,144 @@
+package config
+
+import (
+	"net/netip"
+	"regexp"
+	"strings"
+)
+
+// Limits, each with the one who sets it.
+const (
+	maxClusterName  = 28  // S3: 63, less "-issuer-", an account id, "-" and the longest region
+	maxIdentityName = 27  // IAM: role names 64, less the cluster's name, "-", and Pulumi's 8 random characters
+	maxLabel        = 63  // DNS-1123 label: namespaces
+	maxSubdomain    = 253 // DNS-1123 subdomain: service accounts
+	maxCommonName   = 61  // IAM Roles Anywhere: source identity "CN=<common name>" within 64
+	maxACMDomain    = 64  // ACM: a certificate's first name becomes its common name
+	maxBucket       = 63  // S3
+	maxUserTags     = 9   // S3: an object has at most 10 tags, and the program adds one
+	minSession      = 900 // STS and Roles Anywhere
+	minRoleMaximum  = 3600
+	maxSession      = 43200
+)
+
+var (
+	labelPattern     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
+	clusterPattern   = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
+	bucketPattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*[a-z0-9]$`)
+	versionPattern   = regexp.MustCompile(`^v1\.([1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})(-rc[1-9][0-9]?)?\+k3s[1-9][0-9]?$`)
+	sha256Pattern    = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	amiPattern       = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
+	instancePattern  = regexp.MustCompile(`^[a-z][a-z0-9]*[0-9][a-z0-9-]*\.(nano|micro|small|medium|large|[0-9]*xlarge|metal(-[0-9]+xl)?)$`)
+	regionPattern    = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+){1,2}-[1-9]$`)
+	zoneIDPattern    = regexp.MustCompile(`^Z[0-9A-Z]{1,31}$`)
+	policyArnPattern = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov|aws-iso|aws-iso-b|aws-iso-e|aws-iso-f|aws-eusc):iam::(aws|[0-9]{12}):policy/[\x21-\x7e]{1,512}$`)
+	resourceArn      = regexp.MustCompile(`^arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:\S+$`)
+	actionPattern    = regexp.MustCompile(`^(\*|[0-9A-Za-z-]+:[0-9A-Za-z*?]+)$`)
+	sidPattern       = regexp.MustCompile(`^[0-9A-Za-z]*$`)
+	conditionKey     = regexp.MustCompile(`^[0-9A-Za-z._-]+:[^\s]+$`)
+	tagPattern       = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+	imagePattern     = regexp.MustCompile(`^[a-z0-9][a-z0-9._:/-]*$`)
+	digestPattern    = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	imageTagPattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+	operatorPattern  = regexp.MustCompile(`^((ForAllValues|ForAnyValue):)?(` +
+		`(String(Not)?Equals(IgnoreCase)?|String(Not)?Like|` +
+		`Numeric(NotEquals|Equals|LessThan|LessThanEquals|GreaterThan|GreaterThanEquals)|` +
+		`Date(NotEquals|Equals|LessThan|LessThanEquals|GreaterThan|GreaterThanEquals)|` +
+		`Bool|BinaryEquals|(Not)?IpAddress|Arn(Not)?(Equals|Like))(IfExists)?|Null)$`)
+)
+
+// isLabel reports whether s is a DNS-1123 label.
+func isLabel(s string) bool { return len(s) <= maxLabel && labelPattern.MatchString(s) }
+
+// isSubdomain reports whether s is a DNS-1123 subdomain: labels with dots
+// between them. Kubernetes does not limit a label of it to 63 characters.
+func isSubdomain(s string) bool {
+	if len(s) > maxSubdomain {
+		return false
+	}
+	for _, label := range strings.Split(s, ".") {
+		if !labelPattern.MatchString(label) {
+			return false
+		}
+	}
+	return true
+}
+
+// isHostname reports whether s can be a host's DNS name with at least two
+// labels, in lower case, without a trailing dot.
+func isHostname(s string) bool {
+	labels := strings.Split(s, ".")
+	for _, label := range labels {
+		if !isLabel(label) {
+			return false
+		}
+	}
+	// A numeric top label would make it an address, or nothing that resolves.
+	return len(labels) > 1 && strings.ContainsAny(labels[len(labels)-1], "abcdefghijklmnopqrstuvwxyz")
+}
+
+// partitionOf returns the AWS partition of a well-formed region's name.
+func partitionOf(region string) string {
+	for _, p := range []struct{ prefix, partition string }{
+		{"cn-", "aws-cn"},
+		{"us-gov-", "aws-us-gov"},
+		{"us-isob-", "aws-iso-b"},
+		{"us-isof-", "aws-iso-f"},
+		{"eu-isoe-", "aws-iso-e"},
+		{"us-iso-", "aws-iso"},
+		{"eusc-", "aws-eusc"},
+	} {
+		if strings.HasPrefix(region, p.prefix) {
+			return p.partition
+		}
+	}
+	return "aws"
+}
+
+// Partition returns the AWS partition that the stack's region is in.
+func (c *Config) Partition() string { return partitionOf(c.Region) }
+
+// reservedBucketName returns what makes a bucket name reserved, or "".
+//
+// Source: Amazon S3 User Guide, general purpose bucket naming rules.
+func reservedBucketName(bucket string) string {
+	for _, prefix := range []string{"xn--", "sthree-", "amzn-s3-demo-"} {
+		if strings.HasPrefix(bucket, prefix) {
+			return "a name that does not start with " + prefix
+		}
+	}
+	for _, suffix := range []string{"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3", "-an"} {
+		if strings.HasSuffix(bucket, suffix) {
+			return "a name that does not end with " + suffix
+		}
+	}
+	return ""
+}
+
+// ipv4Block parses an IPv4 CIDR block in its canonical form, without host bits:
+// AWS would silently clear them, and every later preview would show a change.
+func ipv4Block(s string) (netip.Prefix, bool) {
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil || !prefix.Addr().Is4() || prefix.Masked() != prefix || prefix.String() != s {
+		return netip.Prefix{}, false
+	}
+	return prefix, true
+}
+
+// isPinnedImage reports whether s names a container image by digest or by a tag
+// other than latest.
+func isPinnedImage(s string) bool {
+	name, digest, byDigest := strings.Cut(s, "@")
+	if byDigest && !digestPattern.MatchString(digest) {
+		return false
+	}
+	slash := strings.LastIndexByte(name, '/')
+	repository, tag, tagged := strings.Cut(name[slash+1:], ":")
+	if repository == "" || !imagePattern.MatchString(name[:slash+1]+repository) {
+		return false
+	}
+	if tagged && (!imageTagPattern.MatchString(tag) || (tag == "latest" && !byDigest)) {
+		return false
+	}
+	return byDigest || tagged
+}

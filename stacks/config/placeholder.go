@@ -1,0 +1,78 @@
+package config
+
+import (
+	"strings"
+
+	"k3s-aws-auth/components/iampolicy"
+)
+
+// sampleBucketArn stands for the demo bucket while a configuration is checked.
+const sampleBucketArn = "arn:aws:s3:::demo"
+
+// validatePlaceholders checks every ${...} in a statement's value. The demo
+// bucket's is replaced by the program; those with a colon in them (and ${*},
+// ${?} and ${$}) are IAM's own policy variables and stay.
+func validatePlaceholders(key, value string, demo bool, p *Problems) {
+	for rest := value; ; {
+		_, after, found := strings.Cut(rest, "${")
+		if !found {
+			return
+		}
+		name, tail, closed := strings.Cut(after, "}")
+		whole := "${" + name + "}"
+		switch {
+		case !closed:
+			p.Add(key, Quote(value), "closed: a ${ needs its }")
+			return
+		case whole == DemoBucketArn && !demo:
+			p.Add(key, Quote(whole), "used only where demo is true, since there is no demo bucket otherwise")
+		case whole == DemoBucketArn, isPolicyVariable(name):
+		default:
+			p.Add(key, Quote(whole), "%s or a policy variable of IAM such as ${aws:PrincipalAccount}%s",
+				DemoBucketArn, didYouMean(whole, []string{DemoBucketArn}))
+		}
+		rest = tail
+	}
+}
+
+// isPolicyVariable reports whether ${name} is in the form of an IAM policy
+// variable: a condition key, with or without a default value.
+func isPolicyVariable(name string) bool {
+	if name == "*" || name == "?" || name == "$" {
+		return true
+	}
+	key, _, _ := strings.Cut(name, ",")
+	return conditionKey.MatchString(strings.TrimSpace(key))
+}
+
+// substitute puts the demo bucket's ARN in its place.
+func substitute(value, demoBucketArn string) string {
+	return strings.ReplaceAll(value, DemoBucketArn, demoBucketArn)
+}
+
+// policy is the statement as the policy package wants it.
+func (s Statement) policy(demoBucketArn string) iampolicy.Statement {
+	all := func(values []string) []string {
+		var out []string
+		for _, value := range values {
+			out = append(out, substitute(value, demoBucketArn))
+		}
+		return out
+	}
+	conditions := make(map[string]map[string][]string, len(s.Conditions))
+	for operator, keys := range s.Conditions {
+		conditions[operator] = make(map[string][]string, len(keys))
+		for key, values := range keys {
+			conditions[operator][key] = all(values)
+		}
+	}
+	return iampolicy.Statement{
+		Sid:          s.Sid,
+		Effect:       s.Effect,
+		Actions:      s.Actions,
+		NotActions:   s.NotActions,
+		Resources:    all(s.Resources),
+		NotResources: all(s.NotResources),
+		Conditions:   conditions,
+	}
+}

@@ -1,0 +1,267 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// validate adds everything that is wrong with a decoded configuration. Values
+// are checked whether or not the chosen setup uses them, so that changing the
+// setup alone never uncovers an old mistake; what only one setup demands is in
+// its own Check.
+func validate(c *Config, setups []Setup, p *Problems) {
+	validateSetup(c, setups, p)
+	validateRegion(c, p)
+	validateClusterName(c, p)
+	validateCluster(c.Cluster, p)
+	validateNetwork(c, p)
+	validateIssuer(c.Issuer, p)
+	validateRolesAnywhere(c.RolesAnywhere, p)
+	validateIdentities(c, c.Demo || p.Has("demo"), p)
+	if !isPinnedImage(c.DemoImage) {
+		p.Add("demoImage", Quote(c.DemoImage), "an image with a tag other than latest, or a digest")
+	}
+	validateTags(c.Tags, p)
+}
+
+func validateSetup(c *Config, setups []Setup, p *Problems) {
+	names := make([]string, 0, len(setups))
+	for _, setup := range setups {
+		names = append(names, setup.Name)
+	}
+	slices.Sort(names)
+	i := slices.IndexFunc(setups, func(s Setup) bool { return s.Name == c.Setup })
+	if i < 0 {
+		p.Add("setup", Quote(c.Setup), "%s%s", oneOf(names), didYouMean(c.Setup, names))
+		return
+	}
+	if check := setups[i].Check; check != nil {
+		check(c, p)
+	}
+}
+
+func validateRegion(c *Config, p *Problems) {
+	if !regionPattern.MatchString(c.Region) {
+		p.Add("aws:region", Quote(c.Region), "a region such as eu-central-1")
+	}
+}
+
+func validateClusterName(c *Config, p *Problems) {
+	if len(c.ClusterName) > maxClusterName || !clusterPattern.MatchString(c.ClusterName) {
+		p.Add("clusterName", Quote(c.ClusterName), "a lower-case letter, then letters, digits and hyphens, "+
+			"at most %d characters (the stack's name is used where the key is not set)", maxClusterName)
+	}
+}
+
+func validateCluster(c Cluster, p *Problems) {
+	if c.Mode != "create" {
+		p.Add("cluster.mode", Quote(c.Mode), "create")
+	}
+	if !versionPattern.MatchString(c.Version) {
+		p.Add("cluster.version", Quote(c.Version), "a K3s release such as v1.35.4+k3s1")
+	}
+	if c.BinarySHA256 != "" && !sha256Pattern.MatchString(c.BinarySHA256) {
+		p.Add("cluster.binarySha256", Quote(c.BinarySHA256), "the 64 lower-case hex digits of the binary's SHA-256, or not set")
+	}
+	if c.Servers != 1 {
+		p.Add("cluster.servers", strconv.Itoa(c.Servers), "1")
+	}
+	between("cluster.agents", c.Agents, 1, 100, "", p)
+	for _, t := range []struct{ key, value string }{
+		{"cluster.serverInstanceType", c.ServerInstanceType},
+		{"cluster.agentInstanceType", c.AgentInstanceType},
+	} {
+		if !instancePattern.MatchString(t.value) {
+			p.Add(t.key, Quote(t.value), "an EC2 instance type such as t3.medium")
+		}
+	}
+	if c.AmiID != "" && !amiPattern.MatchString(c.AmiID) {
+		p.Add("cluster.amiId", Quote(c.AmiID), "an AMI id such as ami-0123456789abcdef0, or not set")
+	}
+	between("cluster.rootVolumeGiB", c.RootVolumeGiB, 8, 16384, " GiB", p)
+	choice("cluster.cpuCredits", c.CPUCredits, []string{"standard", "unlimited"}, p)
+}
+
+// Ranges that VPCs may use here, and those that K3s gives to pods and services.
+var (
+	privateRanges = []netip.Prefix{
+		netip.MustParsePrefix("10.0.0.0/8"),
+		netip.MustParsePrefix("172.16.0.0/12"),
+		netip.MustParsePrefix("192.168.0.0/16"),
+		netip.MustParsePrefix("100.64.0.0/10"),
+	}
+	k3sRanges = []netip.Prefix{
+		netip.MustParsePrefix("10.42.0.0/16"),
+		netip.MustParsePrefix("10.43.0.0/16"),
+	}
+)
+
+func validateNetwork(c *Config, p *Problems) {
+	n := c.Network
+	block, ok := ipv4Block(n.CIDR)
+	inside := slices.ContainsFunc(privateRanges, func(r netip.Prefix) bool { return ok && r.Contains(block.Addr()) && r.Bits() <= block.Bits() })
+	switch {
+	case !ok:
+		p.Add("network.cidr", Quote(n.CIDR), "an IPv4 block without host bits such as 10.0.0.0/16")
+	case block.Bits() < 16 || block.Bits() > 24:
+		p.Add("network.cidr", Quote(n.CIDR), "between /16 and /24")
+	case !inside:
+		p.Add("network.cidr", Quote(n.CIDR), "private: within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10")
+	case slices.ContainsFunc(k3sRanges, block.Overlaps):
+		p.Add("network.cidr", Quote(n.CIDR), "apart from 10.42.0.0/16 and 10.43.0.0/16, which K3s gives to pods and services")
+	}
+	if len(n.Zones) == 0 {
+		p.Add("network.zones", "nothing", "at least one availability zone, such as %s", zoneExample(c.Region))
+	}
+	if len(n.Zones) > 6 {
+		p.Add("network.zones", fmt.Sprintf("%d zones", len(n.Zones)), "at most 6, each once")
+	}
+	for i, zone := range n.Zones {
+		key := fmt.Sprintf("network.zones[%d]", i)
+		letter, ok := strings.CutPrefix(zone, c.Region)
+		if regionPattern.MatchString(c.Region) && (!ok || len(letter) != 1 || letter[0] < 'a' || letter[0] > 'z') {
+			p.Add(key, Quote(zone), "an availability zone of %s, such as %s", c.Region, zoneExample(c.Region))
+		}
+		if first := slices.Index(n.Zones, zone); first < i {
+			p.Add(key, Quote(zone), "another zone than network.zones[%d]", first)
+		}
+	}
+	if len(n.APICIDRs) == 0 {
+		p.Add("network.apiCidrs", "nothing", "at least one IPv4 block that may reach the Kubernetes API, "+
+			"among them the address that you deploy from")
+	}
+	for i, cidr := range n.APICIDRs {
+		key := fmt.Sprintf("network.apiCidrs[%d]", i)
+		if _, ok := ipv4Block(cidr); !ok {
+			p.Add(key, Quote(cidr), "an IPv4 block without host bits such as 203.0.113.7/32")
+		}
+		if first := slices.Index(n.APICIDRs, cidr); first < i {
+			p.Add(key, Quote(cidr), "another block than network.apiCidrs[%d]", first)
+		}
+	}
+}
+
+func zoneExample(region string) string {
+	if !regionPattern.MatchString(region) {
+		region = "eu-central-1"
+	}
+	return region + "a"
+}
+
+func validateIssuer(i Issuer, p *Problems) {
+	if i.Bucket != "" {
+		validateBucket("issuer.bucket", i.Bucket, p)
+	}
+	if i.Domain != "" {
+		validateDomain("issuer.domain", i.Domain, p)
+	}
+	choice("issuer.dns", i.DNS, []string{DNSExternal, DNSRoute53}, p)
+	switch {
+	case i.HostedZoneID == "":
+	case i.DNS == DNSExternal:
+		p.Add("issuer.hostedZoneId", Quote(i.HostedZoneID), "left out while issuer.dns is external, since then no record is written to it")
+	case !zoneIDPattern.MatchString(i.HostedZoneID):
+		p.Add("issuer.hostedZoneId", Quote(i.HostedZoneID), "a Route 53 zone id such as Z0123456789ABCDEFGHIJ, without /hostedzone/")
+	}
+	choice("issuer.thumbprint", i.Thumbprint, []string{"dynamic", "none"}, p)
+	between("issuer.cacheTtlSeconds", i.CacheTTLSeconds, 1, 86400, " seconds", p)
+	choice("issuer.priceClass", i.PriceClass, []string{"PriceClass_100", "PriceClass_200", "PriceClass_All"}, p)
+}
+
+func validateBucket(key, bucket string, p *Problems) {
+	switch {
+	case strings.Contains(bucket, "."):
+		p.Add(key, Quote(bucket), "a name without dots: the certificate of *.s3.<region>.amazonaws.com covers one label, "+
+			"so TLS to the issuer would fail")
+	case len(bucket) < 3 || len(bucket) > maxBucket || !bucketPattern.MatchString(bucket):
+		p.Add(key, Quote(bucket), "3 to 63 lower-case letters, digits and hyphens, with a letter or digit at both ends")
+	default:
+		if must := reservedBucketName(bucket); must != "" {
+			p.Add(key, Quote(bucket), "%s, which S3 reserves", must)
+		}
+	}
+}
+
+func validateDomain(key, domain string, p *Problems) {
+	switch {
+	case strings.Contains(domain, "*"):
+		p.Add(key, Quote(domain), "one host's name: an issuer is one URL, so a wildcard names none")
+	case strings.ContainsAny(domain, ":/"):
+		p.Add(key, Quote(domain), "a bare host name such as oidc.example.com, without https://, port or path")
+	case !isHostname(domain):
+		p.Add(key, Quote(domain), "a host name in lower case with at least two labels, such as oidc.example.com")
+	case len(domain) > maxACMDomain:
+		p.Add(key, fmt.Sprintf("%d characters", len(domain)), "at most %d, the limit of a certificate's common name", maxACMDomain)
+	default:
+		for _, owned := range []string{"amazonaws.com", "amazonaws.com.cn", "cloudfront.net"} {
+			if domain == owned || strings.HasSuffix(domain, "."+owned) {
+				p.Add(key, Quote(domain), "a domain of yours: nobody else gets a certificate for %s", owned)
+			}
+		}
+	}
+}
+
+func validateRolesAnywhere(r RolesAnywhere, p *Problems) {
+	// 100 years: a certificate's notAfter has four digits for the year, and a
+	// longer life is a mistake in the unit.
+	const century = 100 * 366 * 24
+	between("rolesAnywhere.caValidityHours", r.CAValidityHours, 1, century, " hours", p)
+	between("rolesAnywhere.leafValidityHours", r.LeafValidityHours, 1, century, " hours", p)
+	between("rolesAnywhere.leafEarlyRenewalHours", r.LeafEarlyRenewalHours, 0, century, " hours", p)
+	if r.LeafEarlyRenewalHours >= r.LeafValidityHours && !p.Has("rolesAnywhere.leafValidityHours") {
+		p.Add("rolesAnywhere.leafEarlyRenewalHours", strconv.Itoa(r.LeafEarlyRenewalHours),
+			"less than rolesAnywhere.leafValidityHours (%d): every run would renew a certificate that it has just made", r.LeafValidityHours)
+	}
+	if r.LeafValidityHours >= r.CAValidityHours {
+		p.Add("rolesAnywhere.leafValidityHours", strconv.Itoa(r.LeafValidityHours),
+			"less than rolesAnywhere.caValidityHours (%d): a certificate is worth nothing once its CA has expired", r.CAValidityHours)
+	}
+	between("rolesAnywhere.sessionSeconds", r.SessionSeconds, minSession, maxSession, " seconds", p)
+	validateHelper(r.Helper, p)
+}
+
+func validateHelper(h Helper, p *Problems) {
+	choice("rolesAnywhere.helper.delivery", h.Delivery, []string{"image-volume", "node", "sidecar"}, p)
+	choice("rolesAnywhere.helper.mode", h.Mode, []string{"credential-process", "serve"}, p)
+}
+
+// validateTags applies the strictest of the services that are tagged: IAM's
+// characters and folding of case, and S3's count for objects.
+func validateTags(tags map[string]string, p *Problems) {
+	if len(tags) > maxUserTags {
+		p.Add("tags", fmt.Sprintf("%d tags", len(tags)), "at most %d: S3 allows an object 10, and the program adds one", maxUserTags)
+	}
+	folded := map[string]string{}
+	for _, key := range sortedKeys(tags) {
+		at, lower := join("tags", key), strings.ToLower(key)
+		switch other, taken := folded[lower]; {
+		case key == "" || utf8.RuneCountInString(key) > 128 || !tagPattern.MatchString(key):
+			p.Add(at, Quote(key)+" as the tag's key", "1 to 128 letters, digits, spaces and _.:/=+-@")
+		case strings.HasPrefix(lower, "aws:"):
+			p.Add(at, Quote(key)+" as the tag's key", "without the prefix aws:, which AWS reserves")
+		case strings.HasPrefix(lower, TagPrefix):
+			p.Add(at, Quote(key)+" as the tag's key", "without the prefix %s, which the program writes itself", TagPrefix)
+		case taken:
+			p.Add(at, Quote(key)+" as the tag's key", "different from %s by more than letter case, since IAM ignores it", other)
+		case utf8.RuneCountInString(tags[key]) > 256 || !tagPattern.MatchString(tags[key]):
+			p.Add(at, Quote(tags[key]), "at most 256 letters, digits, spaces and _.:/=+-@")
+		}
+		folded[lower] = key
+	}
+}
+
+func between(key string, value, low, high int, unit string, p *Problems) {
+	if value < low || value > high {
+		p.Add(key, strconv.Itoa(value), "between %d and %d%s", low, high, unit)
+	}
+}
+
+func choice(key, value string, choices []string, p *Problems) {
+	if !slices.Contains(choices, value) {
+		p.Add(key, Quote(value), "%s%s", oneOf(choices), didYouMean(value, choices))
+	}
+}
