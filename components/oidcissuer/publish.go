@@ -154,11 +154,7 @@ func tagMap(tags map[string]string) pulumi.StringMap {
 	if len(tags) == 0 {
 		return nil
 	}
-	m := make(pulumi.StringMap, len(tags))
-	for key, value := range tags {
-		m[key] = pulumi.String(value)
-	}
-	return m
+	return pulumi.ToStringMap(tags)
 }
 
 // Deadlines of the wait for the documents. Through Route 53 a resolver may

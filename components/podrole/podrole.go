@@ -1,0 +1,223 @@
+// Package podrole makes the IAM role of one pod identity: a role that exactly
+// one Kubernetes ServiceAccount, or exactly one certificate common name, can
+// assume.
+package podrole
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/names"
+)
+
+// Type is the type token of [PodRole].
+const Type = "k3s-aws-auth:podrole:PodRole"
+
+// Limits of IAM.
+const (
+	// DefaultMaxSessionSeconds is the longest session of a role that says
+	// nothing.
+	DefaultMaxSessionSeconds = 3600
+	minMaxSessionSeconds     = 3600
+	maxMaxSessionSeconds     = 43200
+	// MaxInlinePolicyCharacters is IAM's limit for a role's inline policies
+	// together; white space does not count.
+	MaxInlinePolicyCharacters = 10240
+	maxManagedPolicies        = 10
+)
+
+var (
+	roleNamePattern  = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+	policyArnPattern = regexp.MustCompile(`^arn:[\w-]+:iam::(\d{12}|aws):policy/\S+$`)
+)
+
+// PodRoleArgs describes a pod's role.
+type PodRoleArgs struct {
+	// RoleName is the physical name, letters, digits and _+=,.@-, at most 64;
+	// empty leaves it to Pulumi. A fixed name is what a pod's proof and an
+	// operator's search look for; changing it replaces the role.
+	RoleName string
+	// Description is what the role is for, at most 1000 characters.
+	Description string
+	// Trust is the trust policy's JSON (see [WebIdentityTrust] and
+	// [RolesAnywhereTrust]).
+	Trust pulumi.StringInput
+	// Statements are the permissions, as an inline policy; or PolicyJSON is
+	// that policy's JSON. At most one of the two; none gives no permissions of
+	// the role's own.
+	Statements []iampolicy.Statement
+	PolicyJSON pulumi.StringInput
+	// ManagedPolicyArns are attached, at most 10 (IAM's default quota).
+	ManagedPolicyArns []string
+	// MaxSessionSeconds is the longest session, 3600 to 43200; 0 means
+	// [DefaultMaxSessionSeconds].
+	MaxSessionSeconds int
+	// PermissionsBoundary is the ARN of a boundary policy, or empty.
+	PermissionsBoundary string
+	Tags                map[string]string
+}
+
+// PodRole is the role of one pod identity.
+type PodRole struct {
+	pulumi.ResourceState
+
+	Arn  pulumi.StringOutput `pulumi:"arn"`
+	Name pulumi.StringOutput `pulumi:"name"`
+}
+
+// NewPodRole makes the role, at most one inline policy and an attachment for
+// each managed policy.
+func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pulumi.ResourceOption) (*PodRole, error) {
+	if err := args.validate(name); err != nil {
+		return nil, err
+	}
+	policy, err := args.policy()
+	if err != nil {
+		return nil, fmt.Errorf("PodRole %q: permissions: %w", name, err)
+	}
+	component := &PodRole{}
+	if err := ctx.RegisterComponentResource(Type, name, component, opts...); err != nil {
+		return nil, fmt.Errorf("register %s %q: %w", Type, name, err)
+	}
+	child := pulumi.Parent(component)
+	roleArgs := &iam.RoleArgs{
+		AssumeRolePolicy:   args.Trust,
+		Description:        pulumi.String(args.Description),
+		MaxSessionDuration: pulumi.Int(args.maxSession()),
+	}
+	if args.RoleName != "" {
+		// Contractual: see PodRoleArgs.
+		roleArgs.Name = pulumi.String(args.RoleName)
+	}
+	if args.PermissionsBoundary != "" {
+		roleArgs.PermissionsBoundary = pulumi.String(args.PermissionsBoundary)
+	}
+	if len(args.Tags) > 0 {
+		roleArgs.Tags = pulumi.ToStringMap(args.Tags)
+	}
+	role, err := iam.NewRole(ctx, names.Autonamed(name+"-role", names.MaxRole), roleArgs, child)
+	if err != nil {
+		return nil, fmt.Errorf("role of %s: %w", name, err)
+	}
+	if policy != nil {
+		if _, err := iam.NewRolePolicy(ctx, names.Autonamed(name+"-policy", names.MaxPolicy), &iam.RolePolicyArgs{
+			Role:   role.Name,
+			Policy: policy,
+		}, child); err != nil {
+			return nil, fmt.Errorf("policy of role %s: %w", name, err)
+		}
+	}
+	for _, arn := range args.ManagedPolicyArns {
+		// Named after the policy, so that a change of the list's order touches
+		// nothing.
+		if _, err := iam.NewRolePolicyAttachment(ctx, name+"-"+arn[strings.Index(arn, ":policy/")+len(":policy/"):], &iam.RolePolicyAttachmentArgs{
+			Role:      role.Name,
+			PolicyArn: pulumi.String(arn),
+		}, child); err != nil {
+			return nil, fmt.Errorf("attachment of %s to role %s: %w", arn, name, err)
+		}
+	}
+	component.Arn = role.Arn
+	component.Name = role.Name
+	if err := ctx.RegisterResourceOutputs(component, pulumi.Map{"arn": component.Arn, "name": component.Name}); err != nil {
+		return nil, fmt.Errorf("register outputs of %s %q: %w", Type, name, err)
+	}
+	return component, nil
+}
+
+func (args *PodRoleArgs) maxSession() int {
+	if args.MaxSessionSeconds == 0 {
+		return DefaultMaxSessionSeconds
+	}
+	return args.MaxSessionSeconds
+}
+
+// policy returns the inline policy, or nil for none. Both forms are checked
+// against IAM's size limit, the JSON form when it is known.
+func (args *PodRoleArgs) policy() (pulumi.StringInput, error) {
+	if len(args.Statements) > 0 {
+		text, err := PermissionsPolicy(args.Statements)
+		if err != nil {
+			return nil, err
+		}
+		return pulumi.String(text), nil
+	}
+	if args.PolicyJSON == nil {
+		return nil, nil
+	}
+	return args.PolicyJSON.ToStringOutput().ApplyT(func(text string) (string, error) {
+		return text, checkSize(text)
+	}).(pulumi.StringOutput), nil
+}
+
+// PermissionsPolicy returns the identity policy of the statements as JSON, or
+// an error for each statement that is unfit for one, or where it is longer than
+// IAM allows.
+func PermissionsPolicy(statements []iampolicy.Statement) (string, error) {
+	var errs []error
+	for i, statement := range statements {
+		if err := statement.ValidateIdentity(); err != nil {
+			errs = append(errs, fmt.Errorf("statement %d: %w", i, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return "", err
+	}
+	text, err := iampolicy.New(statements...).JSON()
+	if err != nil {
+		return "", err
+	}
+	return text, checkSize(text)
+}
+
+func checkSize(policy string) error {
+	size := 0
+	for _, r := range policy {
+		if !unicode.IsSpace(r) {
+			size++
+		}
+	}
+	if size > MaxInlinePolicyCharacters {
+		return fmt.Errorf("inline policy has %d characters, IAM allows %d: use managed policies", size, MaxInlinePolicyCharacters)
+	}
+	return nil
+}
+
+func (args *PodRoleArgs) validate(name string) error {
+	if args == nil {
+		return fmt.Errorf("PodRole %q: args are missing", name)
+	}
+	var errs []error
+	check := func(bad bool, format string, a ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, a...))
+		}
+	}
+	check(args.RoleName != "" && !roleNamePattern.MatchString(args.RoleName),
+		"RoleName is %q, must be 1 to 64 letters, digits and _+=,.@-", args.RoleName)
+	check(len(args.Description) > 1000, "Description has %d characters, must have at most 1000", len(args.Description))
+	check(args.Trust == nil, "Trust is missing")
+	check(len(args.Statements) > 0 && args.PolicyJSON != nil, "Statements and PolicyJSON are both set, must be one of the two")
+	check(args.maxSession() < minMaxSessionSeconds || args.maxSession() > maxMaxSessionSeconds,
+		"MaxSessionSeconds is %d, must be %d to %d", args.MaxSessionSeconds, minMaxSessionSeconds, maxMaxSessionSeconds)
+	check(len(args.ManagedPolicyArns) > maxManagedPolicies, "%d managed policies, IAM's quota is %d", len(args.ManagedPolicyArns), maxManagedPolicies)
+	seen := map[string]bool{}
+	for _, arn := range args.ManagedPolicyArns {
+		check(!policyArnPattern.MatchString(arn), "managed policy %q must be the ARN of an IAM policy", arn)
+		check(seen[arn], "managed policy %s is listed twice", arn)
+		seen[arn] = true
+	}
+	check(args.PermissionsBoundary != "" && !policyArnPattern.MatchString(args.PermissionsBoundary),
+		"PermissionsBoundary is %q, must be the ARN of an IAM policy", args.PermissionsBoundary)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("PodRole %q: %w", name, err)
+	}
+	return nil
+}

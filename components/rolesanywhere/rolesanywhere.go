@@ -1,0 +1,423 @@
+// Package rolesanywhere makes what IAM Roles Anywhere needs: certificate
+// authorities of one's own with a trust anchor ([NewAnchor]), a profile
+// ([NewProfile]) and leaf certificates ([NewLeaf]). All keys are born in the
+// graph and are secrets of the stack.
+package rolesanywhere
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	ra "github.com/pulumi/pulumi-aws/sdk/v6/go/aws/rolesanywhere"
+	"github.com/pulumi/pulumi-tls/sdk/v5/go/tls"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/names"
+)
+
+// Type tokens of the components.
+const (
+	AnchorType  = "k3s-aws-auth:rolesanywhere:Anchor"
+	ProfileType = "k3s-aws-auth:rolesanywhere:Profile"
+	LeafType    = "k3s-aws-auth:rolesanywhere:Leaf"
+)
+
+// Defaults and limits; the limits are those of IAM Roles Anywhere.
+const (
+	// DefaultCAValidityHours is ten years. A CA that ends takes every leaf
+	// with it, and is rotated by listing a second one, not by its end.
+	DefaultCAValidityHours = 10 * 365 * 24
+	// DefaultLeafValidityHours is 30 days, DefaultLeafEarlyRenewalHours 10:
+	// any `pulumi up` in the last 10 days renews, so a weekly one suffices.
+	DefaultLeafValidityHours     = 30 * 24
+	DefaultLeafEarlyRenewalHours = 10 * 24
+	// DefaultSessionSeconds is the length of a session.
+	DefaultSessionSeconds = 3600
+	minSessionSeconds     = 900
+	maxSessionSeconds     = 43200
+	maxCertificates       = 2 // of an anchor
+	maxProfileRoles       = 250
+	maxResourceName       = 255
+)
+
+// DefaultCAName names the one CA of an anchor that lists none.
+const DefaultCAName = "1"
+
+// Organization is the subject organization of all certificates made here.
+const Organization = "k3s-aws-auth"
+
+var (
+	resourceNamePattern = regexp.MustCompile(`^[ a-zA-Z0-9_-]{1,255}$`)
+	caNamePattern       = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
+	// commonNamePattern is the alphabet of an STS source identity, which is
+	// "CN=" and the common name, 64 characters at most.
+	commonNamePattern = regexp.MustCompile(`^[\w+=,.@-]{1,61}$`)
+)
+
+// AnchorArgs describes a trust anchor and its certificate authorities.
+type AnchorArgs struct {
+	// Name is the anchor's name, letters, digits, space, _ and -, at most 255;
+	// empty leaves it to Pulumi.
+	Name string
+	// CAs names the certificate authorities, the one that signs leaves first;
+	// all are trusted. Nil means one, [DefaultCAName]. At most two: a second
+	// one is a rotation (add, make it the first, wait for all leaves to be
+	// renewed, remove the old one).
+	CAs []string
+	// CAValidityHours is how long each CA is valid; 0 means
+	// [DefaultCAValidityHours].
+	CAValidityHours int
+	// Protect makes Pulumi refuse to delete the CAs' keys, their certificates
+	// and the trust anchor.
+	Protect bool
+	Tags    map[string]string
+}
+
+// Anchor is a trust anchor with its certificate authorities.
+type Anchor struct {
+	pulumi.ResourceState
+
+	// Arn is the trust anchor's ARN.
+	Arn pulumi.StringOutput `pulumi:"arn"`
+	// CAKeyPem (secret) and CACertPem are those of the CA that signs.
+	CAKeyPem  pulumi.StringOutput `pulumi:"caKeyPem"`
+	CACertPem pulumi.StringOutput `pulumi:"caCertPem"`
+	// BundlePem holds the certificates of all CAs.
+	BundlePem pulumi.StringOutput `pulumi:"bundlePem"`
+}
+
+// NewAnchor makes the certificate authorities and the trust anchor.
+//
+// AWS warns 45 days before a CA or a leaf ends (its default notification
+// settings, which are left alone, because any of one's own replaces the anchor).
+func NewAnchor(ctx *pulumi.Context, name string, args *AnchorArgs, opts ...pulumi.ResourceOption) (*Anchor, error) {
+	if err := args.validate(name); err != nil {
+		return nil, err
+	}
+	anchor := &Anchor{}
+	if err := ctx.RegisterComponentResource(AnchorType, name, anchor, opts...); err != nil {
+		return nil, fmt.Errorf("register %s %q: %w", AnchorType, name, err)
+	}
+	cas := args.CAs
+	if len(cas) == 0 {
+		cas = []string{DefaultCAName}
+	}
+	var certificates []any
+	for i, ca := range cas {
+		key, certificate, err := newCA(ctx, name, ca, anchor, args)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			anchor.CAKeyPem, anchor.CACertPem = key.PrivateKeyPem, certificate.CertPem
+		}
+		certificates = append(certificates, certificate.CertPem)
+	}
+	anchor.BundlePem = pulumi.All(certificates...).ApplyT(func(pems []any) string {
+		var bundle strings.Builder
+		for _, pem := range pems {
+			bundle.WriteString(strings.TrimSpace(pem.(string)) + "\n")
+		}
+		return bundle.String()
+	}).(pulumi.StringOutput)
+
+	anchorArgs := &ra.TrustAnchorArgs{
+		// Unset would be sent as false, and a disabled anchor refuses every
+		// session.
+		Enabled: pulumi.Bool(true),
+		Source: ra.TrustAnchorSourceArgs{
+			SourceType: pulumi.String("CERTIFICATE_BUNDLE"),
+			SourceData: ra.TrustAnchorSourceSourceDataArgs{X509CertificateData: anchor.BundlePem},
+		},
+		Tags: tagMap(args.Tags),
+	}
+	if args.Name != "" {
+		anchorArgs.Name = pulumi.String(args.Name)
+	}
+	resource, err := ra.NewTrustAnchor(ctx, names.Autonamed(name+"-anchor", maxResourceName), anchorArgs, pulumi.Parent(anchor),
+		// Roles name the anchor by its ARN: without it no role can be assumed.
+		pulumi.Protect(args.Protect))
+	if err != nil {
+		return nil, fmt.Errorf("trust anchor %s: %w", name, err)
+	}
+	anchor.Arn = resource.Arn
+	if err := ctx.RegisterResourceOutputs(anchor, pulumi.Map{
+		"arn": anchor.Arn, "caKeyPem": anchor.CAKeyPem, "caCertPem": anchor.CACertPem, "bundlePem": anchor.BundlePem,
+	}); err != nil {
+		return nil, fmt.Errorf("register outputs of %s %q: %w", AnchorType, name, err)
+	}
+	return anchor, nil
+}
+
+func newCA(ctx *pulumi.Context, name, ca string, parent pulumi.Resource, args *AnchorArgs) (*tls.PrivateKey, *tls.SelfSignedCert, error) {
+	// Protected: a CA that is lost takes every leaf with it.
+	options := []pulumi.ResourceOption{pulumi.Parent(parent), pulumi.Protect(args.Protect)}
+	prefix := name + "-ca-" + ca
+	key, err := newKey(ctx, prefix+"-key", options...)
+	if err != nil {
+		return nil, nil, err
+	}
+	certificate, err := tls.NewSelfSignedCert(ctx, prefix+"-cert", &tls.SelfSignedCertArgs{
+		PrivateKeyPem: key.PrivateKeyPem,
+		Subject: tls.SelfSignedCertSubjectArgs{
+			CommonName:   pulumi.String(names.Shorten(prefix, 64)),
+			Organization: pulumi.String(Organization),
+		},
+		IsCaCertificate:     pulumi.Bool(true),
+		AllowedUses:         pulumi.ToStringArray([]string{"cert_signing", "crl_signing"}),
+		ValidityPeriodHours: pulumi.Int(orDefault(args.CAValidityHours, DefaultCAValidityHours)),
+	}, options...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("certificate of CA %s: %w", prefix, err)
+	}
+	return key, certificate, nil
+}
+
+// newKey makes a P-256 key. The curve is given because the provider's default
+// is P-224, which Roles Anywhere does not take.
+func newKey(ctx *pulumi.Context, name string, options ...pulumi.ResourceOption) (*tls.PrivateKey, error) {
+	key, err := tls.NewPrivateKey(ctx, name, &tls.PrivateKeyArgs{
+		Algorithm:  pulumi.String("ECDSA"),
+		EcdsaCurve: pulumi.String("P256"),
+	}, options...)
+	if err != nil {
+		return nil, fmt.Errorf("private key %s: %w", name, err)
+	}
+	return key, nil
+}
+
+// ProfileArgs describes a profile: the roles that sessions can be made for.
+type ProfileArgs struct {
+	// Name is the profile's name, letters, digits, space, _ and -, at most
+	// 255; empty leaves it to Pulumi.
+	Name string
+	// RoleArns are the roles, at most 250. Which certificate may assume which
+	// role is up to the roles' trust policies.
+	RoleArns pulumi.StringArrayInput
+	// DurationSeconds is the length of a session, 900 to 43200; 0 means
+	// [DefaultSessionSeconds]. Above the maximum of a role, CreateSession for
+	// that role fails.
+	DurationSeconds int
+	Tags            map[string]string
+}
+
+// Profile is a Roles Anywhere profile.
+type Profile struct {
+	pulumi.ResourceState
+
+	Arn pulumi.StringOutput `pulumi:"arn"`
+}
+
+// NewProfile makes the profile.
+func NewProfile(ctx *pulumi.Context, name string, args *ProfileArgs, opts ...pulumi.ResourceOption) (*Profile, error) {
+	if err := args.validate(name); err != nil {
+		return nil, err
+	}
+	profile := &Profile{}
+	if err := ctx.RegisterComponentResource(ProfileType, name, profile, opts...); err != nil {
+		return nil, fmt.Errorf("register %s %q: %w", ProfileType, name, err)
+	}
+	profileArgs := &ra.ProfileArgs{
+		// What AWS takes an unset value for is not known.
+		Enabled:         pulumi.Bool(true),
+		DurationSeconds: pulumi.Int(orDefault(args.DurationSeconds, DefaultSessionSeconds)),
+		RoleArns: args.RoleArns.ToStringArrayOutput().ApplyT(func(arns []string) ([]string, error) {
+			if len(arns) == 0 || len(arns) > maxProfileRoles {
+				return nil, fmt.Errorf("profile %s has %d roles, must have 1 to %d", name, len(arns), maxProfileRoles)
+			}
+			return arns, nil
+		}).(pulumi.StringArrayOutput),
+		Tags: tagMap(args.Tags),
+	}
+	if args.Name != "" {
+		profileArgs.Name = pulumi.String(args.Name)
+	}
+	resource, err := ra.NewProfile(ctx, names.Autonamed(name+"-profile", maxResourceName), profileArgs, pulumi.Parent(profile))
+	if err != nil {
+		return nil, fmt.Errorf("profile %s: %w", name, err)
+	}
+	profile.Arn = resource.Arn
+	if err := ctx.RegisterResourceOutputs(profile, pulumi.Map{"arn": profile.Arn}); err != nil {
+		return nil, fmt.Errorf("register outputs of %s %q: %w", ProfileType, name, err)
+	}
+	return profile, nil
+}
+
+// LeafArgs describes the certificate of one pod identity.
+type LeafArgs struct {
+	// CommonName is the subject common name that the role's trust policy
+	// names (see names.CommonName), at most 61 characters.
+	CommonName string
+	// CAKeyPem and CACertPem are those of the CA that signs.
+	CAKeyPem  pulumi.StringInput
+	CACertPem pulumi.StringInput
+	// ValidityHours is how long the certificate is valid; 0 means
+	// [DefaultLeafValidityHours].
+	ValidityHours int
+	// EarlyRenewalHours is how long before its end a `pulumi up` renews it; 0
+	// means [DefaultLeafEarlyRenewalHours], or a third of ValidityHours where
+	// only that is given. Nothing renews a certificate between deployments,
+	// and nothing revokes the old one.
+	EarlyRenewalHours int
+}
+
+// Leaf is a certificate with its key. It needs no tags: it is no AWS resource.
+type Leaf struct {
+	pulumi.ResourceState
+
+	CertPem pulumi.StringOutput `pulumi:"certPem"`
+	// KeyPem is a secret.
+	KeyPem pulumi.StringOutput `pulumi:"keyPem"`
+	// ValidUntil is the certificate's end, RFC 3339.
+	ValidUntil pulumi.StringOutput `pulumi:"validUntil"`
+}
+
+// NewLeaf makes the key and the certificate: no CA, for digital signatures
+// (which Roles Anywhere requires) and client authentication.
+func NewLeaf(ctx *pulumi.Context, name string, args *LeafArgs, opts ...pulumi.ResourceOption) (*Leaf, error) {
+	if err := args.validate(name); err != nil {
+		return nil, err
+	}
+	leaf := &Leaf{}
+	if err := ctx.RegisterComponentResource(LeafType, name, leaf, opts...); err != nil {
+		return nil, fmt.Errorf("register %s %q: %w", LeafType, name, err)
+	}
+	child := pulumi.Parent(leaf)
+	key, err := newKey(ctx, name+"-key", child)
+	if err != nil {
+		return nil, err
+	}
+	request, err := tls.NewCertRequest(ctx, name+"-request", &tls.CertRequestArgs{
+		PrivateKeyPem: key.PrivateKeyPem,
+		Subject: tls.CertRequestSubjectArgs{
+			CommonName:   pulumi.String(args.CommonName),
+			Organization: pulumi.String(Organization),
+		},
+	}, child)
+	if err != nil {
+		return nil, fmt.Errorf("certificate request of %s: %w", args.CommonName, err)
+	}
+	validity, renewal := args.hours()
+	certificate, err := tls.NewLocallySignedCert(ctx, name+"-cert", &tls.LocallySignedCertArgs{
+		CertRequestPem:      request.CertRequestPem,
+		CaPrivateKeyPem:     args.CAKeyPem,
+		CaCertPem:           args.CACertPem,
+		AllowedUses:         pulumi.ToStringArray([]string{"digital_signature", "client_auth"}),
+		ValidityPeriodHours: pulumi.Int(validity),
+		EarlyRenewalHours:   pulumi.Int(renewal),
+	}, child)
+	if err != nil {
+		return nil, fmt.Errorf("certificate of %s: %w", args.CommonName, err)
+	}
+	leaf.CertPem = certificate.CertPem
+	leaf.KeyPem = key.PrivateKeyPem
+	leaf.ValidUntil = certificate.ValidityEndTime
+	if err := ctx.RegisterResourceOutputs(leaf, pulumi.Map{
+		"certPem": leaf.CertPem, "keyPem": leaf.KeyPem, "validUntil": leaf.ValidUntil,
+	}); err != nil {
+		return nil, fmt.Errorf("register outputs of %s %q: %w", LeafType, name, err)
+	}
+	return leaf, nil
+}
+
+// hours returns the validity and the early renewal with their defaults.
+func (args *LeafArgs) hours() (validity, renewal int) {
+	validity, renewal = args.ValidityHours, args.EarlyRenewalHours
+	switch {
+	case validity == 0 && renewal == 0:
+		return DefaultLeafValidityHours, DefaultLeafEarlyRenewalHours
+	case validity == 0:
+		return DefaultLeafValidityHours, renewal
+	case renewal == 0:
+		return validity, validity / 3
+	}
+	return validity, renewal
+}
+
+func (args *AnchorArgs) validate(name string) error {
+	if args == nil {
+		return fmt.Errorf("Anchor %q: args are missing", name)
+	}
+	errs := []error{validateName(args.Name)}
+	if args.CAValidityHours < 0 {
+		errs = append(errs, fmt.Errorf("CAValidityHours is %d, must not be negative", args.CAValidityHours))
+	}
+	if len(args.CAs) > maxCertificates {
+		errs = append(errs, fmt.Errorf("%d CAs, a trust anchor takes at most %d", len(args.CAs), maxCertificates))
+	}
+	seen := map[string]bool{}
+	for _, ca := range args.CAs {
+		if !caNamePattern.MatchString(ca) {
+			errs = append(errs, fmt.Errorf("CA name %q must be 1 to 32 lower-case letters, digits and hyphens", ca))
+		}
+		if seen[ca] {
+			errs = append(errs, fmt.Errorf("CA %q is listed twice", ca))
+		}
+		seen[ca] = true
+	}
+	return wrap("Anchor", name, errs)
+}
+
+func (args *ProfileArgs) validate(name string) error {
+	if args == nil {
+		return fmt.Errorf("Profile %q: args are missing", name)
+	}
+	errs := []error{validateName(args.Name)}
+	if args.RoleArns == nil {
+		errs = append(errs, errors.New("RoleArns are missing"))
+	}
+	if d := orDefault(args.DurationSeconds, DefaultSessionSeconds); d < minSessionSeconds || d > maxSessionSeconds {
+		errs = append(errs, fmt.Errorf("DurationSeconds is %d, must be %d to %d", d, minSessionSeconds, maxSessionSeconds))
+	}
+	return wrap("Profile", name, errs)
+}
+
+func (args *LeafArgs) validate(name string) error {
+	if args == nil {
+		return fmt.Errorf("Leaf %q: args are missing", name)
+	}
+	var errs []error
+	if !commonNamePattern.MatchString(args.CommonName) {
+		errs = append(errs, fmt.Errorf("CommonName is %q, must be 1 to %d letters, digits and _+=,.@-", args.CommonName, names.MaxCommonName))
+	}
+	if args.CAKeyPem == nil || args.CACertPem == nil {
+		errs = append(errs, errors.New("CAKeyPem or CACertPem is missing"))
+	}
+	if args.ValidityHours < 0 || args.EarlyRenewalHours < 0 {
+		errs = append(errs, errors.New("ValidityHours and EarlyRenewalHours must not be negative"))
+	}
+	if validity, renewal := args.hours(); renewal >= validity {
+		errs = append(errs, fmt.Errorf("EarlyRenewalHours is %d, must be less than ValidityHours, %d: every deployment would renew", renewal, validity))
+	}
+	return wrap("Leaf", name, errs)
+}
+
+func validateName(name string) error {
+	if name != "" && !resourceNamePattern.MatchString(name) {
+		return fmt.Errorf("Name is %q, must be 1 to 255 letters, digits, spaces, _ and -", name)
+	}
+	return nil
+}
+
+func wrap(kind, name string, errs []error) error {
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%s %q: %w", kind, name, err)
+	}
+	return nil
+}
+
+func orDefault(value, fallback int) int {
+	if value == 0 {
+		return fallback
+	}
+	return value
+}
+
+func tagMap(tags map[string]string) pulumi.StringMap {
+	if len(tags) == 0 {
+		return nil
+	}
+	return pulumi.ToStringMap(tags)
+}
