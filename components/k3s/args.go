@@ -1,0 +1,182 @@
+package k3s
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// ClusterArgs are the inputs of [NewCluster]. What shapes the graph is plain;
+// what may come from other resources is an input.
+type ClusterArgs struct {
+	// ClusterName is contractual: the secrets' SSM parameters live under
+	// /k3s-aws-auth/<ClusterName>, so it is unique in account and region.
+	ClusterName string
+	// Version is the K3s release, for example v1.35.4+k3s1.
+	Version string
+	// BinarySHA256 is the hex digest of the k3s binary. Empty means that nodes
+	// check it against the release's own list of digests, which guards against
+	// damage but not against a release that was tampered with.
+	BinarySHA256 string
+	// Servers is the number of machines of the control plane: 1.
+	Servers int
+	// Agents is the number of machines for workloads, at least 1: servers take
+	// none.
+	Agents int
+	// ServerInstanceType and AgentInstanceType choose the machines and, by
+	// their family, the architecture.
+	ServerInstanceType, AgentInstanceType string
+	// AmiID is an Ubuntu 24.04 server image for all nodes. Empty means
+	// Canonical's current one when a node is created; later images then do not
+	// replace it.
+	AmiID string
+	// RootVolumeGiB is the size of each node's root volume, at least 8.
+	RootVolumeGiB int
+	// CPUCredits is "standard" or "unlimited", for burstable instance types.
+	CPUCredits string
+	// VpcID and SubnetIDs are where nodes live. Subnets need a route to the
+	// internet and public addresses on launch; nodes are spread over them.
+	VpcID     pulumi.StringInput
+	SubnetIDs pulumi.StringArrayInput
+	// VpcCIDR is the VPC's range. It must not overlap the ranges of pods and
+	// services; empty means that it is not checked.
+	VpcCIDR string
+	// APICIDRs may reach the Kubernetes API, beside the nodes.
+	APICIDRs []string
+	// Issuers are the issuers of ServiceAccount tokens: the first signs, all
+	// are accepted. Nil or empty means K3s's own default.
+	Issuers pulumi.StringArrayInput
+	// SigningKeys are the ServiceAccount keys, secret, as traditional RSA PEM:
+	// the first signs, all verify. Nil means that the component makes one.
+	SigningKeys pulumi.StringArrayInput
+	// AgentHopLimit is the metadata hop limit of agents: 1 keeps pods from the
+	// node's role, 2 gives it to them. Servers always have 1.
+	AgentHopLimit int
+	// AgentPolicies (JSON, by name) and AgentManagedPolicyArns are permissions
+	// of the agents' role beyond what a node needs.
+	AgentPolicies          map[string]pulumi.StringInput
+	AgentManagedPolicyArns []string
+	// FeatureGates (Name=true) and RuntimeConfig (group/version=true) are given
+	// to the API server.
+	FeatureGates  []string
+	RuntimeConfig []string
+	// Region is the provider's region.
+	Region string
+	// Tags are put on every resource that takes tags.
+	Tags map[string]string
+}
+
+// Names under which the component itself gives policies to nodes.
+const (
+	bootPolicy    = "boot"
+	sessionPolicy = "session-manager"
+)
+
+// Ranges that K3s gives to pods and services by default.
+var clusterRanges = map[string]netip.Prefix{
+	"pods":     netip.MustParsePrefix("10.42.0.0/16"),
+	"services": netip.MustParsePrefix("10.43.0.0/16"),
+}
+
+var (
+	clusterNamePattern   = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
+	versionPattern       = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-[a-z0-9.]+)?\+k3s[0-9]+$`)
+	digestPattern        = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	instanceTypePattern  = regexp.MustCompile(`^[a-z0-9-]+\.[a-z0-9-]+$`)
+	amiPattern           = regexp.MustCompile(`^ami-[0-9a-f]+$`)
+	regionPattern        = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+	featureGatePattern   = regexp.MustCompile(`^[A-Za-z0-9]+=(true|false)$`)
+	runtimeConfigPattern = regexp.MustCompile(`^[a-z0-9./-]+=(true|false)$`)
+)
+
+// validate reports everything that is wrong with the arguments at once. The
+// values end in shell variables and YAML of the nodes, so each has a shape that
+// needs no quoting there.
+func (args *ClusterArgs) validate() error {
+	if args == nil {
+		return errors.New("args are nil")
+	}
+	var errs []error
+	check := func(ok bool, format string, values ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, values...))
+		}
+	}
+	check(clusterNamePattern.MatchString(args.ClusterName),
+		"ClusterName: is %q, must be 1 to 32 lower-case letters, digits and hyphens, beginning with a letter", args.ClusterName)
+	check(versionPattern.MatchString(args.Version),
+		"Version: is %q, must be a K3s release such as v1.35.4+k3s1", args.Version)
+	check(args.BinarySHA256 == "" || digestPattern.MatchString(args.BinarySHA256),
+		"BinarySHA256: is %q, must be 64 lower-case hex digits", args.BinarySHA256)
+	check(args.Servers == 1, "Servers: is %d, must be 1", args.Servers)
+	check(args.Agents >= 1, "Agents: is %d, must be at least 1: servers take no workloads", args.Agents)
+	check(instanceTypePattern.MatchString(args.ServerInstanceType),
+		"ServerInstanceType: is %q, must be an instance type such as t3.medium", args.ServerInstanceType)
+	check(instanceTypePattern.MatchString(args.AgentInstanceType),
+		"AgentInstanceType: is %q, must be an instance type such as t3.medium", args.AgentInstanceType)
+	if architecture(args.ServerInstanceType) != architecture(args.AgentInstanceType) {
+		check(args.BinarySHA256 == "", "BinarySHA256: is one digest, but %s and %s need binaries of two architectures",
+			args.ServerInstanceType, args.AgentInstanceType)
+		check(args.AmiID == "", "AmiID: is one image, but %s and %s need images of two architectures",
+			args.ServerInstanceType, args.AgentInstanceType)
+	}
+	check(args.AmiID == "" || amiPattern.MatchString(args.AmiID), "AmiID: is %q, must be an image id such as ami-0123456789abcdef0", args.AmiID)
+	check(args.RootVolumeGiB >= 8, "RootVolumeGiB: is %d, must be at least 8", args.RootVolumeGiB)
+	check(args.CPUCredits == "standard" || args.CPUCredits == "unlimited",
+		"CPUCredits: is %q, must be standard or unlimited", args.CPUCredits)
+	check(args.VpcID != nil, "VpcID: is nil")
+	check(args.SubnetIDs != nil, "SubnetIDs: is nil")
+	if args.VpcCIDR != "" {
+		vpc, err := netip.ParsePrefix(args.VpcCIDR)
+		check(err == nil, "VpcCIDR: is %q, must be a range such as 10.0.0.0/16", args.VpcCIDR)
+		for _, use := range []string{"pods", "services"} {
+			check(err != nil || !vpc.Overlaps(clusterRanges[use]),
+				"VpcCIDR: %s overlaps %s, which K3s gives to %s", args.VpcCIDR, clusterRanges[use], use)
+		}
+	}
+	seen := map[string]bool{}
+	for i, cidr := range args.APICIDRs {
+		prefix, err := netip.ParsePrefix(cidr)
+		check(err == nil && prefix.Addr().Is4() && prefix.Masked() == prefix,
+			"APICIDRs[%d]: is %q, must be an IPv4 range such as 203.0.113.7/32", i, cidr)
+		check(!seen[cidr], "APICIDRs[%d]: %s is listed twice", i, cidr)
+		seen[cidr] = true
+	}
+	check(args.AgentHopLimit == 1 || args.AgentHopLimit == 2, "AgentHopLimit: is %d, must be 1 or 2", args.AgentHopLimit)
+	for _, name := range []string{bootPolicy, sessionPolicy} {
+		_, taken := args.AgentPolicies[name]
+		check(!taken, "AgentPolicies[%s]: the name is that of a policy of the component", name)
+	}
+	for i, gate := range args.FeatureGates {
+		check(featureGatePattern.MatchString(gate), "FeatureGates[%d]: is %q, must be Name=true or Name=false", i, gate)
+	}
+	for i, api := range args.RuntimeConfig {
+		check(runtimeConfigPattern.MatchString(api), "RuntimeConfig[%d]: is %q, must be such as example.k8s.io/v1beta1=true", i, api)
+	}
+	check(regionPattern.MatchString(args.Region), "Region: is %q, must be a region such as eu-central-1", args.Region)
+	return errors.Join(errs...)
+}
+
+// graviton matches the families with Arm processors: the attribute behind the
+// generation begins with g (t4g, m7gd, im4gn, g5g), or it is the first one, a1.
+var graviton = regexp.MustCompile(`^(a1|[a-z]+[0-9]+g[a-z]*)\.`)
+
+// architecture is the processor architecture of an instance type, by the name
+// that images use.
+func architecture(instanceType string) string {
+	if graviton.MatchString(instanceType) {
+		return "arm64"
+	}
+	return "amd64"
+}
+
+// burstable tells whether an instance type works with CPU credits; EC2 refuses
+// a credit specification for others.
+func burstable(instanceType string) bool {
+	family, _, _ := strings.Cut(instanceType, ".")
+	return regexp.MustCompile(`^t[0-9]`).MatchString(family)
+}

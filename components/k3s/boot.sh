@@ -1,0 +1,222 @@
+#!/usr/bin/env bash
+# k3s-boot: makes a K3s node of a plain Ubuntu 24.04 server.
+#
+# cloud-init runs it once, when the machine is new; k3s-boot.service runs it
+# again at every later boot, before K3s starts, with the user data of that boot.
+# So a change of the user data, such as another issuer or K3s version, takes
+# effect when EC2 restarts the machine. By hand: sudo /usr/local/sbin/k3s-boot
+#
+# Every step may run any number of times. It uses what the image has: bash, curl
+# (SigV4 by itself), python3 (cloud-init is written in it), systemd.
+set -euo pipefail
+umask 077
+
+SETTINGS=/etc/k3s-aws-auth
+K3S=/usr/local/bin/k3s
+RELEASES=https://github.com/k3s-io/k3s/releases/download
+IMDS=http://169.254.169.254/latest
+UNITS=/etc/systemd/system
+
+# From $SETTINGS/boot.env. An empty K3S_SHA256 means the release's own digest.
+ROLE="" K3S_VERSION="" K3S_SHA256="" REGION="" DNS_SUFFIX=""
+
+step="starting" # what the script is doing, for messages
+work=""         # a directory to remove at the end
+
+log() { echo "k3s-boot: $*"; }
+
+fail() {
+  log "$*" >&2
+  exit 1
+}
+
+# The last line always says how it ended: it is what the console log shows.
+finish() {
+  local status=$?
+  [[ -z $work ]] || rm -rf "$work"
+  if ((status == 0)); then
+    log "done: K3s $K3S_VERSION, $ROLE"
+  else
+    log "FAILED while $step (exit status $status). To try again: sudo /usr/local/sbin/k3s-boot" >&2
+  fi
+}
+
+# retry SECONDS COMMAND...: until it succeeds, with pauses of 1 to 30 seconds.
+# Right after boot the network, the role and its policies may not be there yet.
+retry() {
+  local deadline=$((SECONDS + $1)) pause=1
+  shift
+  until "$@"; do
+    ((SECONDS < deadline)) || return 1
+    log "not yet ($step), again in $pause s"
+    sleep "$pause"
+    pause=$((pause * 2 > 30 ? 30 : pause * 2))
+  done
+}
+
+# json KEY...: the text at that path of the JSON document on standard input.
+json() {
+  python3 -c '
+import json, sys
+value = json.load(sys.stdin)
+for key in sys.argv[1:]:
+    value = value[key]
+sys.stdout.write(value)' "$@"
+}
+
+imds() {
+  curl --silent --show-error --fail --max-time 5 \
+    --header "X-aws-ec2-metadata-token: $imds_token" "$IMDS/meta-data/$1"
+}
+
+# Sets the credentials of the machine's role, as lines of a curl config: they go
+# to curl by a pipe, since arguments show in the process list.
+get_credentials() {
+  local role document id secret token
+  imds_token=$(curl --silent --show-error --fail --max-time 5 --request PUT \
+    --header "X-aws-ec2-metadata-token-ttl-seconds: 600" "$IMDS/api/token") || return 1
+  role=$(imds iam/security-credentials/) || return 1
+  document=$(imds "iam/security-credentials/$role") || return 1
+  id=$(json AccessKeyId <<<"$document") || return 1
+  secret=$(json SecretAccessKey <<<"$document") || return 1
+  token=$(json Token <<<"$document") || return 1
+  printf -v credentials 'user = "%s:%s"\nheader = "X-Amz-Security-Token: %s"\n' "$id" "$secret" "$token"
+}
+
+# fetch PARAMETER FILE MODE: writes the decrypted parameter, whole or not at all.
+fetch() {
+  local answer
+  if ! answer=$(curl --config - --silent --show-error --fail-with-body --max-time 20 \
+    --aws-sigv4 "aws:amz:$REGION:ssm" \
+    --header "X-Amz-Target: AmazonSSM.GetParameter" \
+    --header "Content-Type: application/x-amz-json-1.1" \
+    --data "{\"Name\":\"$1\",\"WithDecryption\":true}" \
+    "https://ssm.$REGION.$DNS_SUFFIX/" <<<"$credentials"); then
+    log "$1: $answer" # an error never holds the value
+    return 1
+  fi
+  json Parameter Value <<<"$answer" >"$2.part" || return 1
+  chmod "$3" "$2.part" && mv "$2.part" "$2"
+}
+
+# Files that exist stay: once K3s has started, its datastore is the authority
+# over keys and tokens, and it refuses to start with newer ones on disk. They are
+# changed by `k3s certificate rotate-ca` and `k3s token rotate`.
+fetch_secrets() {
+  local parameter file mode
+  while read -r -u 3 parameter file mode; do
+    [[ -s $file ]] && continue
+    step="fetching $parameter"
+    [[ -n ${credentials-} ]] || retry 300 get_credentials || fail "no credentials of an instance profile from $IMDS"
+    mkdir -p "$(dirname "$file")"
+    retry 300 fetch "$parameter" "$file" "$mode" || fail "cannot read $parameter: may this machine's role?"
+  done 3<"$SETTINGS/parameters"
+}
+
+download() { curl --silent --show-error --fail --location --max-time 600 --output "$2" "$1"; }
+
+# Installs the K3s binary of the wanted version, unless it is there already.
+install_k3s() {
+  local url suffix arch digest
+  step="installing K3s $K3S_VERSION"
+  if [[ -x $K3S ]] && "$K3S" --version | grep -qF "k3s version $K3S_VERSION "; then
+    return
+  fi
+  case $(uname -m) in
+    x86_64) arch=amd64 suffix="" ;;
+    aarch64) arch=arm64 suffix=-arm64 ;;
+    *) fail "no K3s for $(uname -m)" ;;
+  esac
+  url=$RELEASES/${K3S_VERSION//+/%2B}
+  work=$(mktemp -d /usr/local/bin/.k3s.XXXXXX)
+  digest=$K3S_SHA256
+  if [[ -z $digest ]]; then
+    retry 600 download "$url/sha256sum-$arch.txt" "$work/digests" || fail "cannot download $url/sha256sum-$arch.txt"
+    digest=$(awk -v name="k3s$suffix" '$2 == name { print $1 }' "$work/digests")
+    [[ -n $digest ]] || fail "the release lists no digest of k3s$suffix"
+  fi
+  retry 600 download "$url/k3s$suffix" "$work/k3s" || fail "cannot download $url/k3s$suffix"
+  if ! sha256sum --check --status <<<"$digest  $work/k3s"; then
+    fail "k3s$suffix has not the digest that it should have, $digest"
+  fi
+  chmod 0755 "$work/k3s"
+  mv -f "$work/k3s" "$K3S" # in one move: a running K3s keeps its old file
+  for tool in kubectl crictl ctr; do ln -sfn k3s "/usr/local/bin/$tool"; done
+}
+
+# Writes the units: K3s's as its own installer would, and this script's.
+install_units() {
+  step="installing the systemd units"
+  cat >"$UNITS/$SERVICE.service" <<EOF
+[Unit]
+Description=Lightweight Kubernetes ($ROLE)
+Documentation=https://k3s.io
+Wants=network-online.target
+After=network-online.target
+
+[Install]
+WantedBy=multi-user.target
+
+[Service]
+Type=$SERVICE_TYPE
+KillMode=process
+Delegate=yes
+User=root
+LimitNOFILE=1048576
+LimitNPROC=infinity
+LimitCORE=infinity
+TasksMax=infinity
+TimeoutStartSec=0
+Restart=always
+RestartSec=5s
+ExecStartPre=-/sbin/modprobe br_netfilter
+ExecStartPre=-/sbin/modprobe overlay
+ExecStart=$K3S $ROLE
+EOF
+  cat >"$UNITS/k3s-boot.service" <<EOF
+[Unit]
+Description=Prepare K3s from this boot's user data
+Wants=network-online.target
+After=network-online.target
+Before=$SERVICE.service
+
+[Install]
+WantedBy=multi-user.target
+
+[Service]
+Type=oneshot
+ExecStartPre=/usr/bin/cloud-init single --name write_files --frequency always
+ExecStart=/usr/local/sbin/k3s-boot prepare
+StandardOutput=journal+console
+StandardError=journal+console
+EOF
+  chmod 0644 "$UNITS/$SERVICE.service" "$UNITS/k3s-boot.service"
+  systemctl daemon-reload
+  systemctl enable --quiet "$SERVICE.service" k3s-boot.service
+}
+
+main() {
+  trap finish EXIT
+  step="reading $SETTINGS/boot.env"
+  # shellcheck source=/dev/null
+  . "$SETTINGS/boot.env"
+  case $ROLE in
+    server) SERVICE=k3s SERVICE_TYPE=notify ;;
+    agent) SERVICE=k3s-agent SERVICE_TYPE=exec ;;
+    *) fail "unknown ROLE $ROLE" ;;
+  esac
+  # K3s's own modes: only the server's directory is closed.
+  (umask 022 && mkdir -p /var/lib/rancher/k3s /etc/rancher/k3s)
+
+  fetch_secrets
+  install_k3s
+  install_units
+  if [[ ${1-} == prepare ]]; then return; fi # systemd starts K3s after this
+  step="starting $SERVICE"
+  if ! systemctl restart "$SERVICE.service"; then
+    journalctl --unit "$SERVICE" --lines 20 --no-pager || true
+    fail "systemd keeps trying; follow it with: journalctl -fu $SERVICE"
+  fi
+}
+
+main "$@"

@@ -1,0 +1,222 @@
+// Package k3s makes a K3s cluster of EC2 machines: its keys and certificates,
+// the machines with the user data that turns them into nodes, and an admin's
+// kubeconfig. Everything a node needs is known before it boots, so one update
+// makes a running cluster, without SSH and without a second step.
+package k3s
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/instanceprofile"
+)
+
+// Type is the component's type token. Changing it needs an alias.
+const Type = "k3s-aws-auth:k3s:Cluster"
+
+// Cluster is a K3s cluster.
+type Cluster struct {
+	pulumi.ResourceState
+
+	// Kubeconfig is an admin's, secret. It resolves once the API server is
+	// ready and depends on all nodes: what uses it exists only while the cluster
+	// can serve it, also on the way down.
+	Kubeconfig pulumi.StringOutput `pulumi:"kubeconfig"`
+	// Endpoint is the API's URL.
+	Endpoint pulumi.StringOutput `pulumi:"endpoint"`
+	// AgentRoleArn, AgentRoleName and ServerRoleArn are the nodes' roles.
+	AgentRoleArn  pulumi.StringOutput `pulumi:"agentRoleArn"`
+	AgentRoleName pulumi.StringOutput `pulumi:"agentRoleName"`
+	ServerRoleArn pulumi.StringOutput `pulumi:"serverRoleArn"`
+	// ServerInstanceIDs and AgentInstanceIDs are the machines.
+	ServerInstanceIDs pulumi.StringArrayOutput `pulumi:"serverInstanceIds"`
+	AgentInstanceIDs  pulumi.StringArrayOutput `pulumi:"agentInstanceIds"`
+	// Provider makes Kubernetes resources in the cluster.
+	Provider *kubernetes.Provider
+}
+
+// NewCluster makes a cluster of one server and any number of agents and waits,
+// except in previews, until its API is ready.
+//
+// It fails before registering anything if args is nil or incomplete, each line
+// of the error naming the argument. If the API is not ready in time, Kubeconfig
+// fails with how to find out why.
+func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pulumi.ResourceOption) (*Cluster, error) {
+	if err := args.validate(); err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+	cluster := &Cluster{}
+	if err := ctx.RegisterComponentResource(Type, name, cluster, opts...); err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+	parent := pulumi.Parent(cluster)
+	here, err := lookUpPlace(ctx, args.Region, parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+
+	// Keys, certificates and tokens, and their way to the nodes.
+	keys, err := newPKI(ctx, name, args, parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+	tokens, err := newTokens(ctx, name, keys, parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+	parameters, err := newParameters(ctx, name, args, serverSecrets(keys, tokens), parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+
+	// What nodes may do, and who may reach them.
+	serverProfile, err := newServerProfile(ctx, name, args, here, parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+	agentProfile, err := newAgentProfile(ctx, name, args, here, parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+	firewall, err := newFirewall(ctx, name, args, parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+
+	// The machines. The server's address is made first, since its certificate
+	// names it; agents join by the server's private address.
+	address, err := ec2.NewEip(ctx, name+"-api", &ec2.EipArgs{
+		Domain: pulumi.String("vpc"),
+		Tags:   args.named(name + "-api"),
+	}, parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: elastic address: %w", name, err)
+	}
+	images, err := newImages(ctx, args, parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+	servers, err := newNodes(ctx, name, args, nodes{
+		role: serverRole, count: args.Servers, instanceType: args.ServerInstanceType,
+		images: images, hopLimit: 1, group: firewall.servers, profile: serverProfile,
+		userData: serverUserData(args, here, address.PublicIp, serverSecrets(keys, tokens)),
+		after:    slices.Concat(parameters, firewall.rules),
+	}, parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+	association, err := ec2.NewEipAssociation(ctx, name+"-api", &ec2.EipAssociationArgs{
+		AllocationId: address.AllocationId,
+		InstanceId:   servers[0].ID(),
+		// A replaced server takes the address over while the old one still has it.
+		AllowReassociation: pulumi.Bool(true),
+	}, parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: associate the elastic address: %w", name, err)
+	}
+	agents, err := newNodes(ctx, name, args, nodes{
+		role: agentRole, count: args.Agents, instanceType: args.AgentInstanceType,
+		images: images, hopLimit: args.AgentHopLimit, group: firewall.agents, profile: agentProfile,
+		userData: agentUserData(args, here, servers[0].PrivateIp, agentSecrets(tokens)),
+		after:    slices.Concat(parameters, firewall.rules),
+	}, parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+
+	// The way in.
+	cluster.Endpoint = pulumi.Sprintf("https://%s:%d", address.PublicIp, apiPort)
+	cluster.ServerInstanceIDs = instanceIDs(servers)
+	cluster.AgentInstanceIDs = instanceIDs(agents)
+	cluster.Kubeconfig = cluster.readyKubeconfig(ctx, args, keys, association, firewall)
+	cluster.Provider, err = kubernetes.NewProvider(ctx, name+"-kubernetes", &kubernetes.ProviderArgs{
+		Kubeconfig: cluster.Kubeconfig,
+	}, parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: kubernetes provider: %w", name, err)
+	}
+
+	cluster.AgentRoleArn = agentProfile.RoleArn
+	cluster.AgentRoleName = agentProfile.RoleName
+	cluster.ServerRoleArn = serverProfile.RoleArn
+	err = ctx.RegisterResourceOutputs(cluster, pulumi.Map{
+		"kubeconfig":        cluster.Kubeconfig,
+		"endpoint":          cluster.Endpoint,
+		"agentRoleArn":      cluster.AgentRoleArn,
+		"agentRoleName":     cluster.AgentRoleName,
+		"serverRoleArn":     cluster.ServerRoleArn,
+		"serverInstanceIds": cluster.ServerInstanceIDs,
+		"agentInstanceIds":  cluster.AgentInstanceIDs,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
+	return cluster, nil
+}
+
+// newServerProfile gives servers a role that reads the cluster's secrets and
+// nothing else.
+func newServerProfile(ctx *pulumi.Context, name string, args *ClusterArgs, here place, parent pulumi.ResourceOption) (*instanceprofile.InstanceProfile, error) {
+	policies, err := serverPolicies(here, args.ClusterName)
+	if err != nil {
+		return nil, err
+	}
+	return instanceprofile.NewInstanceProfile(ctx, name+"-server", &instanceprofile.InstanceProfileArgs{
+		Policies: policies,
+		Tags:     args.Tags,
+	}, parent)
+}
+
+// newAgentProfile gives agents a role that reads the agents' token, and what
+// the caller adds.
+func newAgentProfile(ctx *pulumi.Context, name string, args *ClusterArgs, here place, parent pulumi.ResourceOption) (*instanceprofile.InstanceProfile, error) {
+	policies, err := agentPolicies(here, args.ClusterName)
+	if err != nil {
+		return nil, err
+	}
+	for policy, document := range args.AgentPolicies {
+		policies[policy] = document
+	}
+	return instanceprofile.NewInstanceProfile(ctx, name+"-agent", &instanceprofile.InstanceProfileArgs{
+		Policies:          policies,
+		ManagedPolicyArns: args.AgentManagedPolicyArns,
+		Tags:              args.Tags,
+	}, parent)
+}
+
+// readyKubeconfig is the admin's kubeconfig, held back until the API server is
+// ready. It depends on the machines, the address and the firewall beyond the
+// values it needs, so that on destroy everything in the cluster goes first,
+// while the API still answers and agents still end their pods.
+func (cluster *Cluster) readyKubeconfig(ctx *pulumi.Context, args *ClusterArgs, keys *pki, association *ec2.EipAssociation, firewall *firewall) pulumi.StringOutput {
+	needed := []any{
+		cluster.Endpoint, keys.server.bundlePEM, keys.adminCertPEM, keys.adminKeyPEM, cluster.ServerInstanceIDs,
+		cluster.AgentInstanceIDs, association.ID(),
+	}
+	for _, rule := range firewall.rules {
+		needed = append(needed, rule.(pulumi.CustomResource).ID())
+	}
+	ready := pulumi.All(needed...).ApplyTWithContext(ctx.Context(), func(waiting context.Context, values []any) (string, error) {
+		access := apiAccess{
+			endpoint: values[0].(string),
+			caPEM:    values[1].(string),
+			certPEM:  values[2].(string),
+			keyPEM:   values[3].(string),
+		}
+		config, err := adminKubeconfig(args.ClusterName, access)
+		if err != nil || ctx.DryRun() {
+			return config, err // a preview changes nothing, so there is nothing to wait for
+		}
+		progress := func(answer string) {
+			_ = ctx.Log.Info("waiting for the Kubernetes API: "+answer, &pulumi.LogArgs{Resource: cluster, Ephemeral: true})
+		}
+		hint := bootHint(values[4].([]string)[0], args.Region)
+		return config, waitForAPI(waiting, access, apiDeadline, hint, progress)
+	}).(pulumi.StringOutput)
+	return pulumi.ToSecret(ready).(pulumi.StringOutput)
+}

@@ -1,0 +1,90 @@
+package k3s
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ssm"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Where nodes keep their tokens. K3s keeps copies of its own under its data
+// directory; these are the ones that config.yaml names.
+const (
+	tokenFile      = "/etc/rancher/k3s/token"
+	agentTokenFile = "/etc/rancher/k3s/agent-token"
+	tlsDirectory   = "/var/lib/rancher/k3s/server/tls/"
+)
+
+// Tiers of a parameter.
+const (
+	// standardTier is free and holds 4 KB.
+	standardTier = "Standard"
+	// growingTier becomes Advanced (8 KB, charged) only when the value needs
+	// it: a service.key of three or more keys.
+	growingTier = "Intelligent-Tiering"
+)
+
+// parameterRoot is the path of all of a cluster's parameters.
+func parameterRoot(clusterName string) string { return "/k3s-aws-auth/" + clusterName }
+
+// secretFile is a secret on its way from the graph to a node's disk: an SSM
+// parameter, and the file that the boot script makes of it.
+type secretFile struct {
+	// key is the parameter's path below the cluster's root. Its first element,
+	// server or agent, says which roles may read it.
+	key   string
+	path  string
+	value pulumi.StringOutput
+	tier  string
+}
+
+// serverSecrets and agentSecrets are what each role fetches at boot, in order.
+// Servers need the agents' token too: they verify it.
+func serverSecrets(p *pki, t *tokens) []secretFile {
+	files := []secretFile{}
+	for _, ca := range []struct {
+		name string
+		authority
+	}{
+		{"server-ca", p.server},
+		{"client-ca", p.client},
+		{"request-header-ca", p.requestHeader},
+		{"etcd/peer-ca", p.etcdPeer},
+		{"etcd/server-ca", p.etcdServer},
+	} {
+		files = append(files,
+			secretFile{"server/" + ca.name + ".crt", tlsDirectory + ca.name + ".crt", ca.bundlePEM, standardTier},
+			secretFile{"server/" + ca.name + ".key", tlsDirectory + ca.name + ".key", ca.keyPEM, standardTier})
+	}
+	files = append(files,
+		secretFile{"server/service.key", tlsDirectory + "service.key", p.serviceKeys, growingTier},
+		secretFile{"server/token", tokenFile, t.server, standardTier})
+	return append(files, agentSecrets(t)...)
+}
+
+func agentSecrets(t *tokens) []secretFile {
+	return []secretFile{{"agent/token", agentTokenFile, t.agent, standardTier}}
+}
+
+// newParameters stores the secrets as SecureStrings under the account's default
+// key (aws/ssm). Its key policy lets everybody of the account decrypt through
+// SSM, so what guards a value is ssm:GetParameter, and roles need no kms:Decrypt.
+func newParameters(ctx *pulumi.Context, name string, args *ClusterArgs, files []secretFile, parent pulumi.ResourceOption) ([]pulumi.Resource, error) {
+	parameters := make([]pulumi.Resource, 0, len(files))
+	for _, file := range files {
+		parameter, err := ssm.NewParameter(ctx, name+"-"+strings.ReplaceAll(file.key, "/", "-"), &ssm.ParameterArgs{
+			Name:        pulumi.Sprintf("%s/%s", parameterRoot(args.ClusterName), file.key),
+			Type:        pulumi.String("SecureString"),
+			Value:       file.value,
+			Tier:        pulumi.String(file.tier),
+			Description: pulumi.Sprintf("K3s cluster %s: %s on its nodes", args.ClusterName, file.path),
+			Tags:        pulumi.ToStringMap(args.Tags),
+		}, parent)
+		if err != nil {
+			return nil, fmt.Errorf("parameter %s: %w", file.key, err)
+		}
+		parameters = append(parameters, parameter)
+	}
+	return parameters, nil
+}

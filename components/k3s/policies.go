@@ -1,0 +1,111 @@
+package k3s
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/iampolicy"
+)
+
+// place is where the cluster is: what ARNs and host names are made of.
+type place struct {
+	partition, dnsSuffix, region, account string
+}
+
+// lookUpPlace asks the component's own provider.
+func lookUpPlace(ctx *pulumi.Context, region string, parent pulumi.ResourceOrInvokeOption) (place, error) {
+	partition, err := aws.GetPartition(ctx, nil, parent)
+	if err != nil {
+		return place{}, fmt.Errorf("look up the partition: %w", err)
+	}
+	identity, err := aws.GetCallerIdentity(ctx, nil, parent)
+	if err != nil {
+		return place{}, fmt.Errorf("look up the account: %w", err)
+	}
+	return place{partition.Partition, partition.DnsSuffix, region, identity.AccountId}, nil
+}
+
+// parameters is the ARN of SSM parameters by their path, which begins with a
+// slash.
+func (p place) parameters(path string) string {
+	return fmt.Sprintf("arn:%s:ssm:%s:%s:parameter%s", p.partition, p.region, p.account, path)
+}
+
+// serverPolicies lets a server read all of its cluster's parameters.
+func serverPolicies(p place, clusterName string) (map[string]pulumi.StringInput, error) {
+	return documents(map[string]iampolicy.Document{
+		sessionPolicy: sessionManager(),
+		bootPolicy: iampolicy.New(iampolicy.Statement{
+			Sid:     "ReadOwnParameters",
+			Actions: []string{"ssm:GetParameter"},
+			Resources: []string{
+				p.parameters(parameterRoot(clusterName) + "/server/*"),
+				p.parameters(parameterRoot(clusterName) + "/agent/*"),
+			},
+		}),
+	})
+}
+
+// agentPolicies lets an agent read the agents' token, and nothing give it more.
+// Whoever reads service.key can be every pod, and agents may carry permissions
+// from elsewhere (all pods' own in the instance-profile setup, or a managed
+// policy that reads every parameter), so that path is denied outright. Reading
+// by path is denied from the parents down as well: SSM checks only the path that
+// was asked for, not what it returns below it.
+func agentPolicies(p place, clusterName string) (map[string]pulumi.StringInput, error) {
+	root := parameterRoot(clusterName)
+	return documents(map[string]iampolicy.Document{
+		sessionPolicy: sessionManager(),
+		bootPolicy: iampolicy.New(
+			iampolicy.Statement{
+				Sid:       "ReadOwnParameters",
+				Actions:   []string{"ssm:GetParameter"},
+				Resources: []string{p.parameters(root + "/agent/*")},
+			},
+			iampolicy.Statement{
+				Sid:       "NeverServerParameters",
+				Effect:    iampolicy.Deny,
+				Actions:   []string{"ssm:*"},
+				Resources: []string{p.parameters(root + "/server/*")},
+			},
+			iampolicy.Statement{
+				Sid:       "NeverByPath",
+				Effect:    iampolicy.Deny,
+				Actions:   []string{"ssm:GetParametersByPath"},
+				Resources: []string{p.parameters("/"), p.parameters("/k3s-aws-auth*")},
+			},
+		),
+	})
+}
+
+// sessionManager is the least that `aws ssm start-session` needs, as AWS
+// documents it: the way into a node, since none has SSH. The managed policy
+// AmazonSSMManagedInstanceCore is not used: it reads every parameter of the
+// account, the servers' keys included.
+func sessionManager() iampolicy.Document {
+	return iampolicy.New(iampolicy.Statement{
+		Sid: "SessionManager",
+		Actions: []string{
+			"ssm:UpdateInstanceInformation",
+			"ssmmessages:CreateControlChannel",
+			"ssmmessages:CreateDataChannel",
+			"ssmmessages:OpenControlChannel",
+			"ssmmessages:OpenDataChannel",
+		},
+		Resources: []string{"*"}, // these actions know no resources
+	})
+}
+
+func documents(policies map[string]iampolicy.Document) (map[string]pulumi.StringInput, error) {
+	inputs := make(map[string]pulumi.StringInput, len(policies))
+	for name, document := range policies {
+		body, err := document.JSON()
+		if err != nil {
+			return nil, fmt.Errorf("policy %s: %w", name, err)
+		}
+		inputs[name] = pulumi.String(body)
+	}
+	return inputs, nil
+}

@@ -1,0 +1,74 @@
+package k3s
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// tokens are what nodes join with. Both are secret.
+type tokens struct {
+	// server admits to the control plane and encrypts K3s's copy of the CA
+	// keys; agent only admits an agent.
+	server, agent pulumi.StringOutput
+}
+
+// newTokens derives both tokens from the randomness of a private key each,
+// which serves no other purpose. They are in K3s's secure form, by which a node
+// verifies the server before it shows the secret.
+func newTokens(ctx *pulumi.Context, name string, p *pki, parent pulumi.ResourceOption) (*tokens, error) {
+	serverSeed, err := newKey(ctx, name+"-server-token", parent)
+	if err != nil {
+		return nil, err
+	}
+	agentSeed, err := newKey(ctx, name+"-agent-token", parent)
+	if err != nil {
+		return nil, err
+	}
+	secure := func(user string, seed pulumi.StringOutput) pulumi.StringOutput {
+		return pulumi.All(p.serverRootPEM, seed).ApplyT(func(parts []any) (string, error) {
+			return secureToken(parts[0].(string), user, parts[1].(string))
+		}).(pulumi.StringOutput)
+	}
+	return &tokens{server: secure("server", serverSeed), agent: secure("node", agentSeed)}, nil
+}
+
+// secureToken is K10<hash>::<user>:<password>. The hash is the SHA-256 of the
+// root's DER, which is what K3s computes of the bundle at /cacerts where it has
+// more than one certificate (pkg/clientaccess, hashCA; of a single certificate
+// it would hash the file's bytes). The password is the SHA-256 of the seed.
+func secureToken(rootPEM, user, seed string) (string, error) {
+	block, _ := pem.Decode([]byte(rootPEM))
+	if block == nil {
+		return "", errors.New("join token: the server root CA is not PEM")
+	}
+	hash := sha256.Sum256(block.Bytes)
+	password := sha256.Sum256([]byte(seed))
+	return "K10" + hex.EncodeToString(hash[:]) + "::" + user + ":" + hex.EncodeToString(password[:]), nil
+}
+
+// joinServiceKeys returns the keys as one file in the given order. K3s reads
+// only traditional RSA PEM there. The errors never quote a key.
+func joinServiceKeys(keys []string) (string, error) {
+	if len(keys) == 0 {
+		return "", errors.New("SigningKeys: is empty, must have at least the active key")
+	}
+	var file strings.Builder
+	for i, key := range keys {
+		block, rest := pem.Decode([]byte(key))
+		if block == nil || block.Type != "RSA PRIVATE KEY" || strings.TrimSpace(string(rest)) != "" {
+			return "", fmt.Errorf("SigningKeys[%d]: must be one PEM block of type RSA PRIVATE KEY", i)
+		}
+		if _, err := x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
+			return "", fmt.Errorf("SigningKeys[%d]: must be an RSA private key in PKCS #1 form", i)
+		}
+		file.Write(pem.EncodeToMemory(block))
+	}
+	return file.String(), nil
+}

@@ -1,0 +1,70 @@
+package network
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// subnetBits is how much longer a subnet's prefix is than the VPC's. It is
+// fixed, so that a further zone never moves the subnets that exist.
+const subnetBits = 4
+
+// Prefix lengths that leave room for 16 subnets within AWS's limits: a VPC is
+// at most a /16, a subnet at least a /28.
+const (
+	widestPrefix   = 16
+	narrowestVPC   = 24
+	maximumSubnets = 1 << subnetBits
+)
+
+// subnets validates the arguments and returns one range per zone, in the order
+// of the zones. Everything that is wrong is reported at once.
+func (args *NetworkArgs) subnets() ([]string, error) {
+	if args == nil {
+		return nil, errors.New("args are nil")
+	}
+	var errs []error
+	vpc, err := netip.ParsePrefix(args.CIDR)
+	switch {
+	case err != nil || !vpc.Addr().Is4():
+		errs = append(errs, fmt.Errorf("CIDR: is %q, must be an IPv4 range such as 10.0.0.0/16", args.CIDR))
+	case vpc.Masked() != vpc:
+		errs = append(errs, fmt.Errorf("CIDR: is %q, must begin at its first address: %s", args.CIDR, vpc.Masked()))
+	case vpc.Bits() < widestPrefix || vpc.Bits() > narrowestVPC:
+		errs = append(errs, fmt.Errorf("CIDR: is a /%d, must be /%d to /%d", vpc.Bits(), widestPrefix, narrowestVPC))
+	}
+	if len(args.Zones) == 0 {
+		errs = append(errs, errors.New("Zones: is empty, must name at least one availability zone"))
+	}
+	if len(args.Zones) > maximumSubnets {
+		errs = append(errs, fmt.Errorf("Zones: has %d entries, must have %d at most", len(args.Zones), maximumSubnets))
+	}
+	for i, zone := range args.Zones {
+		if zone == "" {
+			errs = append(errs, fmt.Errorf("Zones[%d]: is empty, must be an availability zone such as eu-central-1a", i))
+		} else if slices.Index(args.Zones, zone) < i {
+			errs = append(errs, fmt.Errorf("Zones[%d]: %s is listed twice", i, zone))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	subnets := make([]string, len(args.Zones))
+	for i := range args.Zones {
+		subnets[i] = nth(vpc, i).String()
+	}
+	return subnets, nil
+}
+
+// nth returns the n-th of the 16 equal parts of an IPv4 range.
+func nth(vpc netip.Prefix, n int) netip.Prefix {
+	bits := vpc.Bits() + subnetBits
+	first := vpc.Addr().As4()
+	address := binary.BigEndian.Uint32(first[:]) + uint32(n)<<(32-bits)
+	var octets [4]byte
+	binary.BigEndian.PutUint32(octets[:], address)
+	return netip.PrefixFrom(netip.AddrFrom4(octets), bits)
+}
