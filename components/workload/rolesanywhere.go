@@ -1,0 +1,378 @@
+package workload
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/names"
+)
+
+// How the Roles Anywhere credential helper gets into a pod. docs/roles-anywhere.md
+// compares them.
+const (
+	// DeliveryImageVolume mounts the published image as a volume; an init
+	// container of the app's own image copies the binary out of it (image
+	// volumes are noexec), and SDKs run it by credential_process. The default.
+	DeliveryImageVolume = "image-volume"
+	// DeliverySidecar runs the published image as a native sidecar that
+	// serves credentials on 127.0.0.1 as the instance metadata service does.
+	DeliverySidecar = "sidecar"
+	// DeliveryNode mounts a binary that is installed on the node; SDKs run it
+	// by credential_process. Pod Security forbids the hostPath volume from
+	// baseline on.
+	DeliveryNode = "node"
+)
+
+// Modes of the helper. The delivery decides which one it is.
+const (
+	ModeCredentialProcess = "credential-process"
+	ModeServe             = "serve"
+)
+
+// DefaultHelperImage is the published helper image, version 1.8.5, for x86-64
+// nodes only: the digest is that of the platform's own manifest. Nodes with
+// arm64 processors need an image of their own (Helper.Image).
+const DefaultHelperImage = "public.ecr.aws/rolesanywhere/credential-helper:1.8.5-amd64-2026.08.24.20.52" +
+	"@sha256:56b03f3acba0bda06c94189ab62c4a497fd1912f3d08311fb99ab24e4e4c2f84"
+
+// DefaultNodePath is where DeliveryNode expects the helper on nodes.
+const DefaultNodePath = "/usr/local/bin/aws_signing_helper"
+
+const (
+	// imageBinary is the helper's path in the published image.
+	imageBinary = "/usr/local/bin/aws_signing_helper"
+	// Paths in the pod.
+	helperDirectory      = "/opt/rolesanywhere"
+	helperBinary         = helperDirectory + "/aws_signing_helper"
+	imageDirectory       = "/mnt/credential-helper"
+	certificateDirectory = "/var/run/secrets/rolesanywhere"
+	configDirectory      = "/etc/rolesanywhere"
+	configKey            = "config"
+	servePort            = 9911
+)
+
+// Helper describes how the credential helper gets into pods. In every case it
+// is pinned: by the image's digest, or by the binary's checksum.
+type Helper struct {
+	// Delivery is one of the three ways; empty means [DeliveryImageVolume].
+	Delivery string
+	// Image is the helper's image with a digest (image-volume and sidecar);
+	// empty means [DefaultHelperImage].
+	Image string
+	// InstallerImage has /bin/cp or, on node, /bin/sh and sha256sum, for the
+	// init container; empty means the demo's image. Use the app's own image,
+	// which the node has to pull anyway.
+	InstallerImage string
+	// NodePath is the helper's absolute path on the node; empty means
+	// [DefaultNodePath].
+	NodePath string
+	// NodeSHA256 is the hex SHA-256 of the binary on the node, checked at each
+	// pod start; required with DeliveryNode.
+	NodeSHA256 string
+}
+
+// Deliveries returns the ways of delivery, the default first.
+func Deliveries() []string {
+	return []string{DeliveryImageVolume, DeliverySidecar, DeliveryNode}
+}
+
+// DeliveryMode returns the helper's mode that a delivery uses.
+func DeliveryMode(delivery string) string {
+	if delivery == DeliverySidecar {
+		return ModeServe
+	}
+	return ModeCredentialProcess
+}
+
+// RolesAnywhereArgs describes a workload that presents a certificate.
+type RolesAnywhereArgs struct {
+	Identity
+	// RoleArn, ProfileArn and TrustAnchorArn are what CreateSession names.
+	RoleArn        pulumi.StringInput
+	ProfileArn     pulumi.StringInput
+	TrustAnchorArn pulumi.StringInput
+	// CertPem and KeyPem (secret) are the identity's certificate.
+	CertPem pulumi.StringInput
+	KeyPem  pulumi.StringInput
+	// SessionSeconds is the length of a session, 900 to 43200; 0 means 3600.
+	// The profile's duration caps it.
+	SessionSeconds int
+	Helper         Helper
+	Demo           *Demo
+}
+
+// SecretName is the name of the Secret with an identity's certificate.
+func SecretName(serviceAccount string) string {
+	return names.Shorten(serviceAccount+"-rolesanywhere", names.MaxKubernetesObject)
+}
+
+// ConfigMapName is the name of the ConfigMap with an identity's AWS
+// configuration file.
+func ConfigMapName(serviceAccount string) string {
+	return names.Shorten(serviceAccount+"-aws-config", names.MaxKubernetesObject)
+}
+
+// NewRolesAnywhere makes the ServiceAccount, the Secret with the certificate
+// and, except with the sidecar, the ConfigMap with the AWS configuration file
+// that runs the helper. A renewed certificate reaches running pods through the
+// mounted Secret; the helper reads it anew for each session.
+func NewRolesAnywhere(ctx *pulumi.Context, name string, args *RolesAnywhereArgs, opts ...pulumi.ResourceOption) (*Workload, error) {
+	if args == nil {
+		return nil, fmt.Errorf("RolesAnywhere %q: args are missing", name)
+	}
+	helper := args.Helper.withDefaults(args.Demo)
+	faults := helper.faults(args.Demo != nil)
+	sessionSeconds := args.SessionSeconds
+	if sessionSeconds == 0 {
+		sessionSeconds = 3600
+	}
+	if sessionSeconds < 900 || sessionSeconds > 43200 {
+		faults = append(faults, fmt.Errorf("SessionSeconds is %d, must be 900 to 43200", sessionSeconds))
+	}
+	if err := validate("RolesAnywhere", name, args.Identity, args.Demo, map[string]pulumi.StringInput{
+		"RoleArn": args.RoleArn, "ProfileArn": args.ProfileArn, "TrustAnchorArn": args.TrustAnchorArn,
+		"CertPem": args.CertPem, "KeyPem": args.KeyPem,
+	}, faults); err != nil {
+		return nil, err
+	}
+	level := levelRestricted
+	if helper.Delivery == DeliveryNode {
+		level = levelPrivileged
+	}
+	b, err := newBuilder(ctx, RolesAnywhereType, name, args.Identity, level, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.serviceAccount(nil); err != nil {
+		return nil, err
+	}
+	if err := b.certificate(args); err != nil {
+		return nil, err
+	}
+	arguments := helperArguments(args, sessionSeconds)
+	in := injection{
+		env: regionEnv(args.Region),
+		volumes: corev1.VolumeArray{corev1.VolumeArgs{
+			Name: pulumi.String("certificate"),
+			Secret: corev1.SecretVolumeSourceArgs{
+				SecretName:  pulumi.String(SecretName(args.ServiceAccount)),
+				DefaultMode: pulumi.Int(secretMode),
+			},
+		}},
+	}
+	if helper.Delivery == DeliverySidecar {
+		helper.sidecar(&in, arguments, args.Region)
+	} else {
+		if err := b.configFile(arguments, args.Region); err != nil {
+			return nil, err
+		}
+		helper.process(&in, args.ServiceAccount)
+	}
+	return b.finish(args.Demo, args.RoleArn, in)
+}
+
+// certificate makes the Secret. Its data is base64 of secret outputs, so it is
+// a secret of the stack too.
+func (b *builder) certificate(args *RolesAnywhereArgs) error {
+	encoded := func(text pulumi.StringInput) pulumi.StringOutput {
+		return text.ToStringOutput().ApplyT(func(text string) string {
+			return base64.StdEncoding.EncodeToString([]byte(text))
+		}).(pulumi.StringOutput)
+	}
+	secret, err := corev1.NewSecret(b.ctx, b.name+"-certificate", &corev1.SecretArgs{
+		Metadata: b.metadata(SecretName(b.identity.ServiceAccount)),
+		Type:     pulumi.String("kubernetes.io/tls"),
+		Data: pulumi.StringMap{
+			"tls.crt": encoded(args.CertPem),
+			// Secret whatever the caller passed.
+			"tls.key": pulumi.ToSecret(encoded(args.KeyPem)).(pulumi.StringOutput),
+		},
+	}, b.child()...)
+	if err != nil {
+		return fmt.Errorf("secret with the certificate of %s/%s: %w", b.identity.Namespace, b.identity.ServiceAccount, err)
+	}
+	b.before = append(b.before, secret)
+	return nil
+}
+
+// configFile makes the ConfigMap with the AWS configuration file. SDKs run the
+// command through a shell or split it at spaces; no part of it has any.
+func (b *builder) configFile(arguments pulumi.StringArray, region string) error {
+	content := arguments.ToStringArrayOutput().ApplyT(func(arguments []string) string {
+		return fmt.Sprintf("[default]\nregion = %s\ncredential_process = %s credential-process %s\n",
+			region, helperBinary, strings.Join(arguments, " "))
+	}).(pulumi.StringOutput)
+	config, err := corev1.NewConfigMap(b.ctx, b.name+"-config", &corev1.ConfigMapArgs{
+		Metadata: b.metadata(ConfigMapName(b.identity.ServiceAccount)),
+		Data:     pulumi.StringMap{configKey: content},
+	}, b.child()...)
+	if err != nil {
+		return fmt.Errorf("AWS configuration of %s/%s: %w", b.identity.Namespace, b.identity.ServiceAccount, err)
+	}
+	b.before = append(b.before, config)
+	return nil
+}
+
+// helperArguments are the arguments that both modes of the helper take. No
+// role session name: the profile would have to accept one, which the AWS
+// provider cannot set, so sessions are named by the certificate's serial.
+func helperArguments(args *RolesAnywhereArgs, sessionSeconds int) pulumi.StringArray {
+	return pulumi.StringArray{
+		pulumi.String("--certificate"), pulumi.String(certificateDirectory + "/tls.crt"),
+		pulumi.String("--private-key"), pulumi.String(certificateDirectory + "/tls.key"),
+		pulumi.String("--trust-anchor-arn"), args.TrustAnchorArn,
+		pulumi.String("--profile-arn"), args.ProfileArn,
+		pulumi.String("--role-arn"), args.RoleArn,
+		pulumi.String("--region"), pulumi.String(args.Region),
+		pulumi.String("--session-duration"), pulumi.Sprintf("%d", sessionSeconds),
+	}
+}
+
+// process adds what credential_process needs: the configuration file, the
+// certificate, and the binary by image volume or from the node.
+func (h Helper) process(in *injection, serviceAccount string) {
+	in.env = append(in.env, noMetadata(), env("AWS_CONFIG_FILE", configDirectory+"/"+configKey))
+	in.mounts = corev1.VolumeMountArray{
+		readOnly("certificate", certificateDirectory),
+		readOnly("aws-config", configDirectory),
+	}
+	in.volumes = append(in.volumes, corev1.VolumeArgs{
+		Name:      pulumi.String("aws-config"),
+		ConfigMap: corev1.ConfigMapVolumeSourceArgs{Name: pulumi.String(ConfigMapName(serviceAccount))},
+	})
+	if h.Delivery == DeliveryNode {
+		in.mounts = append(in.mounts, readOnly("helper", helperBinary))
+		in.volumes = append(in.volumes, corev1.VolumeArgs{
+			Name: pulumi.String("helper"),
+			HostPath: corev1.HostPathVolumeSourceArgs{
+				Path: pulumi.String(h.NodePath),
+				// Without the type, a missing file would become a directory.
+				Type: pulumi.String("File"),
+			},
+		})
+		in.initContainers = corev1.ContainerArray{h.installer(
+			[]string{"/bin/sh", "-ec", `echo "$HELPER_SHA256  ` + helperBinary + `" | sha256sum -c -`},
+			corev1.EnvVarArray{env("HELPER_SHA256", strings.ToLower(h.NodeSHA256))},
+			corev1.VolumeMountArray{readOnly("helper", helperBinary)},
+		)}
+		return
+	}
+	in.mounts = append(in.mounts, readOnly("helper", helperDirectory))
+	in.volumes = append(in.volumes,
+		corev1.VolumeArgs{
+			Name: pulumi.String("helper-image"),
+			Image: corev1.ImageVolumeSourceArgs{
+				Reference:  pulumi.String(h.Image),
+				PullPolicy: pulumi.String("IfNotPresent"),
+			},
+		},
+		corev1.VolumeArgs{
+			Name:     pulumi.String("helper"),
+			EmptyDir: corev1.EmptyDirVolumeSourceArgs{SizeLimit: pulumi.String("128Mi")},
+		})
+	in.initContainers = corev1.ContainerArray{h.installer(
+		// -f: the pod's sandbox may be made anew, with the copy still there.
+		[]string{"/bin/cp", "-f", imageDirectory + imageBinary, helperBinary},
+		nil,
+		corev1.VolumeMountArray{
+			readOnly("helper-image", imageDirectory),
+			corev1.VolumeMountArgs{Name: pulumi.String("helper"), MountPath: pulumi.String(helperDirectory)},
+		},
+	)}
+}
+
+// installer is the init container that copies or checks the helper.
+func (h Helper) installer(command []string, environment corev1.EnvVarArray, mounts corev1.VolumeMountArray) corev1.ContainerArgs {
+	return corev1.ContainerArgs{
+		Name:            pulumi.String("credential-helper"),
+		Image:           pulumi.String(h.InstallerImage),
+		ImagePullPolicy: pulumi.String("IfNotPresent"),
+		Command:         pulumi.ToStringArray(command),
+		Env:             environment,
+		VolumeMounts:    mounts,
+		SecurityContext: restricted(),
+		Resources:       resources("10m", "16Mi", "128Mi"),
+	}
+}
+
+// sidecar adds the helper as a native sidecar: an init container that keeps
+// running and is stopped last. It has no probe, because the kubelet's reach the
+// pod's address and the helper listens on 127.0.0.1 only, and its image has no
+// shell for an exec probe: the app's first calls may come before it listens.
+func (h Helper) sidecar(in *injection, arguments pulumi.StringArray, region string) {
+	in.env = append(in.env, env("AWS_EC2_METADATA_SERVICE_ENDPOINT", fmt.Sprintf("http://127.0.0.1:%d/", servePort)))
+	in.initContainers = corev1.ContainerArray{corev1.ContainerArgs{
+		Name:            pulumi.String("credential-helper"),
+		Image:           pulumi.String(h.Image),
+		ImagePullPolicy: pulumi.String("IfNotPresent"),
+		RestartPolicy:   pulumi.String("Always"),
+		Command:         pulumi.ToStringArray([]string{imageBinary}),
+		Args: slices.Concat(pulumi.StringArray{pulumi.String("serve")}, arguments, pulumi.StringArray{
+			pulumi.String("--port"), pulumi.Sprintf("%d", servePort),
+			// Answers must not leave the pod's own network namespace.
+			pulumi.String("--hop-limit"), pulumi.String("1"),
+		}),
+		Env:             regionEnv(region),
+		VolumeMounts:    corev1.VolumeMountArray{readOnly("certificate", certificateDirectory)},
+		SecurityContext: restricted(),
+		Resources:       resources("10m", "32Mi", "128Mi"),
+	}}
+}
+
+func (h Helper) withDefaults(demo *Demo) Helper {
+	if h.Delivery == "" {
+		h.Delivery = DeliveryImageVolume
+	}
+	if h.Image == "" {
+		h.Image = DefaultHelperImage
+	}
+	if h.InstallerImage == "" && demo != nil {
+		h.InstallerImage = demo.Image
+	}
+	if h.NodePath == "" {
+		h.NodePath = DefaultNodePath
+	}
+	return h
+}
+
+var (
+	digestPattern = regexp.MustCompile(`^[^\s@]+@sha256:[0-9a-f]{64}$`)
+	sha256Pattern = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+)
+
+// ValidateHelperImage reports whether an image reference is pinned by a
+// digest. A tag beside it is for people; the digest decides.
+func ValidateHelperImage(reference string) error {
+	if !digestPattern.MatchString(reference) {
+		return fmt.Errorf("helper image %q must be pinned by a digest: name[:tag]@sha256:<64 hex digits>", reference)
+	}
+	return nil
+}
+
+func (h Helper) faults(pod bool) []error {
+	var errs []error
+	if !slices.Contains(Deliveries(), h.Delivery) {
+		return []error{fmt.Errorf("Helper.Delivery is %q, must be one of %s", h.Delivery, strings.Join(Deliveries(), ", "))}
+	}
+	if h.Delivery == DeliveryNode {
+		if !sha256Pattern.MatchString(h.NodeSHA256) {
+			errs = append(errs, errors.New("Helper.NodeSHA256 must be the 64 hex digits of the binary's SHA-256"))
+		}
+		if !strings.HasPrefix(h.NodePath, "/") || strings.Contains(h.NodePath, "..") {
+			errs = append(errs, fmt.Errorf("Helper.NodePath is %q, must be an absolute path without ..", h.NodePath))
+		}
+	} else if err := ValidateHelperImage(h.Image); err != nil {
+		errs = append(errs, err)
+	}
+	if pod && h.Delivery != DeliverySidecar && h.InstallerImage == "" {
+		errs = append(errs, errors.New("Helper.InstallerImage is missing"))
+	}
+	return errs
+}

@@ -1,0 +1,328 @@
+// Package workload makes the Kubernetes side of a pod identity: its
+// ServiceAccount, what its pods need to present (a projected token, or a
+// certificate and the credential helper), and on request a demo pod that proves
+// the identity. One constructor for each way of getting credentials:
+// [NewInstanceProfile], [NewWebIdentity], [NewRolesAnywhere].
+//
+// All pods meet the restricted Pod Security Standard, except with the helper
+// mounted from the node, which needs a hostPath volume.
+package workload
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/names"
+)
+
+// Type tokens of the components.
+const (
+	InstanceProfileType = "k3s-aws-auth:workload:InstanceProfile"
+	WebIdentityType     = "k3s-aws-auth:workload:WebIdentity"
+	RolesAnywhereType   = "k3s-aws-auth:workload:RolesAnywhere"
+)
+
+// Identity is the ServiceAccount that an identity's pods run as.
+type Identity struct {
+	Namespace      string
+	ServiceAccount string
+	// CreateNamespace makes the namespace too. One identity of a namespace
+	// does it, and the others depend on that one.
+	CreateNamespace bool
+	// Region is the AWS region that pods call.
+	Region string
+}
+
+// Workload is the Kubernetes side of a pod identity.
+type Workload struct {
+	pulumi.ResourceState
+
+	// ServiceAccount is the ServiceAccount's name, once it exists.
+	ServiceAccount pulumi.StringOutput `pulumi:"serviceAccount"`
+	// Prove is the command that shows the identity from inside the demo pod;
+	// empty without one.
+	Prove pulumi.StringOutput `pulumi:"prove"`
+}
+
+// InstanceProfileArgs describes a workload that uses its node's role.
+type InstanceProfileArgs struct {
+	Identity
+	// RoleArn is the agents' role, which every pod there shares.
+	RoleArn pulumi.StringInput
+	Demo    *Demo
+}
+
+// NewInstanceProfile makes a ServiceAccount without any identity of its own:
+// SDKs in its pods find the node's role at the instance metadata service.
+func NewInstanceProfile(ctx *pulumi.Context, name string, args *InstanceProfileArgs, opts ...pulumi.ResourceOption) (*Workload, error) {
+	if args == nil {
+		return nil, fmt.Errorf("InstanceProfile %q: args are missing", name)
+	}
+	if err := validate("InstanceProfile", name, args.Identity, args.Demo, map[string]pulumi.StringInput{"RoleArn": args.RoleArn}, nil); err != nil {
+		return nil, err
+	}
+	b, err := newBuilder(ctx, InstanceProfileType, name, args.Identity, levelRestricted, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.serviceAccount(nil); err != nil {
+		return nil, err
+	}
+	return b.finish(args.Demo, args.RoleArn, injection{env: regionEnv(args.Region)})
+}
+
+// WebIdentityArgs describes a workload that presents ServiceAccount tokens.
+type WebIdentityArgs struct {
+	Identity
+	// RoleArn is the role to assume.
+	RoleArn pulumi.StringInput
+	// Audience is the tokens' audience; empty means sts.amazonaws.com.
+	Audience string
+	// TokenExpirationSeconds is how long a token is valid, 600 to 86400; 0
+	// means 86400. The kubelet renews at 80 %.
+	TokenExpirationSeconds int
+	Demo                   *Demo
+}
+
+// Defaults of web identity tokens, those of the EKS pod identity webhook.
+const (
+	DefaultAudience               = "sts.amazonaws.com"
+	DefaultTokenExpirationSeconds = 86400
+	minTokenExpirationSeconds     = 600
+	// AnnotationPrefix is that of the annotations on the ServiceAccount that
+	// the webhook reads. Without the webhook they document the role.
+	AnnotationPrefix = "eks.amazonaws.com/"
+	tokenVolume      = "aws-iam-token"
+	tokenDirectory   = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
+)
+
+// NewWebIdentity makes the ServiceAccount, annotated as the EKS pod identity
+// webhook wants it. The demo pod does for itself what the webhook would do: the
+// same volume, path and variables, so that it works with and without it.
+func NewWebIdentity(ctx *pulumi.Context, name string, args *WebIdentityArgs, opts ...pulumi.ResourceOption) (*Workload, error) {
+	if args == nil {
+		return nil, fmt.Errorf("WebIdentity %q: args are missing", name)
+	}
+	audience, expiration := args.Audience, args.TokenExpirationSeconds
+	if audience == "" {
+		audience = DefaultAudience
+	}
+	if expiration == 0 {
+		expiration = DefaultTokenExpirationSeconds
+	}
+	var faults []error
+	if expiration < minTokenExpirationSeconds || expiration > DefaultTokenExpirationSeconds {
+		faults = append(faults, fmt.Errorf("TokenExpirationSeconds is %d, must be %d to %d", expiration, minTokenExpirationSeconds, DefaultTokenExpirationSeconds))
+	}
+	if err := validate("WebIdentity", name, args.Identity, args.Demo, map[string]pulumi.StringInput{"RoleArn": args.RoleArn}, faults); err != nil {
+		return nil, err
+	}
+	b, err := newBuilder(ctx, WebIdentityType, name, args.Identity, levelRestricted, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.serviceAccount(pulumi.StringMap{
+		AnnotationPrefix + "role-arn":               args.RoleArn,
+		AnnotationPrefix + "audience":               pulumi.String(audience),
+		AnnotationPrefix + "sts-regional-endpoints": pulumi.String("true"),
+		AnnotationPrefix + "token-expiration":       pulumi.Sprintf("%d", expiration),
+	}); err != nil {
+		return nil, err
+	}
+	return b.finish(args.Demo, args.RoleArn, injection{
+		env: append(regionEnv(args.Region),
+			noMetadata(),
+			env("AWS_STS_REGIONAL_ENDPOINTS", "regional"),
+			corev1.EnvVarArgs{Name: pulumi.String("AWS_ROLE_ARN"), Value: args.RoleArn.ToStringOutput()},
+			env("AWS_WEB_IDENTITY_TOKEN_FILE", tokenDirectory+"/token"),
+			// Without it, SDKs make up names that say nothing in CloudTrail.
+			env("AWS_ROLE_SESSION_NAME", names.Session(args.Namespace, args.ServiceAccount)),
+		),
+		volumes: corev1.VolumeArray{corev1.VolumeArgs{
+			Name: pulumi.String(tokenVolume),
+			Projected: corev1.ProjectedVolumeSourceArgs{
+				DefaultMode: pulumi.Int(secretMode),
+				Sources: corev1.VolumeProjectionArray{corev1.VolumeProjectionArgs{
+					ServiceAccountToken: corev1.ServiceAccountTokenProjectionArgs{
+						Audience:          pulumi.String(audience),
+						ExpirationSeconds: pulumi.Int(expiration),
+						Path:              pulumi.String("token"),
+					},
+				}},
+			},
+		}},
+		mounts: corev1.VolumeMountArray{readOnly(tokenVolume, tokenDirectory)},
+	})
+}
+
+// secretMode is the mode of tokens, keys and certificates in a pod: root's, and
+// readable by the pod's fsGroup.
+const secretMode = 0o440
+
+// Pod Security levels of a namespace that this package creates.
+const (
+	levelRestricted = "restricted"
+	levelPrivileged = "privileged"
+)
+
+// builder makes the children of a workload, in order.
+type builder struct {
+	ctx       *pulumi.Context
+	name      string
+	identity  Identity
+	component *Workload
+	typeToken string
+	// before are the children that a pod needs.
+	before []pulumi.Resource
+}
+
+func newBuilder(ctx *pulumi.Context, typeToken, name string, identity Identity, level string, opts []pulumi.ResourceOption) (*builder, error) {
+	b := &builder{ctx: ctx, name: name, identity: identity, component: &Workload{}, typeToken: typeToken}
+	if err := ctx.RegisterComponentResource(typeToken, name, b.component, opts...); err != nil {
+		return nil, fmt.Errorf("register %s %q: %w", typeToken, name, err)
+	}
+	if !identity.CreateNamespace {
+		return b, nil
+	}
+	namespace, err := corev1.NewNamespace(ctx, name+"-namespace", &corev1.NamespaceArgs{
+		Metadata: metav1.ObjectMetaArgs{
+			Name: pulumi.String(identity.Namespace),
+			Labels: pulumi.StringMap{
+				"pod-security.kubernetes.io/enforce": pulumi.String(level),
+				"pod-security.kubernetes.io/warn":    pulumi.String(levelRestricted),
+			},
+		},
+	}, b.child()...)
+	if err != nil {
+		return nil, fmt.Errorf("namespace %s: %w", identity.Namespace, err)
+	}
+	b.before = append(b.before, namespace)
+	return b, nil
+}
+
+// child returns the options of the next child: after those made so far.
+func (b *builder) child() []pulumi.ResourceOption {
+	options := []pulumi.ResourceOption{pulumi.Parent(b.component)}
+	if len(b.before) > 0 {
+		// Manifests name each other by plain strings, which a preview shows
+		// and Pulumi does not order by.
+		options = append(options, pulumi.DependsOn(b.before))
+	}
+	return options
+}
+
+// metadata returns a child's metadata. Names are physical: manifests outside
+// this program refer to them.
+func (b *builder) metadata(name string) metav1.ObjectMetaArgs {
+	return metav1.ObjectMetaArgs{
+		Namespace: pulumi.String(b.identity.Namespace),
+		Name:      pulumi.String(name),
+		Labels: pulumi.StringMap{
+			"app.kubernetes.io/name":    pulumi.String(names.Shorten(b.identity.ServiceAccount, 63)),
+			"app.kubernetes.io/part-of": pulumi.String("k3s-aws-auth"),
+		},
+	}
+}
+
+func (b *builder) serviceAccount(annotations pulumi.StringMap) error {
+	metadata := b.metadata(b.identity.ServiceAccount)
+	if annotations != nil {
+		metadata.Annotations = annotations
+	}
+	account, err := corev1.NewServiceAccount(b.ctx, b.name+"-account", &corev1.ServiceAccountArgs{Metadata: metadata}, b.child()...)
+	if err != nil {
+		return fmt.Errorf("service account %s/%s: %w", b.identity.Namespace, b.identity.ServiceAccount, err)
+	}
+	b.before = append(b.before, account)
+	b.component.ServiceAccount = account.Metadata.Name().Elem()
+	return nil
+}
+
+// finish makes the demo pod if there is one, and registers the outputs.
+func (b *builder) finish(demo *Demo, roleArn pulumi.StringInput, in injection) (*Workload, error) {
+	prove := ""
+	if demo != nil {
+		if err := b.demoPod(demo, roleArn, in); err != nil {
+			return nil, err
+		}
+		prove = fmt.Sprintf("kubectl --namespace %s exec %s --container %s -- aws sts get-caller-identity",
+			b.identity.Namespace, demo.podName(b.identity), appContainer)
+	}
+	b.component.Prove = pulumi.String(prove).ToStringOutput()
+	if err := b.ctx.RegisterResourceOutputs(b.component, pulumi.Map{
+		"serviceAccount": b.component.ServiceAccount, "prove": b.component.Prove,
+	}); err != nil {
+		return nil, fmt.Errorf("register outputs of %s %q: %w", b.typeToken, b.name, err)
+	}
+	return b.component, nil
+}
+
+// injection is what a pod needs to have the identity.
+type injection struct {
+	// env and mounts are for the app's container, the rest for the pod.
+	env            corev1.EnvVarArray
+	mounts         corev1.VolumeMountArray
+	volumes        corev1.VolumeArray
+	initContainers corev1.ContainerArray
+}
+
+func env(name, value string) corev1.EnvVarArgs {
+	return corev1.EnvVarArgs{Name: pulumi.String(name), Value: pulumi.String(value)}
+}
+
+// regionEnv gives the region by both names that SDKs read.
+func regionEnv(region string) corev1.EnvVarArray {
+	return corev1.EnvVarArray{env("AWS_REGION", region), env("AWS_DEFAULT_REGION", region)}
+}
+
+// noMetadata keeps SDKs that lost their configuration from falling back to the
+// node's role.
+func noMetadata() corev1.EnvVarArgs { return env("AWS_EC2_METADATA_DISABLED", "true") }
+
+func readOnly(volume, path string) corev1.VolumeMountArgs {
+	return corev1.VolumeMountArgs{Name: pulumi.String(volume), MountPath: pulumi.String(path), ReadOnly: pulumi.Bool(true)}
+}
+
+var (
+	labelPattern     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	subdomainPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+)
+
+// validate checks what all kinds of workloads have in common, and adds the
+// faults that the caller found.
+func validate(kind, name string, identity Identity, demo *Demo, required map[string]pulumi.StringInput, faults []error) error {
+	errs := faults
+	if !labelPattern.MatchString(identity.Namespace) {
+		errs = append(errs, fmt.Errorf("Namespace is %q, must be 1 to 63 lower-case letters, digits and hyphens", identity.Namespace))
+	}
+	if !isSubdomain(identity.ServiceAccount) {
+		errs = append(errs, fmt.Errorf("ServiceAccount is %q, must be lower-case letters, digits, hyphens and dots, at most 253", identity.ServiceAccount))
+	}
+	if identity.Region == "" {
+		errs = append(errs, errors.New("Region is missing"))
+	}
+	var missing []string
+	for key, input := range required {
+		if input == nil {
+			missing = append(missing, key)
+		}
+	}
+	if len(missing) > 0 {
+		errs = append(errs, fmt.Errorf("missing: %s", strings.Join(sorted(missing), ", ")))
+	}
+	if demo != nil {
+		errs = append(errs, demo.faults(identity)...)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%s %q: %w", kind, name, err)
+	}
+	return nil
+}
+
+func isSubdomain(name string) bool { return len(name) <= 253 && subdomainPattern.MatchString(name) }
