@@ -6,7 +6,11 @@
 // configuration stops a run before anything has changed.
 package config
 
-import "k3s-aws-auth/components/iampolicy"
+import (
+	"strconv"
+
+	"k3s-aws-auth/components/iampolicy"
+)
 
 // Values that several rules and the documentation share.
 const (
@@ -83,13 +87,20 @@ type RolesAnywhere struct {
 	Helper                Helper `json:"helper"`
 }
 
-// Helper describes how the Roles Anywhere credential helper gets into a pod and
-// how it serves credentials there.
+// Helper describes how the Roles Anywhere credential helper gets into a pod.
 type Helper struct {
-	Delivery string `json:"delivery"`
-	Mode     string `json:"mode"`
-	Image    string `json:"image"`
+	Delivery   string `json:"delivery"`
+	Image      string `json:"image"`
+	NodePath   string `json:"nodePath"`
+	NodeSHA256 string `json:"nodeSha256"`
 }
+
+// Ways in which rolesAnywhere.helper.delivery may say that it does.
+const (
+	DeliveryImageVolume = "image-volume"
+	DeliverySidecar     = "sidecar"
+	DeliveryNode        = "node"
+)
 
 // Identity is one pod identity: who it is in Kubernetes and what it may do in
 // AWS. It becomes exactly one role (in setup instance-profile, its permissions
@@ -144,14 +155,25 @@ func Defaults(stack string) Config {
 			LeafValidityHours:     2160,  // 90 days
 			LeafEarlyRenewalHours: 720,   // 30 days
 			SessionSeconds:        3600,
-			Helper: Helper{
-				Delivery: "sidecar",
-				Mode:     "credential-process",
-			},
+			Helper:                Helper{Delivery: DeliveryImageVolume, NodePath: "/usr/local/bin/aws_signing_helper"},
 		},
 		DemoImage: "public.ecr.aws/aws-cli/aws-cli:2.34.43",
 	}
 }
+
+// KubernetesMinor is the minor version of the cluster's Kubernetes, or 0 where
+// cluster.version is malformed.
+func (c *Config) KubernetesMinor() int {
+	match := versionPattern.FindStringSubmatch(c.Cluster.Version)
+	if match == nil {
+		return 0
+	}
+	minor, _ := strconv.Atoi(match[1]) // at most three digits
+	return minor
+}
+
+// ArmAgents reports whether the agents have Arm processors.
+func (c *Config) ArmAgents() bool { return arm(c.Cluster.AgentInstanceType) }
 
 // setDefaults gives a list entry its defaults before its keys are read.
 func (i *Identity) setDefaults() { i.MaxSessionSeconds = 3600 }
@@ -168,11 +190,6 @@ func (c *Config) ResourceTags() map[string]string {
 	}
 	return tags
 }
-
-// CommonName is the identity's name in a form that says who it is: namespace
-// and service account. A namespace has no dot, so two identities never share
-// it. It is the common name of the identity's certificate.
-func (i Identity) CommonName() string { return i.Namespace + "." + i.ServiceAccount }
 
 // Policy returns the identity's inline statements for an IAM document, with
 // the demo bucket's ARN in its place. Order is that of the configuration.

@@ -66,9 +66,9 @@ func TestLoadReadsEveryValue(t *testing.T) {
 	values := valid()
 	maps.Copy(values, map[string]string{
 		"k3s-aws-auth:clusterName":   "blue",
-		"k3s-aws-auth:cluster":       `{"version":"v1.34.2-rc1+k3s2","agents":3.0,"agentInstanceType":"c7g.2xlarge","amiId":"ami-0123456789abcdef0","cpuCredits":null}`,
+		"k3s-aws-auth:cluster":       `{"version":"v1.34.2-rc1+k3s2","agents":3.0,"serverInstanceType":"c7g.2xlarge","agentInstanceType":"t4g.large","amiId":"ami-0123456789abcdef0","cpuCredits":null}`,
 		"k3s-aws-auth:issuer":        `{"bucket":"blue-issuer","domain":"oidc.example.com","hostedZoneId":"Z123","cacheTtlSeconds":60}`,
-		"k3s-aws-auth:rolesAnywhere": `{"sessionSeconds":900,"helper":{"mode":"serve"}}`,
+		"k3s-aws-auth:rolesAnywhere": `{"sessionSeconds":900,"helper":{"delivery":"sidecar"}}`,
 		"k3s-aws-auth:tags":          `{"team":"identity"}`,
 		"k3s-aws-auth:demo":          "false",
 		"k3s-aws-auth:demoImage":     "registry.example.com:5000/cli@sha256:" + strings.Repeat("ab", 32),
@@ -83,14 +83,15 @@ func TestLoadReadsEveryValue(t *testing.T) {
 	require.Equal(t, "v1.34.2-rc1+k3s2", got.Cluster.Version)
 	require.Equal(t, 3, got.Cluster.Agents)
 	require.Equal(t, "standard", got.Cluster.CPUCredits, "null keeps the default")
-	require.Equal(t, "t3.medium", got.Cluster.ServerInstanceType, "a key left out keeps its default")
+	require.Equal(t, 1, got.Cluster.Servers, "a key left out keeps its default")
 	require.Equal(t, 60, got.Issuer.CacheTTLSeconds)
-	require.Equal(t, "serve", got.RolesAnywhere.Helper.Mode)
+	require.Equal(t, "sidecar", got.RolesAnywhere.Helper.Delivery)
+	require.Equal(t, 34, got.KubernetesMinor())
+	require.True(t, got.ArmAgents())
 	require.Equal(t, 2160, got.RolesAnywhere.LeafValidityHours)
 	require.False(t, got.Demo)
 	require.Equal(t, []string{"x", "y"}, got.Identities[0].Statements[0].Conditions["ForAnyValue:StringLikeIfExists"]["aws:TagKeys"])
 	require.Equal(t, map[string]string{"team": "identity", "k3s-aws-auth/cluster": "blue"}, got.ResourceTags())
-	require.Equal(t, "n.s.t", got.Identities[0].CommonName())
 }
 
 // identity returns the uploader with one key set to a JSON value.
@@ -140,6 +141,8 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"agents fraction", "cluster", `{"agents":1.5}`, []string{`cluster.agents: found the number 1.5: must be a whole number`}},
 		{"agents text", "cluster", `{"agents":"2"}`, []string{`cluster.agents: found "2": must be a whole number`}},
 		{"agents huge", "cluster", `{"agents":1e400}`, []string{`cluster.agents: found the number 1e400: must be a whole number`}},
+		{"digest for two architectures", "cluster", `{"agentInstanceType":"t4g.medium","binarySha256":"` + strings.Repeat("ab", 32) + `"}`, []string{`cluster.binarySha256: found one digest: must be left out while t3.medium and t4g.medium differ in architecture`}},
+		{"image for two architectures", "cluster", `{"serverInstanceType":"a1.medium","amiId":"ami-01234567"}`, []string{`cluster.amiId: found one image: must be left out while a1.medium and t3.medium differ in architecture`}},
 		{"server type", "cluster", `{"serverInstanceType":"t3"}`, []string{`cluster.serverInstanceType: found "t3": must be an EC2 instance type such as t3.medium`}},
 		{"agent type", "cluster", `{"agentInstanceType":"T3.medium"}`, []string{`cluster.agentInstanceType: found "T3.medium": must be an EC2 instance type`}},
 		{"ami", "cluster", `{"amiId":"ubuntu"}`, []string{`cluster.amiId: found "ubuntu": must be an AMI id such as`}},
@@ -185,14 +188,17 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"price class", "issuer", `{"priceClass":"PriceClass_300"}`, []string{`issuer.priceClass: found "PriceClass_300": must be PriceClass_100, PriceClass_200 or PriceClass_All (did you mean PriceClass_100?)`}},
 
 		{"renews after it expires", "rolesAnywhere", `{"leafValidityHours":24,"leafEarlyRenewalHours":24}`, []string{`rolesAnywhere.leafEarlyRenewalHours: found 24: must be less than rolesAnywhere.leafValidityHours (24)`}},
-		{"renews never", "rolesAnywhere", `{"leafEarlyRenewalHours":-1}`, []string{`rolesAnywhere.leafEarlyRenewalHours: found -1: must be between 0 and 878400 hours`}},
+		{"renews never", "rolesAnywhere", `{"leafEarlyRenewalHours":0}`, []string{`rolesAnywhere.leafEarlyRenewalHours: found 0: must be between 1 and 878400 hours`}},
 		{"leaf outlives CA", "rolesAnywhere", `{"caValidityHours":2160}`, []string{`rolesAnywhere.leafValidityHours: found 2160: must be less than rolesAnywhere.caValidityHours (2160)`}},
 		{"CA forever", "rolesAnywhere", `{"caValidityHours":999999999}`, []string{`rolesAnywhere.caValidityHours: found 999999999: must be between 1 and 878400 hours`}},
-		{"leaf nothing", "rolesAnywhere", `{"leafValidityHours":0,"leafEarlyRenewalHours":0}`, []string{`rolesAnywhere.leafValidityHours: found 0: must be between 1 and 878400 hours`}},
+		{"leaf nothing", "rolesAnywhere", `{"leafValidityHours":0}`, []string{`rolesAnywhere.leafValidityHours: found 0: must be between 1 and 878400 hours`}},
 		{"session short", "rolesAnywhere", `{"sessionSeconds":899}`, []string{`rolesAnywhere.sessionSeconds: found 899: must be between 900 and 43200 seconds`}},
 		{"session long", "rolesAnywhere", `{"sessionSeconds":43201}`, []string{`rolesAnywhere.sessionSeconds: found 43201: must be between 900 and 43200 seconds`}},
-		{"helper delivery", "rolesAnywhere", `{"helper":{"delivery":"download"}}`, []string{`rolesAnywhere.helper.delivery: found "download": must be`}},
-		{"helper mode", "rolesAnywhere", `{"helper":{"mode":"server"}}`, []string{`rolesAnywhere.helper.mode: found "server": must be credential-process or serve (did you mean serve?)`}},
+		{"helper delivery", "rolesAnywhere", `{"helper":{"delivery":"download"}}`, []string{`rolesAnywhere.helper.delivery: found "download": must be image-volume, node or sidecar`}},
+		{"helper image", "rolesAnywhere", `{"helper":{"image":"public.ecr.aws/rolesanywhere/credential-helper:1.8.5"}}`, []string{`rolesAnywhere.helper.image: found "public.ecr.aws/rolesanywhere/credential-helper:1.8.5": must be an image with a digest`}},
+		{"helper path", "rolesAnywhere", `{"helper":{"nodePath":"bin/../helper"}}`, []string{`rolesAnywhere.helper.nodePath: found "bin/../helper": must be an absolute path`}},
+		{"helper digest", "rolesAnywhere", `{"helper":{"nodeSha256":"x"}}`, []string{`rolesAnywhere.helper.nodeSha256: found "x": must be the 64 lower-case hex digits`}},
+		{"helper digest missing", "rolesAnywhere", `{"helper":{"delivery":"node"}}`, []string{`rolesAnywhere.helper.nodeSha256: found nothing: must be the SHA-256 of the helper on the nodes`}},
 		{"helper unknown key", "rolesAnywhere", `{"helper":{"url":"x"}}`, []string{`rolesAnywhere.helper.url: found an unknown key: must be one of`}},
 
 		{"identities text", "identities", "uploader", []string{`identities: found "uploader": must be a list`}},
@@ -202,7 +208,7 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"identity typo", "identities", identity("serviceAcount", `"x"`), []string{`identities[0].serviceAcount: found an unknown key: must be one of`, `(did you mean serviceAccount?)`}},
 		{"identity name", "identities", identity("name", `"Up_loader"`), []string{`identities[0].name: found "Up_loader": must be lower-case letters, digits and hyphens`}},
 		{"identity name missing", "identities", identity("name", `""`), []string{`identities[0].name: found nothing: must be lower-case letters`}},
-		{"identity name long", "identities", identity("name", `"`+strings.Repeat("u", 28)+`"`), []string{`identities[0].name: found "uuuuuuuuuuuuuuuuuuuuuuuuuuuu": must be lower-case letters`, `at most 27 characters`}},
+		{"identity name long", "identities", identity("name", `"`+strings.Repeat("u", 41)+`"`), []string{`identities[0].name: found "uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu": must be lower-case letters`, `at most 40 characters`}},
 		{"two with one name", "identities", "[" + uploader + "," + strings.Replace(uploader, `"serviceAccount":"uploader"`, `"serviceAccount":"other"`, 1) + "]",
 			[]string{`identities[1].name: found "uploader": must be another name than that of identities[0]`}},
 		{"two with one service account", "identities", "[" + uploader + "," + strings.Replace(uploader, `"name":"uploader"`, `"name":"other"`, 1) + "]",
@@ -221,6 +227,8 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"managed policy name", "identities", identity("managedPolicyArns", `["AmazonS3ReadOnlyAccess"]`), []string{`identities[0].managedPolicyArns[0]: found "AmazonS3ReadOnlyAccess": must be the ARN of a managed policy`}},
 		{"managed policy of a role", "identities", identity("managedPolicyArns", `["arn:aws:iam::111122223333:role/x"]`), []string{`identities[0].managedPolicyArns[0]: found "arn:aws:iam::111122223333:role/x": must be the ARN of a managed policy`}},
 		{"managed policy elsewhere", "identities", identity("managedPolicyArns", `["arn:aws-cn:iam::aws:policy/X"]`), []string{`identities[0].managedPolicyArns[0]: found "arn:aws-cn:iam::aws:policy/X": must be in partition aws, that of eu-central-1`}},
+		{"managed policies many", "identities", identity("managedPolicyArns", `["arn:aws:iam::aws:policy/P`+strings.Join(strings.Split("0123456789a", ""), `","arn:aws:iam::aws:policy/P`)+`"]`), []string{`identities[0].managedPolicyArns: found 11 policies: must be at most 10`}},
+		{"policy long", "identities", statement(`{"actions":["s3:GetObject"],"resources":["arn:aws:s3:::` + strings.Repeat("b", 10240) + `"]}`), []string{`identities[0].statements: found a policy of 103`, `must be at most 10240 characters as JSON`}},
 		{"managed policy twice", "identities", identity("managedPolicyArns", `["arn:aws:iam::aws:policy/X","arn:aws:iam::aws:policy/X"]`), []string{`identities[0].managedPolicyArns[1]: found "arn:aws:iam::aws:policy/X": must be listed once`}},
 
 		{"effect", "identities", statement(`{"effect":"allow",` + ok + `}`), []string{`identities[0].statements[0].effect: found "allow": must be Allow or Deny (did you mean Allow?)`}},
@@ -361,7 +369,7 @@ func TestSuggest(t *testing.T) {
 func TestPartition(t *testing.T) {
 	for region, want := range map[string]string{
 		"eu-central-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "us-iso-east-1": "aws-iso",
-		"us-isob-east-1": "aws-iso-b", "eusc-de-east-1": "aws-eusc", "eu-isoe-west-1": "aws-iso-e", "us-isof-south-1": "aws-iso-f",
+		"us-isob-east-1": "aws-iso-b", "eu-isoe-west-1": "aws-iso-e", "us-isof-south-1": "aws-iso-f",
 	} {
 		require.True(t, regionPattern.MatchString(region), region)
 		require.Equal(t, want, (&Config{Region: region}).Partition(), region)
@@ -378,7 +386,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("cluster", `{"version":"v1.35.4+k3s1","agents":1e3}`)
 	f.Add("network", `{"cidr":"10.0.0.0/16","zones":["eu-central-1a"],"apiCidrs":["0.0.0.0/0"]}`)
 	f.Add("issuer", `{"bucket":"a-b","domain":"a.b","dns":"external"}`)
-	f.Add("rolesAnywhere", `{"helper":{"mode":"serve"}}`)
+	f.Add("rolesAnywhere", `{"helper":{"delivery":"sidecar"}}`)
 	f.Add("tags", `{"a":"b"}`)
 	f.Add("setup", "alpha")
 	f.Fuzz(func(t *testing.T, key, value string) {

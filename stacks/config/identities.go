@@ -53,6 +53,13 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 			sids[s.Sid] = j
 		}
 	}
+	if n := i.policyCharacters(); n > MaxInlinePolicy && !p.within(at+".statements") {
+		p.Add(at+".statements", fmt.Sprintf("a policy of %d characters", n), "at most %d characters as JSON, "+
+			"IAM's limit for a role; managed policies have one of their own", MaxInlinePolicy)
+	}
+	if n := len(i.ManagedPolicyArns); n > MaxManagedPolicies {
+		p.Add(at+".managedPolicyArns", fmt.Sprintf("%d policies", n), "at most %d", MaxManagedPolicies)
+	}
 	for j, arn := range i.ManagedPolicyArns {
 		key := fmt.Sprintf("%s.managedPolicyArns[%d]", at, j)
 		switch match := policyArnPattern.FindStringSubmatch(arn); {

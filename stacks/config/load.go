@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"reflect"
-	"strconv"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -116,13 +115,4 @@ func (s contextSource) keys() []string {
 		return nil
 	}
 	return sortedKeys(all)
-}
-
-// atoi reads digits that a pattern has already matched.
-func atoi(digits string) int {
-	n, err := strconv.Atoi(digits)
-	if err != nil {
-		return -1
-	}
-	return n
 }

@@ -6,13 +6,21 @@ import (
 	"strings"
 )
 
+// Limits that setups apply too. Both are IAM's.
+const (
+	// MaxManagedPolicies is how many a role may have, by the default quota.
+	MaxManagedPolicies = 10
+	// MaxInlinePolicy is the size of a role's inline policies together, in
+	// characters.
+	MaxInlinePolicy = 10240
+)
+
 // Limits, each with the one who sets it.
 const (
 	maxClusterName  = 28  // S3: 63, less "-issuer-", an account id, "-" and the longest region
-	maxIdentityName = 27  // IAM: role names 64, less the cluster's name, "-", and Pulumi's 8 random characters
+	maxIdentityName = 40  // Kubernetes: pod names and labels 63, with room for what is added to them
 	maxLabel        = 63  // DNS-1123 label: namespaces
 	maxSubdomain    = 253 // DNS-1123 subdomain: service accounts
-	maxCommonName   = 61  // IAM Roles Anywhere: source identity "CN=<common name>" within 64
 	maxACMDomain    = 64  // ACM: a certificate's first name becomes its common name
 	maxBucket       = 63  // S3
 	maxUserTags     = 9   // S3: an object has at most 10 tags, and the program adds one
@@ -29,15 +37,16 @@ var (
 	sha256Pattern    = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	amiPattern       = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
 	instancePattern  = regexp.MustCompile(`^[a-z][a-z0-9]*[0-9][a-z0-9-]*\.(nano|micro|small|medium|large|[0-9]*xlarge|metal(-[0-9]+xl)?)$`)
-	regionPattern    = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+){1,2}-[1-9]$`)
+	regionPattern    = regexp.MustCompile(`^[a-z]{2}(-[a-z]+){1,2}-[1-9]$`)
 	zoneIDPattern    = regexp.MustCompile(`^Z[0-9A-Z]{1,31}$`)
-	policyArnPattern = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov|aws-iso|aws-iso-b|aws-iso-e|aws-iso-f|aws-eusc):iam::(aws|[0-9]{12}):policy/[\x21-\x7e]{1,512}$`)
+	policyArnPattern = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov|aws-iso|aws-iso-b|aws-iso-e|aws-iso-f):iam::(aws|[0-9]{12}):policy/[\x21-\x7e]{1,512}$`)
 	resourceArn      = regexp.MustCompile(`^arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:\S+$`)
 	actionPattern    = regexp.MustCompile(`^(\*|[0-9A-Za-z-]+:[0-9A-Za-z*?]+)$`)
 	sidPattern       = regexp.MustCompile(`^[0-9A-Za-z]*$`)
 	conditionKey     = regexp.MustCompile(`^[0-9A-Za-z._-]+:[^\s]+$`)
 	tagPattern       = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 	imagePattern     = regexp.MustCompile(`^[a-z0-9][a-z0-9._:/-]*$`)
+	nodePathPattern  = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
 	digestPattern    = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	imageTagPattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 	operatorPattern  = regexp.MustCompile(`^((ForAllValues|ForAnyValue):)?(` +
@@ -77,6 +86,12 @@ func isHostname(s string) bool {
 	return len(labels) > 1 && strings.ContainsAny(labels[len(labels)-1], "abcdefghijklmnopqrstuvwxyz")
 }
 
+// armPattern matches the instance families with Arm processors: the letter
+// behind the generation is g, or it is the first of them, a1.
+var armPattern = regexp.MustCompile(`^(a1|[a-z]+[0-9]+g[a-z]*)\.`)
+
+func arm(instanceType string) bool { return armPattern.MatchString(instanceType) }
+
 // partitionOf returns the AWS partition of a well-formed region's name.
 func partitionOf(region string) string {
 	for _, p := range []struct{ prefix, partition string }{
@@ -86,7 +101,6 @@ func partitionOf(region string) string {
 		{"us-isof-", "aws-iso-f"},
 		{"eu-isoe-", "aws-iso-e"},
 		{"us-iso-", "aws-iso"},
-		{"eusc-", "aws-eusc"},
 	} {
 		if strings.HasPrefix(region, p.prefix) {
 			return p.partition
@@ -124,6 +138,9 @@ func ipv4Block(s string) (netip.Prefix, bool) {
 	}
 	return prefix, true
 }
+
+// isDigestImage reports whether s names a container image by digest.
+func isDigestImage(s string) bool { return strings.Contains(s, "@") && isPinnedImage(s) }
 
 // isPinnedImage reports whether s names a container image by digest or by a tag
 // other than latest.

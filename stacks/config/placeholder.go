@@ -2,12 +2,33 @@ package config
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"k3s-aws-auth/components/iampolicy"
 )
 
 // sampleBucketArn stands for the demo bucket while a configuration is checked.
-const sampleBucketArn = "arn:aws:s3:::demo"
+// It is as long as any, since the size of policies is checked with it.
+var sampleBucketArn = "arn:aws-us-gov:s3:::" + strings.Repeat("b", maxBucket)
+
+// policyCharacters is the size of the identity's inline policy, by IAM's count.
+func (i Identity) policyCharacters() int {
+	document, err := iampolicy.New(i.Policy(sampleBucketArn)...).MarshalJSON()
+	if err != nil || len(i.Statements) == 0 {
+		return 0
+	}
+	return utf8.RuneCount(document)
+}
+
+// PolicyCharacters is the size of all identities' inline policies together, by
+// IAM's count: what a role has to hold that is to have all of them.
+func (c *Config) PolicyCharacters() int {
+	total := 0
+	for _, i := range c.Identities {
+		total += i.policyCharacters()
+	}
+	return total
+}
 
 // validatePlaceholders checks every ${...} in a statement's value. The demo
 // bucket's is replaced by the program; those with a colon in them (and ${*},

@@ -82,6 +82,16 @@ func validateCluster(c Cluster, p *Problems) {
 	if c.AmiID != "" && !amiPattern.MatchString(c.AmiID) {
 		p.Add("cluster.amiId", Quote(c.AmiID), "an AMI id such as ami-0123456789abcdef0, or not set")
 	}
+	if arm(c.ServerInstanceType) != arm(c.AgentInstanceType) {
+		for _, single := range []struct{ key, value, what string }{
+			{"cluster.binarySha256", c.BinarySHA256, "one digest"},
+			{"cluster.amiId", c.AmiID, "one image"},
+		} {
+			if single.value != "" {
+				p.Add(single.key, single.what, "left out while %s and %s differ in architecture", c.ServerInstanceType, c.AgentInstanceType)
+			}
+		}
+	}
 	between("cluster.rootVolumeGiB", c.RootVolumeGiB, 8, 16384, " GiB", p)
 	choice("cluster.cpuCredits", c.CPUCredits, []string{"standard", "unlimited"}, p)
 }
@@ -211,7 +221,7 @@ func validateRolesAnywhere(r RolesAnywhere, p *Problems) {
 	const century = 100 * 366 * 24
 	between("rolesAnywhere.caValidityHours", r.CAValidityHours, 1, century, " hours", p)
 	between("rolesAnywhere.leafValidityHours", r.LeafValidityHours, 1, century, " hours", p)
-	between("rolesAnywhere.leafEarlyRenewalHours", r.LeafEarlyRenewalHours, 0, century, " hours", p)
+	between("rolesAnywhere.leafEarlyRenewalHours", r.LeafEarlyRenewalHours, 1, century, " hours", p)
 	if r.LeafEarlyRenewalHours >= r.LeafValidityHours && !p.Has("rolesAnywhere.leafValidityHours") {
 		p.Add("rolesAnywhere.leafEarlyRenewalHours", strconv.Itoa(r.LeafEarlyRenewalHours),
 			"less than rolesAnywhere.leafValidityHours (%d): every run would renew a certificate that it has just made", r.LeafValidityHours)
@@ -225,8 +235,20 @@ func validateRolesAnywhere(r RolesAnywhere, p *Problems) {
 }
 
 func validateHelper(h Helper, p *Problems) {
-	choice("rolesAnywhere.helper.delivery", h.Delivery, []string{"image-volume", "node", "sidecar"}, p)
-	choice("rolesAnywhere.helper.mode", h.Mode, []string{"credential-process", "serve"}, p)
+	const at = "rolesAnywhere.helper."
+	choice(at+"delivery", h.Delivery, []string{DeliveryImageVolume, DeliveryNode, DeliverySidecar}, p)
+	if h.Image != "" && !isDigestImage(h.Image) {
+		p.Add(at+"image", Quote(h.Image), "an image with a digest (name@sha256:...), since it hands out credentials")
+	}
+	if !nodePathPattern.MatchString(h.NodePath) || strings.Contains(h.NodePath, "..") {
+		p.Add(at+"nodePath", Quote(h.NodePath), "an absolute path without ..")
+	}
+	switch {
+	case h.NodeSHA256 != "" && !sha256Pattern.MatchString(h.NodeSHA256):
+		p.Add(at+"nodeSha256", Quote(h.NodeSHA256), "the 64 lower-case hex digits of the helper's SHA-256")
+	case h.NodeSHA256 == "" && h.Delivery == DeliveryNode:
+		p.Add(at+"nodeSha256", "nothing", "the SHA-256 of the helper on the nodes, which is checked before it is used")
+	}
 }
 
 // validateTags applies the strictest of the services that are tagged: IAM's

@@ -1,0 +1,81 @@
+package stacks
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/stacks/config"
+)
+
+// demoBucketType is the component's type token. Changing it needs an alias.
+const demoBucketType = "k3s-aws-auth:stacks:DemoBucket"
+
+// demoBucket is a bucket to prove identities on. Each identity's pod writes
+// below a prefix of its own.
+type demoBucket struct {
+	pulumi.ResourceState
+
+	// arn is plain, since policies are made from it.
+	arn string
+	// Name resolves when the bucket is ready to be written to.
+	Name pulumi.StringOutput `pulumi:"name"`
+}
+
+// newDemoBucket makes the private bucket of a stack that has demo set, and
+// returns nil for one that has not.
+func newDemoBucket(ctx *pulumi.Context, cfg *config.Config, acct *account) (*demoBucket, error) {
+	if !cfg.Demo {
+		return nil, nil
+	}
+	name, physical := named(cfg, "demo"), acct.bucket(cfg, "demo")
+	demo := &demoBucket{arn: fmt.Sprintf("arn:%s:s3:::%s", acct.partition, physical)}
+	if err := ctx.RegisterComponentResource(demoBucketType, name, demo); err != nil {
+		return nil, fmt.Errorf("demo bucket: %w", err)
+	}
+	child := pulumi.Parent(demo)
+	bucket, err := s3.NewBucketV2(ctx, name+"-bucket", &s3.BucketV2Args{
+		Bucket: pulumi.String(physical),
+		// What pods write to prove themselves is worth nothing afterwards.
+		ForceDestroy: pulumi.Bool(true),
+		Tags:         pulumi.ToStringMap(cfg.ResourceTags()),
+	}, child)
+	if err != nil {
+		return nil, fmt.Errorf("demo bucket: %w", err)
+	}
+	access, err := s3.NewBucketPublicAccessBlock(ctx, name+"-access", &s3.BucketPublicAccessBlockArgs{
+		Bucket:                bucket.ID(),
+		BlockPublicAcls:       pulumi.Bool(true),
+		BlockPublicPolicy:     pulumi.Bool(true),
+		IgnorePublicAcls:      pulumi.Bool(true),
+		RestrictPublicBuckets: pulumi.Bool(true),
+	}, child)
+	if err != nil {
+		return nil, fmt.Errorf("public access block of the demo bucket: %w", err)
+	}
+	ownership, err := s3.NewBucketOwnershipControls(ctx, name+"-ownership", &s3.BucketOwnershipControlsArgs{
+		Bucket: bucket.ID(),
+		Rule:   s3.BucketOwnershipControlsRuleArgs{ObjectOwnership: pulumi.String("BucketOwnerEnforced")},
+	}, child,
+		// S3 refuses two changes of one bucket's settings at a time.
+		pulumi.DependsOn([]pulumi.Resource{access}))
+	if err != nil {
+		return nil, fmt.Errorf("ownership controls of the demo bucket: %w", err)
+	}
+	demo.Name = ownership.Bucket
+	if err := ctx.RegisterResourceOutputs(demo, pulumi.Map{"name": demo.Name}); err != nil {
+		return nil, fmt.Errorf("register outputs of the demo bucket: %w", err)
+	}
+	ctx.Export("demoBucket", demo.Name)
+	return demo, nil
+}
+
+// bucketArn is the ARN for policies: that of the bucket, or nothing where there
+// is none, which no valid configuration refers to.
+func (d *demoBucket) bucketArn() string {
+	if d == nil {
+		return ""
+	}
+	return d.arn
+}

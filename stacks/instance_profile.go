@@ -1,0 +1,102 @@
+package stacks
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/podrole"
+	"k3s-aws-auth/stacks/config"
+)
+
+// instanceProfile gives pods the role of the machine that they run on. A pod
+// has no identity of its own there, so the permissions of all identities go to
+// that one role.
+var instanceProfile = setup{
+	name: "instance-profile",
+	check: func(cfg *config.Config, p *config.Problems) {
+		// Room for the policies that agents have anyway.
+		const most = config.MaxInlinePolicy - 2240
+		if n := cfg.PolicyCharacters(); n > most {
+			p.Add("identities", fmt.Sprintf("policies of %d characters together", n),
+				"at most %d characters for setup instance-profile, which gives all of them to one role", most)
+		}
+		if n := len(managedPolicyArns(cfg)); n > config.MaxManagedPolicies {
+			p.Add("identities", fmt.Sprintf("%d managed policies together", n),
+				"at most %d for setup instance-profile, which gives all of them to one role", config.MaxManagedPolicies)
+		}
+	},
+	deploy: func(ctx *pulumi.Context, cfg *config.Config) error {
+		acct, err := lookUpAccount(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		bucket, err := newDemoBucket(ctx, cfg, acct)
+		if err != nil {
+			return err
+		}
+		policies, err := inlinePolicies(cfg, bucket)
+		if err != nil {
+			return err
+		}
+		cluster, err := newCluster(ctx, cfg, identityPlane{
+			podsUseNodeRole:       true,
+			nodePolicies:          policies,
+			nodeManagedPolicyArns: managedPolicyArns(cfg),
+		})
+		if err != nil {
+			return err
+		}
+		kubernetes := newKubernetesSide(ctx, cfg, cluster, bucket)
+		for _, identity := range cfg.Identities {
+			if err := kubernetes.instanceProfile(identity); err != nil {
+				return err
+			}
+		}
+		warning := sharedRoleWarning(cfg)
+		if err := ctx.Log.Warn(warning, nil); err != nil {
+			return err
+		}
+		ctx.Export("warning", pulumi.String(warning))
+		kubernetes.export()
+		return nil
+	},
+}
+
+// inlinePolicies returns each identity's statements as JSON, by identity.
+func inlinePolicies(cfg *config.Config, bucket *demoBucket) (map[string]pulumi.StringInput, error) {
+	policies := map[string]pulumi.StringInput{}
+	for _, identity := range cfg.Identities {
+		if len(identity.Statements) == 0 {
+			continue
+		}
+		document, err := podrole.PermissionsPolicy(identity.Policy(bucket.bucketArn()))
+		if err != nil {
+			return nil, fmt.Errorf("permissions of identity %s: %w", identity.Name, err)
+		}
+		policies["identity-"+identity.Name] = pulumi.String(document)
+	}
+	return policies, nil
+}
+
+// managedPolicyArns returns the managed policies of all identities, each once.
+func managedPolicyArns(cfg *config.Config) []string {
+	var arns []string
+	for _, identity := range cfg.Identities {
+		arns = append(arns, identity.ManagedPolicyArns...)
+	}
+	slices.Sort(arns)
+	return slices.Compact(arns)
+}
+
+// sharedRoleWarning says what this setup cannot do.
+func sharedRoleWarning(cfg *config.Config) string {
+	var names []string
+	for _, identity := range cfg.Identities {
+		names = append(names, identity.Name)
+	}
+	return fmt.Sprintf("setup instance-profile: every pod on the agents of cluster %s has all permissions of all identities (%s), "+
+		"whatever its namespace and service account, and AWS sees the machine, not the pod", cfg.ClusterName, strings.Join(names, ", "))
+}

@@ -1,0 +1,60 @@
+package stacks
+
+import (
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/oidcissuer"
+	"k3s-aws-auth/stacks/config"
+)
+
+// irsaCloudFront gives pods web identity: their tokens are verified with keys
+// that CloudFront serves, on a domain of one's own, from a private bucket.
+var irsaCloudFront = setup{
+	name: "irsa-cloudfront",
+	check: func(cfg *config.Config, p *config.Problems) {
+		if cfg.Issuer.Domain == "" {
+			p.Add("issuer.domain", "nothing", "the host name of the issuer, such as oidc.example.com, for setup irsa-cloudfront")
+		}
+		if cfg.Issuer.DNS == config.DNSRoute53 && cfg.Issuer.HostedZoneID == "" {
+			p.Add("issuer.hostedZoneId", "nothing", "the Route 53 zone of issuer.domain for setup irsa-cloudfront, "+
+				"unless issuer.dns is external")
+		}
+		if cfg.Partition() != "aws" {
+			p.Add("aws:region", config.Quote(cfg.Region), "in the partition aws for setup irsa-cloudfront, "+
+				"whose certificate is in us-east-1")
+		}
+	},
+	deploy: func(ctx *pulumi.Context, cfg *config.Config) error {
+		acct, err := lookUpAccount(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		keys, err := newSigningKeys(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		usEast1, err := newUsEast1(ctx, cfg, acct)
+		if err != nil {
+			return err
+		}
+		published, err := oidcissuer.NewCloudFrontIssuer(ctx, named(cfg, "issuer"), &oidcissuer.CloudFrontIssuerArgs{
+			Domain:          cfg.Issuer.Domain,
+			DNS:             cfg.Issuer.DNS,
+			HostedZoneID:    cfg.Issuer.HostedZoneID,
+			Bucket:          acct.issuerBucket(cfg),
+			PublicKeys:      keys.public,
+			CacheTTLSeconds: cfg.Issuer.CacheTTLSeconds,
+			PriceClass:      cfg.Issuer.PriceClass,
+			UsEast1:         usEast1,
+			Tags:            cfg.ResourceTags(),
+		})
+		if err != nil {
+			return err
+		}
+		ctx.Export("dnsRecords", published.Records)
+		return deployIRSA(ctx, cfg, acct, keys, []issuer{{
+			url:   "https://" + cfg.Issuer.Domain,
+			ready: published.Ready,
+		}})
+	},
+}

@@ -1,0 +1,150 @@
+package stacks
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/k3s"
+	"k3s-aws-auth/components/podrole"
+	ra "k3s-aws-auth/components/rolesanywhere"
+	"k3s-aws-auth/components/workload"
+	"k3s-aws-auth/stacks/config"
+)
+
+// kubernetesSide makes what identities have in the cluster, one after the
+// other, and keeps what the stack says of each in its outputs.
+type kubernetesSide struct {
+	ctx     *pulumi.Context
+	cfg     *config.Config
+	cluster *k3s.Cluster
+	bucket  *demoBucket
+	// creators are the workloads that make a namespace, by its name.
+	creators map[string]*workload.Workload
+	outputs  pulumi.Array
+}
+
+func newKubernetesSide(ctx *pulumi.Context, cfg *config.Config, cluster *k3s.Cluster, bucket *demoBucket) *kubernetesSide {
+	return &kubernetesSide{ctx: ctx, cfg: cfg, cluster: cluster, bucket: bucket, creators: map[string]*workload.Workload{}}
+}
+
+// instanceProfile makes the Kubernetes side of an identity whose pods use the
+// agents' role.
+func (k *kubernetesSide) instanceProfile(identity config.Identity) error {
+	return k.add(identity, k.cluster.AgentRoleArn, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
+		return workload.NewInstanceProfile(k.ctx, name, &workload.InstanceProfileArgs{
+			Identity: who, RoleArn: k.cluster.AgentRoleArn, Demo: demo,
+		}, opts...)
+	})
+}
+
+// webIdentity makes the Kubernetes side of an identity whose pods present
+// tokens of its service account.
+func (k *kubernetesSide) webIdentity(identity config.Identity, role *podrole.PodRole) error {
+	return k.add(identity, role.Arn, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
+		return workload.NewWebIdentity(k.ctx, name, &workload.WebIdentityArgs{
+			Identity: who, RoleArn: role.Arn, Demo: demo,
+		}, opts...)
+	})
+}
+
+// certificate makes the Kubernetes side of an identity whose pods present its
+// certificate.
+func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.PodRole, anchor *ra.Anchor, profile *ra.Profile, leaf *ra.Leaf) error {
+	helper := k.cfg.RolesAnywhere.Helper
+	return k.add(identity, role.Arn, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
+		return workload.NewRolesAnywhere(k.ctx, name, &workload.RolesAnywhereArgs{
+			Identity:       who,
+			RoleArn:        role.Arn,
+			ProfileArn:     profile.Arn,
+			TrustAnchorArn: anchor.Arn,
+			CertPem:        leaf.CertPem,
+			KeyPem:         leaf.KeyPem,
+			SessionSeconds: k.cfg.RolesAnywhere.SessionSeconds,
+			Helper: workload.Helper{
+				Delivery:   helper.Delivery,
+				Image:      helper.Image,
+				NodePath:   helper.NodePath,
+				NodeSHA256: helper.NodeSHA256,
+			},
+			Demo: demo,
+		}, opts...)
+	})
+}
+
+type newWorkload func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error)
+
+// add makes a workload in the cluster and notes the identity's outputs.
+func (k *kubernetesSide) add(identity config.Identity, roleArn pulumi.StringOutput, make newWorkload) error {
+	opts := []pulumi.ResourceOption{pulumi.Provider(k.cluster.Provider)}
+	creator, made := k.creators[identity.Namespace]
+	if made {
+		// Its namespace is a child of another identity's workload.
+		opts = append(opts, pulumi.DependsOn([]pulumi.Resource{creator}))
+	}
+	create := !made && k.createsNamespace(identity.Namespace)
+	w, err := make(named(k.cfg, identity.Name), workload.Identity{
+		Namespace:       identity.Namespace,
+		ServiceAccount:  identity.ServiceAccount,
+		CreateNamespace: create,
+		Region:          k.cfg.Region,
+	}, k.demo(identity), opts...)
+	if err != nil {
+		return err
+	}
+	if create {
+		k.creators[identity.Namespace] = w
+	}
+	k.outputs = append(k.outputs, pulumi.Map{
+		"name":           pulumi.String(identity.Name),
+		"namespace":      pulumi.String(identity.Namespace),
+		"serviceAccount": pulumi.String(identity.ServiceAccount),
+		"roleArn":        roleArn,
+		"prove":          prove(identity, w),
+	})
+	return nil
+}
+
+// createsNamespace reports whether any identity asks for the namespace: which
+// of them does must not matter.
+func (k *kubernetesSide) createsNamespace(namespace string) bool {
+	for _, identity := range k.cfg.Identities {
+		if identity.Namespace == namespace && identity.CreateNamespace {
+			return true
+		}
+	}
+	return false
+}
+
+// demo describes the pod that proves an identity, or is nil.
+func (k *kubernetesSide) demo(identity config.Identity) *workload.Demo {
+	if k.bucket == nil {
+		return nil
+	}
+	return &workload.Demo{
+		Bucket:  k.bucket.Name,
+		Prefix:  identity.Name + "/",
+		Image:   k.cfg.DemoImage,
+		PodName: identity.Name,
+	}
+}
+
+// prove is the command that shows an identity from inside a pod: the demo's, or
+// any other that runs with it.
+func prove(identity config.Identity, w *workload.Workload) pulumi.StringOutput {
+	return w.Prove.ApplyT(func(command string) string {
+		if command != "" {
+			return command
+		}
+		return fmt.Sprintf("kubectl --namespace %s exec <pod of service account %s> -- aws sts get-caller-identity",
+			identity.Namespace, identity.ServiceAccount)
+	}).(pulumi.StringOutput)
+}
+
+// export writes the outputs that all setups have.
+func (k *kubernetesSide) export() {
+	// Marked here too: whoever has it is the cluster's administrator.
+	k.ctx.Export("kubeconfig", pulumi.ToSecret(k.cluster.Kubeconfig))
+	k.ctx.Export("endpoint", k.cluster.Endpoint)
+	k.ctx.Export("identities", k.outputs)
+}

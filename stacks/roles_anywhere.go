@@ -1,0 +1,106 @@
+package stacks
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/podrole"
+	ra "k3s-aws-auth/components/rolesanywhere"
+	"k3s-aws-auth/stacks/config"
+)
+
+// rolesAnywhere gives each identity a certificate of a CA of the stack's own,
+// and pods exchange it for credentials of the identity's role.
+var rolesAnywhere = setup{
+	name: "roles-anywhere",
+	check: func(cfg *config.Config, p *config.Problems) {
+		const maxProfileRoles = 250
+		if n := len(cfg.Identities); n > maxProfileRoles {
+			p.Add("identities", fmt.Sprintf("%d identities", n), "at most %d for setup roles-anywhere, the roles of a profile", maxProfileRoles)
+		}
+		helper := cfg.RolesAnywhere.Helper
+		if minor := cfg.KubernetesMinor(); helper.Delivery == config.DeliveryImageVolume && minor > 0 && minor < 35 {
+			p.Add("rolesAnywhere.helper.delivery", helper.Delivery, "another delivery for %s: "+
+				"image volumes are on by default from Kubernetes 1.35", cfg.Cluster.Version)
+		}
+		if cfg.ArmAgents() && helper.Image == "" && helper.Delivery != config.DeliveryNode {
+			p.Add("rolesAnywhere.helper.image", "nothing", "an image for arm64 with its digest, since agents of type %s "+
+				"cannot run the default one", cfg.Cluster.AgentInstanceType)
+		}
+		for i, identity := range cfg.Identities {
+			if identity.MaxSessionSeconds < cfg.RolesAnywhere.SessionSeconds {
+				p.Add(fmt.Sprintf("identities[%d].maxSessionSeconds", i), strconv.Itoa(identity.MaxSessionSeconds),
+					"at least rolesAnywhere.sessionSeconds (%d) for setup roles-anywhere, since longer sessions are refused, not cut",
+					cfg.RolesAnywhere.SessionSeconds)
+			}
+		}
+	},
+	deploy: func(ctx *pulumi.Context, cfg *config.Config) error {
+		acct, err := lookUpAccount(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		anchor, err := ra.NewAnchor(ctx, named(cfg, "ca"), &ra.AnchorArgs{
+			CAValidityHours: cfg.RolesAnywhere.CAValidityHours,
+			Tags:            cfg.ResourceTags(),
+		})
+		if err != nil {
+			return err
+		}
+		bucket, err := newDemoBucket(ctx, cfg, acct)
+		if err != nil {
+			return err
+		}
+		roles := make([]*podrole.PodRole, len(cfg.Identities))
+		arns := make(pulumi.StringArray, len(cfg.Identities))
+		for i, identity := range cfg.Identities {
+			roles[i], err = newPodRole(ctx, cfg, identity, bucket, podrole.RolesAnywhereTrust(
+				pulumi.StringArray{anchor.Arn}, names.CommonName(identity.Namespace, identity.ServiceAccount)))
+			if err != nil {
+				return err
+			}
+			arns[i] = roles[i].Arn
+		}
+		profile, err := ra.NewProfile(ctx, named(cfg, "profile"), &ra.ProfileArgs{
+			RoleArns:        arns,
+			DurationSeconds: cfg.RolesAnywhere.SessionSeconds,
+			Tags:            cfg.ResourceTags(),
+		})
+		if err != nil {
+			return err
+		}
+		cluster, err := newCluster(ctx, cfg, identityPlane{})
+		if err != nil {
+			return err
+		}
+		kubernetes := newKubernetesSide(ctx, cfg, cluster, bucket)
+		for i, identity := range cfg.Identities {
+			leaf, err := newLeaf(ctx, cfg, identity, anchor)
+			if err != nil {
+				return err
+			}
+			if err := kubernetes.certificate(identity, roles[i], anchor, profile, leaf); err != nil {
+				return err
+			}
+		}
+		ctx.Export("trustAnchorArn", anchor.Arn)
+		ctx.Export("profileArn", profile.Arn)
+		kubernetes.export()
+		return nil
+	},
+}
+
+// newLeaf makes an identity's certificate. Its common name is what the trust
+// policy of the identity's role asks for.
+func newLeaf(ctx *pulumi.Context, cfg *config.Config, identity config.Identity, anchor *ra.Anchor) (*ra.Leaf, error) {
+	return ra.NewLeaf(ctx, named(cfg, identity.Name+"-leaf"), &ra.LeafArgs{
+		CommonName:        names.CommonName(identity.Namespace, identity.ServiceAccount),
+		CAKeyPem:          anchor.CAKeyPem,
+		CACertPem:         anchor.CACertPem,
+		ValidityHours:     cfg.RolesAnywhere.LeafValidityHours,
+		EarlyRenewalHours: cfg.RolesAnywhere.LeafEarlyRenewalHours,
+	})
+}

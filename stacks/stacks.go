@@ -1,0 +1,69 @@
+// Package stacks composes the components into the four setups, one short file
+// each, and is where a run begins.
+package stacks
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/stacks/config"
+)
+
+// setup is one way of giving pods their AWS credentials.
+type setup struct {
+	// name is the value of the configuration key setup.
+	name string
+	// check adds what is wrong with the configuration for this setup alone.
+	check func(*config.Config, *config.Problems)
+	// deploy registers everything.
+	deploy func(*pulumi.Context, *config.Config) error
+}
+
+// registry lists every setup. Nothing else in the program knows them all.
+var registry = []setup{
+	instanceProfile,
+	irsaS3,
+	irsaCloudFront,
+	rolesAnywhere,
+}
+
+// Setups returns the names of all setups, sorted.
+func Setups() []string {
+	var names []string
+	for _, s := range registry {
+		names = append(names, s.name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Load reads and validates the stack's configuration. It is the only reader of
+// configuration; its error lists everything that is wrong, one line each.
+func Load(ctx *pulumi.Context) (*config.Config, error) {
+	var known []config.Setup
+	for _, s := range registry {
+		known = append(known, config.Setup{Name: s.name, Check: s.check})
+	}
+	return config.Load(ctx, known)
+}
+
+// Run is the program: it loads the configuration and deploys the setup that it
+// selects.
+func Run(ctx *pulumi.Context) error {
+	cfg, err := Load(ctx)
+	if err != nil {
+		return fmt.Errorf("the stack's configuration is not valid:\n%w", err)
+	}
+	i := slices.IndexFunc(registry, func(s setup) bool { return s.name == cfg.Setup })
+	if err := registry[i].deploy(ctx, cfg); err != nil {
+		return fmt.Errorf("setup %s: %w", cfg.Setup, err)
+	}
+	ctx.Export("setup", pulumi.String(cfg.Setup))
+	return nil
+}
+
+// named is the logical name of a part of the cluster. Physical names begin with
+// it, so that an AWS account shows which cluster a resource belongs to.
+func named(cfg *config.Config, part string) string { return cfg.ClusterName + "-" + part }
