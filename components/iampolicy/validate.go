@@ -102,6 +102,9 @@ func (s Statement) conditionFaults() []error {
 			if len(keys[key]) == 0 {
 				errs = append(errs, fmt.Errorf("conditions.%s.%s: is empty, must list at least one value", operator, key))
 			}
+			if slices.Contains(keys[key], "") {
+				errs = append(errs, fmt.Errorf("conditions.%s.%s: has an empty value; a key that may be absent is tested by Null", operator, key))
+			}
 		}
 	}
 	return errs
