@@ -27,9 +27,10 @@ type Resource struct {
 	Parent, Provider string
 	// DependsOn are the logical names of the resources it waits for, by option
 	// or by input, sorted.
-	DependsOn []string
-	Protect   bool
-	Inputs    resource.PropertyMap
+	DependsOn     []string
+	IgnoreChanges []string
+	Protect       bool
+	Inputs        resource.PropertyMap
 }
 
 // Input returns an input as plain Go values, secrets unwrapped, or nil.
@@ -87,6 +88,7 @@ func (r *Recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	seen := Resource{
 		Type: args.TypeToken, Name: args.Name, Inputs: args.Inputs,
 		Parent: nameOf(args.RegisterRPC.GetParent()), Provider: nameOf(args.Provider), Protect: args.RegisterRPC.GetProtect(),
+		IgnoreChanges: args.RegisterRPC.GetIgnoreChanges(),
 	}
 	for _, urn := range args.RegisterRPC.GetDependencies() {
 		seen.DependsOn = append(seen.DependsOn, nameOf(urn))
@@ -139,6 +141,26 @@ func (r *Recorder) Get(t *testing.T, name string) Resource {
 		known = append(known, resource.Name)
 	}
 	t.Fatalf("no resource %q; there are: %s", name, strings.Join(known, ", "))
+	return Resource{}
+}
+
+// OfType returns the resources of a type, in order of their names.
+func (r *Recorder) OfType(token string) []Resource {
+	found := slices.DeleteFunc(r.Resources(), func(resource Resource) bool { return resource.Type != token })
+	slices.SortFunc(found, func(a, b Resource) int { return strings.Compare(a.Name, b.Name) })
+	return found
+}
+
+// Find returns the resource of a type and a logical name, for names that
+// several types share, or fails the test.
+func (r *Recorder) Find(t *testing.T, token, name string) Resource {
+	t.Helper()
+	for _, resource := range r.OfType(token) {
+		if resource.Name == name {
+			return resource
+		}
+	}
+	t.Fatalf("no resource %s %q", token, name)
 	return Resource{}
 }
 
