@@ -41,9 +41,13 @@ type probe struct {
 	// progress is told, now and then, what the wait is for. May be nil.
 	progress func(message string)
 
-	client *http.Client // nil: newProbeClient
+	client *http.Client // nil: newClient
 	pause  time.Duration
 }
+
+// newClient makes the client of a probe that has none; tests put another in its
+// place.
+var newClient = newProbeClient
 
 // newProbeClient returns a client with a fresh connection for each request, so
 // that each attempt sees the DNS and the certificate of its own time.
@@ -68,7 +72,7 @@ func (p probe) wait(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.deadline)
 	defer cancel()
 	if p.client == nil {
-		p.client = newProbeClient()
+		p.client = newClient()
 	}
 	pause := p.pause
 	if pause == 0 {

@@ -64,11 +64,11 @@ func ValidateBucketName(bucket string) error {
 }
 
 // ValidateDomain reports whether the name can be the domain of an issuer: a
-// fully qualified host name in lower case without a trailing dot, at most 253
-// characters.
+// fully qualified host name in lower case without a trailing dot, at most 64
+// characters, which is what ACM takes as a certificate's first name.
 func ValidateDomain(domain string) error {
-	if len(domain) > 253 || !domainPattern.MatchString(domain) {
-		return fmt.Errorf("domain %q must be a host name such as oidc.example.com, in lower case, without scheme, path or trailing dot", domain)
+	if len(domain) > 64 || !domainPattern.MatchString(domain) {
+		return fmt.Errorf("domain %q must be a host name such as oidc.example.com, in lower case, at most 64 characters, without scheme, path or trailing dot", domain)
 	}
 	return nil
 }
