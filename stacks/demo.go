@@ -45,7 +45,7 @@ func newDemoBucket(ctx *pulumi.Context, cfg *config.Config, acct *account) (*dem
 		return nil, fmt.Errorf("demo bucket: %w", err)
 	}
 	access, err := s3.NewBucketPublicAccessBlock(ctx, name+"-access", &s3.BucketPublicAccessBlockArgs{
-		Bucket:                bucket.ID(),
+		Bucket:                bucket.Bucket,
 		BlockPublicAcls:       pulumi.Bool(true),
 		BlockPublicPolicy:     pulumi.Bool(true),
 		IgnorePublicAcls:      pulumi.Bool(true),
@@ -55,7 +55,7 @@ func newDemoBucket(ctx *pulumi.Context, cfg *config.Config, acct *account) (*dem
 		return nil, fmt.Errorf("public access block of the demo bucket: %w", err)
 	}
 	ownership, err := s3.NewBucketOwnershipControls(ctx, name+"-ownership", &s3.BucketOwnershipControlsArgs{
-		Bucket: bucket.ID(),
+		Bucket: bucket.Bucket,
 		Rule:   s3.BucketOwnershipControlsRuleArgs{ObjectOwnership: pulumi.String("BucketOwnerEnforced")},
 	}, child,
 		// S3 refuses two changes of one bucket's settings at a time.
