@@ -112,6 +112,9 @@ func (d Document) Validate() error {
 				sids[s.Sid] = i
 			}
 		}
+		if s.Principal == nil && len(s.Resources) == 0 && len(s.NotResources) == 0 {
+			errs = append(errs, fmt.Errorf("%s: has neither a principal nor resources, and so fits no kind of policy", where))
+		}
 		for _, err := range s.faults() {
 			errs = append(errs, fmt.Errorf("%s: %w", where, err))
 		}

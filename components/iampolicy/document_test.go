@@ -163,6 +163,17 @@ func TestSidsAreUnique(t *testing.T) {
 	}
 }
 
+func TestStatementNeedsPrincipalOrResources(t *testing.T) {
+	if out, err := iampolicy.New(iampolicy.Statement{Actions: []string{"s3:*"}}).JSON(); err == nil {
+		t.Errorf("accepted: %s", out)
+	}
+	// An identity statement says so once, in the words of configuration.
+	err := iampolicy.Statement{Actions: []string{"s3:*"}}.ValidateIdentity()
+	if err == nil || strings.Count(err.Error(), "\n") != 0 {
+		t.Errorf("error %v, want one line", err)
+	}
+}
+
 func cond(operator, key string, values ...string) map[string]map[string][]string {
 	return map[string]map[string][]string{operator: {key: values}}
 }

@@ -56,11 +56,6 @@ func (s Statement) faults() []error {
 	if len(s.Resources) > 0 && len(s.NotResources) > 0 {
 		errs = append(errs, errors.New("resources: is set together with notResources, must be one of the two"))
 	}
-	if s.Principal == nil && len(s.Resources) == 0 && len(s.NotResources) == 0 {
-		// A statement without both can stand in no kind of policy. Identity
-		// policies have their own, clearer line for it.
-		errs = append(errs, errors.New("principal: is missing and so are resources, must have one of the two"))
-	}
 	errs = append(errs, s.Principal.faults()...)
 	for _, list := range []struct {
 		key     string

@@ -89,12 +89,14 @@ func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pul
 	child := pulumi.Parent(component)
 	roleArgs := &iam.RoleArgs{
 		AssumeRolePolicy:   args.Trust,
-		Description:        pulumi.String(args.Description),
 		MaxSessionDuration: pulumi.Int(args.maxSession()),
 	}
 	if args.RoleName != "" {
 		// Contractual: see PodRoleArgs.
 		roleArgs.Name = pulumi.String(args.RoleName)
+	}
+	if args.Description != "" {
+		roleArgs.Description = pulumi.String(args.Description)
 	}
 	if args.PermissionsBoundary != "" {
 		roleArgs.PermissionsBoundary = pulumi.String(args.PermissionsBoundary)
@@ -115,9 +117,10 @@ func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pul
 		}
 	}
 	for _, arn := range args.ManagedPolicyArns {
-		// Named after the policy, so that a change of the list's order touches
-		// nothing.
-		if _, err := iam.NewRolePolicyAttachment(ctx, name+"-"+arn[strings.Index(arn, ":policy/")+len(":policy/"):], &iam.RolePolicyAttachmentArgs{
+		// Named after the policy and its account, so that a change of the
+		// list's order touches nothing.
+		_, policyName, _ := strings.Cut(arn, "::")
+		if _, err := iam.NewRolePolicyAttachment(ctx, name+"-"+policyName, &iam.RolePolicyAttachmentArgs{
 			Role:      role.Name,
 			PolicyArn: pulumi.String(arn),
 		}, child); err != nil {

@@ -176,7 +176,7 @@ func newCA(ctx *pulumi.Context, name, ca string, parent pulumi.Resource, args *A
 }
 
 // newKey makes a P-256 key. The curve is given because the provider's default
-// is P-224, which Roles Anywhere does not take.
+// is P-224, which little else supports.
 func newKey(ctx *pulumi.Context, name string, options ...pulumi.ResourceOption) (*tls.PrivateKey, error) {
 	key, err := tls.NewPrivateKey(ctx, name, &tls.PrivateKeyArgs{
 		Algorithm:  pulumi.String("ECDSA"),

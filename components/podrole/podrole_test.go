@@ -1,0 +1,227 @@
+package podrole_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/internal/pulumitest"
+	"k3s-aws-auth/components/podrole"
+)
+
+const account = "111122223333"
+
+func answers(r pulumitest.Resource) resource.PropertyMap {
+	if r.Type != "aws:iam/role:Role" {
+		return nil
+	}
+	name := r.Name + "-1234567"
+	if given := r.Input("name"); given != nil {
+		name = given.(string)
+	}
+	return resource.NewPropertyMapFromMap(map[string]any{"name": name, "arn": "arn:aws:iam::" + account + ":role/" + name})
+}
+
+func issuer(host string) podrole.WebIdentityIssuer {
+	return podrole.WebIdentityIssuer{
+		Arn:      pulumi.String("arn:aws:iam::" + account + ":oidc-provider/" + host),
+		HostPath: pulumi.String(host),
+	}
+}
+
+func uploader() []iampolicy.Statement {
+	return []iampolicy.Statement{{
+		Sid: "PutOwnPrefix", Actions: []string{"s3:PutObject"}, Resources: []string{"arn:aws:s3:::lab-demo/uploader/*"},
+	}}
+}
+
+// One golden trust policy and one golden permission policy for each setup that
+// has pod roles. (In instance-profile, pods have none.)
+func TestPolicies(t *testing.T) {
+	for setup, trust := range map[string]func() pulumi.StringOutput{
+		"irsa-s3": func() pulumi.StringOutput {
+			return podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{issuer("lab-issuer.s3.eu-central-1.amazonaws.com")}, "sts.amazonaws.com", "default", "uploader")
+		},
+		"irsa-cloudfront": func() pulumi.StringOutput {
+			return podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{issuer("oidc.example.com")}, "sts.amazonaws.com", "default", "uploader")
+		},
+		"irsa-migration": func() pulumi.StringOutput {
+			return podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{issuer("oidc.example.com"), issuer("lab-issuer.s3.eu-central-1.amazonaws.com")}, "sts.amazonaws.com", "default", "uploader")
+		},
+		"roles-anywhere": func() pulumi.StringOutput {
+			return podrole.RolesAnywhereTrust(pulumi.StringArray{pulumi.String("arn:aws:rolesanywhere:eu-central-1:" + account + ":trust-anchor/0a1b")}, "default.uploader")
+		},
+	} {
+		t.Run(setup, func(t *testing.T) {
+			recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
+				_, err := podrole.NewPodRole(ctx, "uploader", &podrole.PodRoleArgs{
+					RoleName: "lab-uploader", Trust: trust(), Statements: uploader(), Tags: map[string]string{"project": "lab"},
+				})
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			role, policy := recorder.Get(t, "uploader-role"), recorder.Get(t, "uploader-policy")
+			pulumitest.Golden(t, setup+"/trust.json", pulumitest.IndentJSON(t, role.Input("assumeRolePolicy").(string)))
+			pulumitest.Golden(t, setup+"/permissions.json", pulumitest.IndentJSON(t, policy.Input("policy").(string)))
+			if policy.Input("role") != "lab-uploader" {
+				t.Errorf("the policy is given to %v, must be the role's name", policy.Input("role"))
+			}
+			pulumitest.Golden(t, "graph.txt", recorder.Graph())
+		})
+	}
+}
+
+func TestManagedPoliciesSessionAndBoundary(t *testing.T) {
+	var arn, name string
+	recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
+		role, err := podrole.NewPodRole(ctx, "reader", &podrole.PodRoleArgs{
+			Trust:             pulumi.String("{}"),
+			ManagedPolicyArns: []string{"arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess", "arn:aws:iam::111122223333:policy/team/extra"},
+			MaxSessionSeconds: 43200, PermissionsBoundary: "arn:aws:iam::111122223333:policy/boundary",
+		})
+		if err != nil {
+			return err
+		}
+		pulumi.All(role.Arn, role.Name).ApplyT(func(v []any) string { arn, name = v[0].(string), v[1].(string); return "" })
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name != "reader-role-1234567" || arn != "arn:aws:iam::111122223333:role/reader-role-1234567" {
+		t.Errorf("arn %q, name %q", arn, name)
+	}
+	pulumitest.Golden(t, "managed/graph.txt", recorder.Graph())
+	pulumitest.Golden(t, "managed/role.json", recorder.Get(t, "reader-role").JSON())
+}
+
+func TestPolicyJSON(t *testing.T) {
+	for name, tc := range map[string]struct{ policy, want string }{
+		"fits":     {`{"Version": "2012-10-17"}`, ""},
+		"too long": {strings.Repeat("x", podrole.MaxInlinePolicyCharacters+1), "use managed policies"},
+		// White space does not count.
+		"long by spaces": {strings.Repeat(" ", 2*podrole.MaxInlinePolicyCharacters), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
+				_, err := podrole.NewPodRole(ctx, "x", &podrole.PodRoleArgs{Trust: pulumi.String("{}"), PolicyJSON: pulumi.String(tc.policy)})
+				return err
+			})
+			if (err == nil) != (tc.want == "") || (err != nil && !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("error %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestTrustIsChecked(t *testing.T) {
+	var many []podrole.WebIdentityIssuer
+	for i := range 10 {
+		many = append(many, issuer(fmt.Sprintf("issuer-%d.example.com", i)))
+	}
+	for name, trust := range map[string]func() pulumi.StringOutput{
+		"no issuers": func() pulumi.StringOutput { return podrole.WebIdentityTrust(nil, "sts.amazonaws.com", "a", "b") },
+		"too many":   func() pulumi.StringOutput { return podrole.WebIdentityTrust(many, "sts.amazonaws.com", "a", "b") },
+		"no anchors": func() pulumi.StringOutput { return podrole.RolesAnywhereTrust(pulumi.StringArray{}, "a.b") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
+				_, err := podrole.NewPodRole(ctx, "x", &podrole.PodRoleArgs{Trust: trust()})
+				return err
+			})
+			if err == nil {
+				t.Error("accepted")
+			}
+			for _, r := range recorder.Resources() {
+				if r.Type == "aws:iam/role:Role" {
+					t.Error("the role was registered")
+				}
+			}
+		})
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	good := func() *podrole.PodRoleArgs { return &podrole.PodRoleArgs{Trust: pulumi.String("{}")} }
+	for name, tc := range map[string]struct {
+		args func() *podrole.PodRoleArgs
+		want string
+	}{
+		"nil":       {func() *podrole.PodRoleArgs { return nil }, "args are missing"},
+		"trust":     {func() *podrole.PodRoleArgs { return &podrole.PodRoleArgs{} }, "Trust"},
+		"role name": {func() *podrole.PodRoleArgs { a := good(); a.RoleName = strings.Repeat("x", 65); return a }, "RoleName"},
+		"session":   {func() *podrole.PodRoleArgs { a := good(); a.MaxSessionSeconds = 900; return a }, "MaxSessionSeconds"},
+		"both": {func() *podrole.PodRoleArgs {
+			a := good()
+			a.Statements, a.PolicyJSON = uploader(), pulumi.String("{}")
+			return a
+		}, "both set"},
+		"statement": {func() *podrole.PodRoleArgs {
+			a := good()
+			a.Statements = []iampolicy.Statement{{Actions: []string{"s3:*"}}}
+			return a
+		}, "statement 0: resources"},
+		"managed": {func() *podrole.PodRoleArgs { a := good(); a.ManagedPolicyArns = []string{"ReadOnly"}; return a }, "managed policy"},
+		"managed twice": {func() *podrole.PodRoleArgs {
+			a := good()
+			a.ManagedPolicyArns = []string{"arn:aws:iam::aws:policy/A", "arn:aws:iam::aws:policy/A"}
+			return a
+		}, "listed twice"},
+		"boundary": {func() *podrole.PodRoleArgs { a := good(); a.PermissionsBoundary = "x"; return a }, "PermissionsBoundary"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			recorder, err := pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {
+				_, err := podrole.NewPodRole(ctx, "x", tc.args())
+				return err
+			})
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v, want one with %q", err, tc.want)
+			}
+			if n := len(recorder.Resources()); n != 0 {
+				t.Errorf("%d resources before the refusal", n)
+			}
+		})
+	}
+}
+
+func TestPassesFailuresOn(t *testing.T) {
+	for _, child := range []string{"x-role", "x-policy", "x-aws:policy/A"} {
+		_, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers, Fail: func(r pulumitest.Resource) error {
+			if r.Name == child {
+				return errors.New("boom")
+			}
+			return nil
+		}}, func(ctx *pulumi.Context) error {
+			_, err := podrole.NewPodRole(ctx, "x", &podrole.PodRoleArgs{
+				Trust: pulumi.String("{}"), Statements: uploader(), ManagedPolicyArns: []string{"arn:aws:iam::aws:policy/A"},
+			})
+			return err
+		})
+		if err == nil || !strings.Contains(err.Error(), "boom") {
+			t.Errorf("%s: error %v", child, err)
+		}
+	}
+}
+
+func TestLongNamesFitIAM(t *testing.T) {
+	recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
+		_, err := podrole.NewPodRole(ctx, strings.Repeat("n", 300), &podrole.PodRoleArgs{Trust: pulumi.String("{}"), Statements: uploader()})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range recorder.Resources() {
+		limit := map[string]int{"aws:iam/role:Role": 64, "aws:iam/rolePolicy:RolePolicy": 128}[r.Type]
+		if limit > 0 && len(r.Name)+8 > limit {
+			t.Errorf("%s: autoname has %d characters", r.Type, len(r.Name)+8)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package rolesanywhere_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/internal/pulumitest"
+	"k3s-aws-auth/components/rolesanywhere"
+)
+
+const anchorArn = "arn:aws:rolesanywhere:eu-central-1:111122223333:trust-anchor/0a1b"
+
+func answers(r pulumitest.Resource) resource.PropertyMap {
+	out := resource.PropertyMap{}
+	secret := func(text string) resource.PropertyValue { return resource.MakeSecret(resource.NewStringProperty(text)) }
+	switch r.Type {
+	case "tls:index/privateKey:PrivateKey":
+		out["privateKeyPem"] = secret("KEY " + r.Name + "\n")
+	case "tls:index/selfSignedCert:SelfSignedCert", "tls:index/locallySignedCert:LocallySignedCert":
+		out["certPem"] = resource.NewStringProperty("CERT " + r.Name + "\n")
+		out["validityEndTime"] = resource.NewStringProperty("2030-01-01T00:00:00Z")
+	case "tls:index/certRequest:CertRequest":
+		out["certRequestPem"] = resource.NewStringProperty("REQUEST " + r.Name + "\n")
+	case "aws:rolesanywhere/trustAnchor:TrustAnchor":
+		out["arn"] = resource.NewStringProperty(anchorArn)
+	case "aws:rolesanywhere/profile:Profile":
+		out["arn"] = resource.NewStringProperty("arn:aws:rolesanywhere:eu-central-1:111122223333:profile/2c3d")
+	}
+	return out
+}
+
+func TestAnchorProfileAndLeaf(t *testing.T) {
+	var arn, profileArn, cert, key string
+	recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
+		anchor, err := rolesanywhere.NewAnchor(ctx, "lab", &rolesanywhere.AnchorArgs{Name: "lab", Protect: true, Tags: map[string]string{"project": "lab"}})
+		if err != nil {
+			return err
+		}
+		profile, err := rolesanywhere.NewProfile(ctx, "lab", &rolesanywhere.ProfileArgs{
+			Name: "lab", RoleArns: pulumi.StringArray{pulumi.String("arn:aws:iam::111122223333:role/lab-uploader")}, Tags: map[string]string{"project": "lab"},
+		})
+		if err != nil {
+			return err
+		}
+		leaf, err := rolesanywhere.NewLeaf(ctx, "uploader", &rolesanywhere.LeafArgs{
+			CommonName: "default.uploader", CAKeyPem: anchor.CAKeyPem, CACertPem: anchor.CACertPem, ValidityHours: 720, EarlyRenewalHours: 240,
+		})
+		if err != nil {
+			return err
+		}
+		pulumi.All(anchor.Arn, profile.Arn, leaf.CertPem, leaf.KeyPem).ApplyT(func(v []any) string {
+			arn, profileArn, cert, key = v[0].(string), v[1].(string), v[2].(string), v[3].(string)
+			return ""
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if arn != anchorArn || !strings.Contains(profileArn, ":profile/") || cert != "CERT uploader-cert\n" || key != "KEY uploader-key\n" {
+		t.Errorf("arn %q, profile %q, cert %q, key %q", arn, profileArn, cert, key)
+	}
+	pulumitest.Golden(t, "graph.txt", recorder.Graph())
+	for _, name := range []string{"lab-ca-1-key", "lab-ca-1-cert", "lab-anchor", "lab-profile", "uploader-key", "uploader-request", "uploader-cert"} {
+		pulumitest.Golden(t, name+".json", recorder.Get(t, name).JSON())
+	}
+	for name, input := range map[string]string{"lab-ca-1-cert": "privateKeyPem", "uploader-request": "privateKeyPem", "uploader-cert": "caPrivateKeyPem"} {
+		if !recorder.Get(t, name).IsSecret(input) {
+			t.Errorf("%s: %s is not a secret", name, input)
+		}
+	}
+	if recorder.Get(t, "lab-anchor").IsSecret("source") {
+		t.Error("the CA certificates are public, and a secret would hide them from the preview")
+	}
+}
+
+// A rotation lists a second CA: the first signs, both are trusted, and the old
+// one's resources do not change.
+func TestTwoCAs(t *testing.T) {
+	var signer string
+	recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
+		anchor, err := rolesanywhere.NewAnchor(ctx, "lab", &rolesanywhere.AnchorArgs{CAs: []string{"2027", "1"}})
+		if err != nil {
+			return err
+		}
+		anchor.CACertPem.ApplyT(func(pem string) string { signer = pem; return "" })
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if signer != "CERT lab-ca-2027-cert\n" {
+		t.Errorf("the first CA must sign, but it is %q", signer)
+	}
+	pulumitest.Golden(t, "two-cas/lab-anchor.json", recorder.Get(t, "lab-anchor").JSON())
+	recorder.Get(t, "lab-ca-1-cert")
+}
+
+func TestLeafHours(t *testing.T) {
+	for name, tc := range map[string]struct{ validity, renewal, wantValidity, wantRenewal int }{
+		"defaults":      {0, 0, 720, 240},
+		"given":         {48, 12, 48, 12},
+		"only validity": {48, 0, 48, 16},
+		"only renewal":  {0, 24, 720, 24},
+	} {
+		t.Run(name, func(t *testing.T) {
+			recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
+				_, err := rolesanywhere.NewLeaf(ctx, "x", &rolesanywhere.LeafArgs{
+					CommonName: "a.b", CAKeyPem: pulumi.String("k"), CACertPem: pulumi.String("c"), ValidityHours: tc.validity, EarlyRenewalHours: tc.renewal,
+				})
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cert := recorder.Get(t, "x-cert")
+			if v, r := cert.Input("validityPeriodHours"), cert.Input("earlyRenewalHours"); v != float64(tc.wantValidity) || r != float64(tc.wantRenewal) {
+				t.Errorf("validity %v, renewal %v", v, r)
+			}
+		})
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	k, c := pulumi.String("k"), pulumi.String("c")
+	roles := pulumi.StringArray{pulumi.String("arn")}
+	anchor := func(args *rolesanywhere.AnchorArgs) func(*pulumi.Context) error {
+		return func(ctx *pulumi.Context) error { _, err := rolesanywhere.NewAnchor(ctx, "x", args); return err }
+	}
+	profile := func(args *rolesanywhere.ProfileArgs) func(*pulumi.Context) error {
+		return func(ctx *pulumi.Context) error { _, err := rolesanywhere.NewProfile(ctx, "x", args); return err }
+	}
+	leaf := func(args *rolesanywhere.LeafArgs) func(*pulumi.Context) error {
+		return func(ctx *pulumi.Context) error { _, err := rolesanywhere.NewLeaf(ctx, "x", args); return err }
+	}
+	for name, tc := range map[string]struct {
+		run  func(*pulumi.Context) error
+		want string
+	}{
+		"anchor nil":      {anchor(nil), "args are missing"},
+		"anchor name":     {anchor(&rolesanywhere.AnchorArgs{Name: "a/b"}), "Name"},
+		"three CAs":       {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "2", "3"}}), "at most 2"},
+		"CA twice":        {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "1"}}), "listed twice"},
+		"CA name":         {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"A b"}}), "CA name"},
+		"CA validity":     {anchor(&rolesanywhere.AnchorArgs{CAValidityHours: -1}), "CAValidityHours"},
+		"profile nil":     {profile(nil), "args are missing"},
+		"no roles":        {profile(&rolesanywhere.ProfileArgs{}), "RoleArns"},
+		"short session":   {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, DurationSeconds: 899}), "DurationSeconds"},
+		"long session":    {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, DurationSeconds: 43201}), "DurationSeconds"},
+		"leaf nil":        {leaf(nil), "args are missing"},
+		"no common name":  {leaf(&rolesanywhere.LeafArgs{CAKeyPem: k, CACertPem: c}), "CommonName"},
+		"long name":       {leaf(&rolesanywhere.LeafArgs{CommonName: strings.Repeat("x", 62), CAKeyPem: k, CACertPem: c}), "CommonName"},
+		"slash in name":   {leaf(&rolesanywhere.LeafArgs{CommonName: "a/b", CAKeyPem: k, CACertPem: c}), "CommonName"},
+		"no CA":           {leaf(&rolesanywhere.LeafArgs{CommonName: "a.b"}), "CAKeyPem"},
+		"renews at once":  {leaf(&rolesanywhere.LeafArgs{CommonName: "a.b", CAKeyPem: k, CACertPem: c, ValidityHours: 24, EarlyRenewalHours: 24}), "EarlyRenewalHours"},
+		"negative":        {leaf(&rolesanywhere.LeafArgs{CommonName: "a.b", CAKeyPem: k, CACertPem: c, ValidityHours: -1}), "negative"},
+		"renewal default": {leaf(&rolesanywhere.LeafArgs{CommonName: "a.b", CAKeyPem: k, CACertPem: c, EarlyRenewalHours: 720}), "EarlyRenewalHours"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			recorder, err := pulumitest.Run(t, pulumitest.Options{}, tc.run)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v, want one with %q", err, tc.want)
+			}
+			if n := len(recorder.Resources()); n != 0 {
+				t.Errorf("%d resources before the refusal", n)
+			}
+		})
+	}
+}
+
+func TestProfileNeedsARole(t *testing.T) {
+	_, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
+		_, err := rolesanywhere.NewProfile(ctx, "x", &rolesanywhere.ProfileArgs{RoleArns: pulumi.StringArray{}})
+		return err
+	})
+	if err == nil || !strings.Contains(err.Error(), "0 roles") {
+		t.Errorf("error %v", err)
+	}
+}
