@@ -1,0 +1,278 @@
+package k3s
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestBootScriptParses(t *testing.T) {
+	out, err := exec.Command("bash", "-n", "boot.sh").CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.NotContains(t, bootScript, "\t", "a tab would make YAML quote the whole script")
+	for _, r := range bootScript {
+		require.Less(t, r, rune(128), "user data stays ASCII")
+	}
+}
+
+func TestBootScriptIsLinted(t *testing.T) {
+	shellcheck, err := exec.LookPath("shellcheck")
+	if err != nil {
+		t.Skip("shellcheck is not installed")
+	}
+	out, err := exec.Command(shellcheck, "boot.sh").CombinedOutput()
+	require.NoError(t, err, string(out))
+}
+
+func TestUserDataIsCloudConfig(t *testing.T) {
+	cloudInit, err := exec.LookPath("cloud-init")
+	if err != nil {
+		t.Skip("cloud-init is not installed")
+	}
+	c := preview(t, labArgs())
+	for _, name := range []string{"lab-server-0", "lab-agent-0"} {
+		path := filepath.Join(t.TempDir(), name)
+		data := plain(c.Find(t, "aws:ec2/instance:Instance", name).Inputs["userData"]).StringValue()
+		require.NoError(t, os.WriteFile(path, []byte(data), 0o600))
+		out, err := exec.Command(cloudInit, "schema", "--config-file", path).CombinedOutput()
+		require.NoError(t, err, string(out))
+	}
+}
+
+// binary is what the release has for every architecture here.
+const binary = "#!/bin/sh\necho 'k3s version v1.35.4+k3s1 (0123abcd)'\n"
+
+// machine is a directory in which the boot script believes to be a machine: its
+// absolute paths lie below it, and the commands that would reach beyond it are
+// played by scripts on its PATH.
+type machine struct {
+	t    *testing.T
+	root string
+}
+
+// tools are the machine's own commands. curl plays the metadata service, SSM and
+// the release; each call adds its arguments to calls.
+var tools = map[string]string{
+	"curl": `#!/bin/bash
+echo "curl $*" >>"$ROOT/calls"
+output="" url="" data="" config=""
+while (($#)); do
+  case $1 in
+    --output) output=$2; shift ;;
+    --data) data=$2; shift ;;
+    --config) config=$(cat); shift ;;
+    --max-time|--request|--header|--aws-sigv4) shift ;;
+    http*) url=$1 ;;
+  esac
+  shift
+done
+answer() { if [[ $output ]]; then cat >"$output"; else cat; fi; }
+if [[ -e $ROOT/flaky ]]; then rm "$ROOT/flaky"; exit 7; fi
+case $url in
+  http://169.254.169.254/latest/api/token) echo metadata-token | answer ;;
+  http://169.254.169.254/latest/meta-data/iam/security-credentials/) printf lab-role | answer ;;
+  http://169.254.169.254/latest/meta-data/iam/security-credentials/lab-role)
+    echo '{"AccessKeyId":"ASIATEST","SecretAccessKey":"very/secret+key","Token":"session=="}' | answer ;;
+  https://ssm.eu-central-1.amazonaws.com/)
+    [[ $config == *'user = "ASIATEST:very/secret+key"'* && $config == *'X-Amz-Security-Token: session=='* ]] || exit 22
+    name=${data#*\"Name\":\"} name=${name%%\"*}
+    if [[ $name == *denied* ]]; then echo '{"__type":"AccessDeniedException"}'; exit 22; fi
+    printf '{"Parameter":{"Name":"%s","Value":"line 1 of %s\\nline 2\\n"}}' "$name" "$name" ;;
+  */sha256sum-*.txt) cat "$ROOT/digests" | answer ;;
+  */k3s|*/k3s-arm64) cat "$ROOT/release" | answer ;;
+  *) echo "no such place: $url" >&2; exit 6 ;;
+esac
+`,
+	"systemctl":  "#!/bin/bash\necho \"systemctl $*\" >>\"$ROOT/calls\"\n[[ $1 != restart || ! -e $ROOT/broken ]]\n",
+	"journalctl": "#!/bin/bash\necho 'the journal of k3s'\n",
+	"uname":      "#!/bin/bash\ncat \"$ROOT/arch\"\n",
+	"sleep":      "#!/bin/bash\necho \"sleep $*\" >>\"$ROOT/calls\"\n",
+}
+
+func newMachine(t *testing.T, role, arch, digest string, parameters ...string) *machine {
+	t.Helper()
+	m := &machine{t: t, root: t.TempDir()}
+	for _, dir := range []string{"etc/k3s-aws-auth", "etc/systemd/system", "usr/local/bin", "usr/local/sbin", "var/lib", "bin"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(m.root, dir), 0o755))
+	}
+	for name, script := range tools {
+		m.write("bin/"+name, script, 0o755)
+	}
+	script := bootScript
+	for _, dir := range []string{"/etc/", "/usr/local/", "/var/lib/"} {
+		script = strings.ReplaceAll(script, dir, m.root+dir)
+	}
+	m.write("usr/local/sbin/k3s-boot", script, 0o755)
+	m.write("etc/k3s-aws-auth/boot.env", "ROLE="+role+"\nK3S_VERSION=v1.35.4+k3s1\nK3S_SHA256="+digest+"\nREGION=eu-central-1\nDNS_SUFFIX=amazonaws.com\n", 0o644)
+	var lines strings.Builder
+	for _, parameter := range parameters {
+		name, path, _ := strings.Cut(parameter, " ")
+		lines.WriteString(name + " " + m.root + path + " 0600\n")
+	}
+	m.write("etc/k3s-aws-auth/parameters", lines.String(), 0o644)
+	m.write("arch", arch, 0o644)
+	m.write("release", binary, 0o644)
+	sum := sha256.Sum256([]byte(binary))
+	m.write("digests", strings.Repeat("0", 64)+"  k3s-airgap-images.tar\n"+hex.EncodeToString(sum[:])+"  k3s\n"+hex.EncodeToString(sum[:])+"  k3s-arm64\n", 0o644)
+	return m
+}
+
+func (m *machine) write(path, text string, mode os.FileMode) {
+	m.t.Helper()
+	require.NoError(m.t, os.WriteFile(filepath.Join(m.root, path), []byte(text), mode))
+}
+
+func (m *machine) read(path string) string {
+	m.t.Helper()
+	text, err := os.ReadFile(filepath.Join(m.root, path))
+	require.NoError(m.t, err)
+	return string(text)
+}
+
+// calls returns what the machine's commands were called with since the last time.
+func (m *machine) calls() string {
+	text, _ := os.ReadFile(filepath.Join(m.root, "calls"))
+	_ = os.Remove(filepath.Join(m.root, "calls"))
+	return strings.ReplaceAll(string(text), m.root, "")
+}
+
+func (m *machine) boot(args ...string) (output string, err error) {
+	m.t.Helper()
+	command := exec.Command(filepath.Join(m.root, "usr/local/sbin/k3s-boot"), args...)
+	command.Env = []string{"PATH=" + filepath.Join(m.root, "bin") + ":" + os.Getenv("PATH"), "ROOT=" + m.root, "HOME=" + m.root}
+	out, err := command.CombinedOutput()
+	return strings.ReplaceAll(string(out), m.root, ""), err
+}
+
+func TestBootServer(t *testing.T) {
+	m := newMachine(t, "server", "x86_64", "",
+		"/k3s-aws-auth/lab/server/service.key /var/lib/rancher/k3s/server/tls/service.key",
+		"/k3s-aws-auth/lab/server/token /etc/rancher/k3s/token")
+	m.write("flaky", "", 0o644) // the first connection fails
+	out, err := m.boot()
+	require.NoError(t, err, out)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	require.Equal(t, "k3s-boot: done: K3s v1.35.4+k3s1, server", lines[len(lines)-1])
+
+	require.Equal(t, "line 1 of /k3s-aws-auth/lab/server/service.key\nline 2\n", m.read("var/lib/rancher/k3s/server/tls/service.key"), "a file is the parameter's value to the byte")
+	for path, mode := range map[string]os.FileMode{
+		"var/lib/rancher/k3s/server/tls/service.key": 0o600, "var/lib/rancher/k3s/server/tls": 0o700 | os.ModeDir,
+		"var/lib/rancher/k3s/server": 0o700 | os.ModeDir, "var/lib/rancher/k3s": 0o755 | os.ModeDir,
+		"etc/rancher/k3s/token": 0o600, "usr/local/bin/k3s": 0o755, "etc/systemd/system/k3s.service": 0o644,
+	} {
+		info, err := os.Stat(filepath.Join(m.root, path))
+		require.NoError(t, err)
+		require.Equal(t, mode, info.Mode(), path)
+	}
+	target, err := os.Readlink(filepath.Join(m.root, "usr/local/bin/kubectl"))
+	require.NoError(t, err)
+	require.Equal(t, "k3s", target)
+	unit := m.read("etc/systemd/system/k3s.service")
+	require.Contains(t, unit, "Type=notify\n")
+	require.Contains(t, unit, "/usr/local/bin/k3s server\n")
+	require.Contains(t, m.read("etc/systemd/system/k3s-boot.service"), "Before=k3s.service\n")
+
+	calls := m.calls()
+	require.Contains(t, calls, "https://github.com/k3s-io/k3s/releases/download/v1.35.4%2Bk3s1/k3s\n", "a + in a URL's path must be written %2B")
+	require.Contains(t, calls, "/v1.35.4%2Bk3s1/sha256sum-amd64.txt\n")
+	require.Contains(t, calls, "--aws-sigv4 aws:amz:eu-central-1:ssm ")
+	require.Contains(t, calls, "--request PUT --header X-aws-ec2-metadata-token-ttl-seconds:")
+	require.NotContains(t, calls, "very/secret+key", "credentials must not show in the process list")
+	require.NotContains(t, calls, "session==")
+	require.True(t, strings.HasSuffix(calls, "systemctl daemon-reload\nsystemctl enable --quiet k3s.service k3s-boot.service\nsystemctl restart k3s.service\n"), calls)
+	leftovers, err := filepath.Glob(filepath.Join(m.root, "usr/local/bin/.k3s*"))
+	require.NoError(t, err)
+	require.Empty(t, leftovers)
+
+	// A later boot asks nobody for anything, keeps the files that K3s owns by now
+	// and leaves the start to systemd.
+	m.write("var/lib/rancher/k3s/server/tls/service.key", "rotated by K3s\n", 0o600)
+	out, err = m.boot("prepare")
+	require.NoError(t, err, out)
+	require.Equal(t, "rotated by K3s\n", m.read("var/lib/rancher/k3s/server/tls/service.key"))
+	calls = m.calls()
+	require.NotContains(t, calls, "curl")
+	require.NotContains(t, calls, "restart")
+
+	// Another version in the user data of that boot is installed.
+	m.write("etc/k3s-aws-auth/boot.env", strings.Replace(m.read("etc/k3s-aws-auth/boot.env"), "v1.35.4+k3s1", "v1.36.0+k3s1", 1), 0o644)
+	out, err = m.boot("prepare")
+	require.NoError(t, err, out)
+	require.Contains(t, m.calls(), "/v1.36.0%2Bk3s1/k3s\n")
+}
+
+func TestBootAgent(t *testing.T) {
+	sum := sha256.Sum256([]byte(binary))
+	m := newMachine(t, "agent", "aarch64", hex.EncodeToString(sum[:]), "/k3s-aws-auth/lab/agent/token /etc/rancher/k3s/agent-token")
+	out, err := m.boot()
+	require.NoError(t, err, out)
+	calls := m.calls()
+	require.Contains(t, calls, "/k3s-arm64\n")
+	require.NotContains(t, calls, "sha256sum-", "a given digest is the only one that counts")
+	require.Contains(t, calls, "systemctl restart k3s-agent.service\n")
+	unit := m.read("etc/systemd/system/k3s-agent.service")
+	require.Contains(t, unit, "Type=exec\n")
+	require.Contains(t, unit, "/usr/local/bin/k3s agent\n")
+}
+
+func TestBootFails(t *testing.T) {
+	server := func(t *testing.T, digest string, parameters ...string) *machine {
+		return newMachine(t, "server", "x86_64", digest, parameters...)
+	}
+	// Time does not pass in a test: every retry gives up at once.
+	hurry := func(m *machine) {
+		script := m.read("usr/local/sbin/k3s-boot")
+		m.write("usr/local/sbin/k3s-boot", strings.NewReplacer("retry 300 ", "retry 0 ", "retry 600 ", "retry 0 ").Replace(script), 0o755)
+	}
+	tests := []struct {
+		name    string
+		machine func(t *testing.T) *machine
+		want    []string
+	}{
+		{"no permission", func(t *testing.T) *machine {
+			return server(t, "", "/k3s-aws-auth/lab/denied/token /etc/rancher/k3s/token")
+		}, []string{"AccessDeniedException", "cannot read /k3s-aws-auth/lab/denied/token", "FAILED while fetching /k3s-aws-auth/lab/denied/token"}},
+		{"damaged binary", func(t *testing.T) *machine { return server(t, strings.Repeat("1", 64)) },
+			[]string{"has not the digest that it should have, 1111", "FAILED while installing K3s v1.35.4+k3s1"}},
+		{"no digest", func(t *testing.T) *machine {
+			m := server(t, "")
+			m.write("digests", strings.Repeat("0", 64)+"  k3s-airgap-images.tar\n", 0o644)
+			return m
+		}, []string{"lists no digest of k3s"}},
+		{"odd machine", func(t *testing.T) *machine { return newMachine(t, "server", "riscv64", "") }, []string{"no K3s for riscv64"}},
+		{"odd role", func(t *testing.T) *machine { return newMachine(t, "boss", "x86_64", "") }, []string{"unknown ROLE boss"}},
+		{"no settings", func(t *testing.T) *machine {
+			m := server(t, "")
+			require.NoError(t, os.Remove(filepath.Join(m.root, "etc/k3s-aws-auth/boot.env")))
+			return m
+		}, []string{"FAILED while reading /etc/k3s-aws-auth/boot.env"}},
+		{"K3s does not start", func(t *testing.T) *machine {
+			m := server(t, "")
+			m.write("broken", "", 0o644)
+			return m
+		}, []string{"the journal of k3s", "FAILED while starting k3s"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := tt.machine(t)
+			hurry(m)
+			out, err := m.boot()
+			require.Error(t, err, out)
+			for _, want := range tt.want {
+				require.Contains(t, out, want)
+			}
+			lines := strings.Split(strings.TrimSpace(out), "\n")
+			require.Regexp(t, `^k3s-boot: FAILED while .* To try again: sudo /usr/local/sbin/k3s-boot$`, lines[len(lines)-1], "the last line says how it ended")
+			require.NoFileExists(t, filepath.Join(m.root, "etc/rancher/k3s/token"), "no half file")
+			leftovers, err := filepath.Glob(filepath.Join(m.root, "usr/local/bin/.k3s*"))
+			require.NoError(t, err)
+			require.Empty(t, leftovers)
+		})
+	}
+}
