@@ -34,6 +34,8 @@ type Call struct {
 	Resource string
 	// Data is for the service: what Requirements parsed and Serve needs.
 	Data any
+	// Details go into the event record.
+	Details map[string]string
 
 	gate     *Gate
 	protocol Protocol
@@ -44,6 +46,14 @@ type Call struct {
 
 // Gate returns the gate that carries the call.
 func (c *Call) Gate() *Gate { return c.gate }
+
+// Detail adds a detail to the event record.
+func (c *Call) Detail(key, value string) {
+	if c.Details == nil {
+		c.Details = map[string]string{}
+	}
+	c.Details[key] = value
+}
 
 // Failure is the error that was written, nil so far.
 func (c *Call) Failure() *Error { return c.failure }

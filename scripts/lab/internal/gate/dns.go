@@ -16,9 +16,9 @@ type Resolution struct {
 
 const maxCNAMEs = 8
 
-// edgeAddr is where every AWS name leads: in a pod's namespace, and on the host through the proxy, port 443 of it is
-// the gate.
-const edgeAddr = "127.0.0.1"
+// EdgeAddr is where every AWS name leads: in a pod's namespace, and on the host through the proxy, port 443 of it is
+// the gate. Services that answer for names of their own sites (a distribution) give this address.
+const EdgeAddr = "127.0.0.1"
 
 // Lookup returns the records of one name, without following anything: of the services' zones and the external records.
 func (g *Gate) Lookup(name string) []DNSRecord {
@@ -70,7 +70,7 @@ func (g *Gate) Resolve(name string) (Resolution, bool) {
 	}
 	// Load balancers and distributions answer above, by their services; a distribution that is not there has no name.
 	if isAWSName(name) && !strings.HasSuffix(name, ".cloudfront.net") && !strings.Contains(name, ".elb.") {
-		out.Addrs = []string{edgeAddr}
+		out.Addrs = []string{EdgeAddr}
 		return out, true
 	}
 	if isLoopbackName(name) {

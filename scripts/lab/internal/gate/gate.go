@@ -46,6 +46,12 @@ type Gate struct {
 
 	loop     *pipeListener
 	loopOnce sync.Once
+
+	iam      *iamStore
+	sessions *sessionStore
+	nodes    nodeSessions
+	sts      *stsService
+	ra       *rolesAnywhere
 }
 
 var accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
@@ -69,7 +75,15 @@ func New(o Options) (*Gate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gate: web CA: %w", err)
 	}
-	g := &Gate{options: o, web: web, services: map[string]Service{}, servers: map[*http.Server]struct{}{}, loop: newPipeListener()}
+	g := &Gate{options: o, web: web, services: map[string]Service{}, servers: map[*http.Server]struct{}{}, loop: newPipeListener(),
+		sessions: newSessionStore(), nodes: nodeSessions{byID: map[string]nodeSession{}}}
+	g.iam = newIAMStore(g)
+	g.iam.bootstrap()
+	g.sts = newSTS(g)
+	g.ra = newRolesAnywhere(g)
+	g.Register(&iamService{g: g, store: g.iam})
+	g.Register(g.sts)
+	g.Register(g.ra)
 	return g, nil
 }
 
@@ -164,9 +178,4 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	sort.Strings(keys)
 	return keys
-}
-
-// ServeHTTP answers any AWS request, by Host or, on loopback hosts, by credential scope, target or action.
-func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	writeError(w, ProtocolQuery, NotImplemented(r.Host), newRequestID(), r)
 }

@@ -43,10 +43,20 @@ func (l *pipeListener) Close() error {
 // Addr is a placeholder: nothing outside the process can dial it.
 func (l *pipeListener) Addr() net.Addr { return pipeAddr("gate") }
 
-func (l *pipeListener) dial(ctx context.Context) (net.Conn, error) {
+// sourceConn is a connection that knows where it comes from.
+type sourceConn struct {
+	net.Conn
+	source string
+}
+
+// Source labels the events of the connection.
+func (c sourceConn) Source() string { return c.source }
+
+// dial connects as the given source.
+func (l *pipeListener) dial(ctx context.Context, source string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
-	case l.conns <- server:
+	case l.conns <- sourceConn{server, source}:
 		return client, nil
 	case <-l.done:
 		return nil, net.ErrClosed
@@ -63,7 +73,7 @@ func (a pipeAddr) String() string { return string(a) }
 type sourceKey struct{}
 
 // ServeTLS accepts TLS connections on l until it is closed and answers them as AWS does. source labels the events:
-// "host", "node/<name>", "pod/<namespace>/<name>". It always returns an error: net.ErrClosed after Close or l.Close.
+// "host", "node/<name>", "pod/<namespace>/<name>"; a connection with a method Source() string labels itself. It always returns an error: net.ErrClosed after Close or l.Close.
 func (g *Gate) ServeTLS(l net.Listener, source string) error {
 	server := &http.Server{
 		Handler:           g,
@@ -71,6 +81,9 @@ func (g *Gate) ServeTLS(l net.Listener, source string) error {
 		ReadHeaderTimeout: 30 * time.Second,
 		ErrorLog:          log.New(logWriter{g}, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if t, ok := c.(*tls.Conn); ok {
+				c = t.NetConn()
+			}
 			if labelled, ok := c.(interface{ Source() string }); ok && labelled.Source() != "" {
 				return context.WithValue(ctx, sourceKey{}, labelled.Source())
 			}
@@ -147,7 +160,7 @@ func (g *Gate) Client(timeout time.Duration) *http.Client {
 			if !g.serves(res) {
 				return nil, fmt.Errorf("dial %s: %v is not an AWS endpoint", address, res.Addrs)
 			}
-			return g.loopback().dial(ctx)
+			return g.loopback().dial(ctx, "aws")
 		},
 	}
 	return &http.Client{Transport: transport, Timeout: timeout}
@@ -156,7 +169,7 @@ func (g *Gate) Client(timeout time.Duration) *http.Client {
 // serves tells whether a resolved name leads to the gate: the edge's address does, an instance's does not.
 func (g *Gate) serves(r Resolution) bool {
 	for _, a := range r.Addrs {
-		if a == edgeAddr {
+		if a == EdgeAddr {
 			return true
 		}
 	}
