@@ -14,24 +14,28 @@ import (
 
 const readOnly = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 
-// recorder names roles and profiles as the provider would.
-func recorder() *pulumitest.Recorder {
-	return &pulumitest.Recorder{Outputs: func(r pulumitest.Resource) (resource.PropertyMap, error) {
-		switch r.Type {
-		case "aws:iam/role:Role", "aws:iam/instanceProfile:InstanceProfile":
+// run names roles and profiles as the provider would.
+func run(t *testing.T, program pulumi.RunFunc) (*pulumitest.Recorder, error) {
+	t.Helper()
+	return pulumitest.Run(t, pulumitest.Options{
+		Outputs: func(r pulumitest.Resource) resource.PropertyMap {
+			if r.Type != "aws:iam/role:Role" && r.Type != "aws:iam/instanceProfile:InstanceProfile" {
+				return nil
+			}
 			return resource.NewPropertyMapFromMap(map[string]any{
 				"name": r.Name + "-0a1b2c3",
 				"arn":  "arn:aws:iam::111122223333:thing/" + r.Name + "-0a1b2c3",
-			}), nil
-		}
-		return nil, nil
-	}}
+			})
+		},
+		Call: func(string, resource.PropertyMap) (resource.PropertyMap, error) {
+			return resource.NewPropertyMapFromMap(map[string]any{"partition": "aws", "dnsSuffix": "amazonaws.com"}), nil
+		},
+	}, program)
 }
 
 func TestNewInstanceProfile(t *testing.T) {
-	recorder := recorder()
 	outputs := map[string]string{}
-	err := recorder.Run(func(ctx *pulumi.Context) error {
+	recorder, err := run(t, func(ctx *pulumi.Context) error {
 		profile, err := NewInstanceProfile(ctx, "lab-agent", &InstanceProfileArgs{
 			Statements: []iampolicy.Statement{{
 				Actions:   []string{"s3:PutObject"},
@@ -53,7 +57,7 @@ func TestNewInstanceProfile(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	pulumitest.Golden(t, "testdata/resources.golden", recorder.List())
+	pulumitest.Golden(t, "resources.golden", recorder.Graph())
 	require.Equal(t, map[string]string{
 		"roleName":    "lab-agent-role-0a1b2c3",
 		"roleArn":     "arn:aws:iam::111122223333:thing/lab-agent-role-0a1b2c3",
@@ -61,13 +65,13 @@ func TestNewInstanceProfile(t *testing.T) {
 	}, outputs)
 
 	role := recorder.Find(t, "aws:iam/role:Role", "lab-agent-role")
-	pulumitest.Golden(t, "testdata/trust.json", role.Inputs["assumeRolePolicy"].StringValue())
+	pulumitest.Golden(t, "trust.json", pulumitest.IndentJSON(t, role.Inputs["assumeRolePolicy"].StringValue()))
 	require.Equal(t, "arn:aws:iam::111122223333:policy/boundary", role.Inputs["permissionsBoundary"].StringValue())
 	require.Equal(t, "platform", role.Inputs["tags"].ObjectValue()["team"].StringValue())
 	require.False(t, role.Inputs.HasValue("name"), "the role's name is AWS's business")
 	require.False(t, role.Inputs.HasValue("inlinePolicies"), "inline and separate policies remove each other")
 	statements := recorder.Find(t, "aws:iam/rolePolicy:RolePolicy", "lab-agent-statements")
-	pulumitest.Golden(t, "testdata/statements.json", statements.Inputs["policy"].StringValue())
+	pulumitest.Golden(t, "statements.json", pulumitest.IndentJSON(t, statements.Inputs["policy"].StringValue()))
 	require.Equal(t, "lab-agent-role-0a1b2c3", statements.Inputs["role"].StringValue(), "a policy takes the role's name, not its ARN")
 	require.Len(t, recorder.OfType("aws:iam/rolePolicyAttachment:RolePolicyAttachment"), 1)
 	profile := recorder.Find(t, "aws:iam/instanceProfile:InstanceProfile", "lab-agent")
@@ -75,11 +79,11 @@ func TestNewInstanceProfile(t *testing.T) {
 }
 
 func TestNewInstanceProfileWithoutPermissions(t *testing.T) {
-	recorder := recorder()
-	require.NoError(t, recorder.Run(func(ctx *pulumi.Context) error {
+	recorder, err := run(t, func(ctx *pulumi.Context) error {
 		_, err := NewInstanceProfile(ctx, "plain", &InstanceProfileArgs{})
 		return err
-	}))
+	})
+	require.NoError(t, err)
 	require.Empty(t, recorder.OfType("aws:iam/rolePolicy:RolePolicy"))
 	require.False(t, recorder.Find(t, "aws:iam/role:Role", "plain-role").Inputs.HasValue("permissionsBoundary"))
 }
@@ -105,8 +109,7 @@ func TestNewInstanceProfileRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			recorder := recorder()
-			err := recorder.Run(func(ctx *pulumi.Context) error {
+			recorder, err := run(t, func(ctx *pulumi.Context) error {
 				_, err := NewInstanceProfile(ctx, "lab", tt.args)
 				return err
 			})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
-	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
@@ -174,9 +173,11 @@ func architecture(instanceType string) string {
 	return "amd64"
 }
 
+// burstableFamily matches t2, t3, t3a, t4g, and not trn1.
+var burstableFamily = regexp.MustCompile(`^t[0-9]`)
+
 // burstable tells whether an instance type works with CPU credits; EC2 refuses
 // a credit specification for others.
 func burstable(instanceType string) bool {
-	family, _, _ := strings.Cut(instanceType, ".")
-	return regexp.MustCompile(`^t[0-9]`).MatchString(family)
+	return burstableFamily.MatchString(instanceType)
 }

@@ -10,9 +10,8 @@ import (
 )
 
 func TestNewNetwork(t *testing.T) {
-	recorder := &pulumitest.Recorder{}
 	var ids []string
-	err := recorder.Run(func(ctx *pulumi.Context) error {
+	recorder, err := pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {
 		network, err := NewNetwork(ctx, "lab", &NetworkArgs{
 			CIDR:  "10.0.0.0/16",
 			Zones: []string{"eu-central-1a", "eu-central-1b"},
@@ -26,7 +25,7 @@ func TestNewNetwork(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	pulumitest.Golden(t, "testdata/resources.golden", recorder.List())
+	pulumitest.Golden(t, "resources.golden", recorder.Graph())
 	require.Equal(t, []string{"lab-public-eu-central-1a-id", "lab-public-eu-central-1b-id"}, ids)
 
 	for _, r := range recorder.Resources() {
@@ -50,8 +49,7 @@ func TestNewNetwork(t *testing.T) {
 
 // Whoever uses a subnet must wait for its way out and keep it until the end.
 func TestSubnetIDsDependOnRoutes(t *testing.T) {
-	recorder := &pulumitest.Recorder{}
-	err := recorder.Run(func(ctx *pulumi.Context) error {
+	recorder, err := pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {
 		network, err := NewNetwork(ctx, "lab", &NetworkArgs{CIDR: "10.0.0.0/16", Zones: []string{"eu-central-1a"}})
 		if err != nil {
 			return err
@@ -61,8 +59,8 @@ func TestSubnetIDsDependOnRoutes(t *testing.T) {
 	})
 	require.NoError(t, err)
 	user := recorder.Find(t, "test:index:User", "user")
-	require.Contains(t, user.DependsOn, "aws:ec2/route:Route lab-internet")
-	require.Contains(t, user.DependsOn, "aws:ec2/routeTableAssociation:RouteTableAssociation lab-public-eu-central-1a")
+	require.Contains(t, user.DependsOn, "lab-internet")
+	require.Contains(t, user.DependsOn, "lab-public-eu-central-1a")
 }
 
 func TestNewNetworkRefuses(t *testing.T) {
@@ -84,8 +82,7 @@ func TestNewNetworkRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			recorder := &pulumitest.Recorder{}
-			err := recorder.Run(func(ctx *pulumi.Context) error {
+			recorder, err := pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {
 				_, err := NewNetwork(ctx, "lab", tt.args)
 				return err
 			})
