@@ -237,6 +237,66 @@ func TestProviders(t *testing.T) {
 	require.Contains(t, provider.Inputs["allowedAccountIds"].String(), testAccount)
 }
 
+// TestRoute53 holds the other way of CloudFront's DNS, with thumbprints.
+func TestRoute53(t *testing.T) {
+	e := runLab(t, "irsa-cloudfront", true, func(values map[string]string) {
+		values["k3s-aws-auth:issuer"] = `{"domain":"oidc.lab.example.com","hostedZoneId":"Z123","thumbprint":"dynamic","bucket":"mine","priceClass":"PriceClass_All","cacheTtlSeconds":60}`
+	})
+	require.Empty(t, e.stackOutputs()["dnsRecords"].ArrayValue())
+	for _, r := range e.of("aws:route53/record:Record") {
+		require.Equal(t, "Z123", r.Inputs["zoneId"].StringValue())
+	}
+	require.Len(t, e.of("aws:route53/record:Record"), 3)
+	require.Equal(t, "mine", e.one(t, "aws:s3/bucketV2:BucketV2", "lab-issuer-bucket").Inputs["bucket"].StringValue())
+	require.Equal(t, "PriceClass_All", e.one(t, "aws:cloudfront/distribution:Distribution", "lab-issuer-cdn").Inputs["priceClass"].StringValue())
+	for _, r := range e.of("aws:s3/bucketObjectv2:BucketObjectv2") {
+		require.Contains(t, r.Inputs["cacheControl"].StringValue(), "max-age=60", r.Name)
+	}
+	provider := e.of("aws:iam/openIdConnectProvider:OpenIdConnectProvider")[0]
+	require.Equal(t, "0123456789abcdef0123456789abcdef01234567", provider.Inputs["thumbprintLists"].ArrayValue()[0].StringValue())
+}
+
+// TestConfigurationArrives holds that what is configured reaches the resource
+// that it is about.
+func TestConfigurationArrives(t *testing.T) {
+	e := runLab(t, "roles-anywhere", true, func(values map[string]string) {
+		values["k3s-aws-auth:tags"] = `{"team":"identity"}`
+		values["k3s-aws-auth:cluster"] = `{"agents":3,"serverInstanceType":"m7i.large","agentInstanceType":"m7i.large","amiId":"ami-00000001","rootVolumeGiB":40}`
+		values["k3s-aws-auth:network"] = `{"cidr":"10.9.0.0/20","zones":["eu-central-1b","eu-central-1c"],"apiCidrs":["203.0.113.7/32"]}`
+		values["k3s-aws-auth:rolesAnywhere"] = `{"caValidityHours":1000,"leafValidityHours":100,"leafEarlyRenewalHours":10,"sessionSeconds":900,"helper":{"delivery":"sidecar"}}`
+		values["k3s-aws-auth:demoImage"] = "registry.example.com/cli:1"
+	})
+	machines := e.of("aws:ec2/instance:Instance")
+	require.Len(t, machines, 4)
+	for _, r := range machines {
+		require.Equal(t, "m7i.large", r.Inputs["instanceType"].StringValue())
+		require.Equal(t, "ami-00000001", r.Inputs["ami"].StringValue())
+	}
+	require.Len(t, e.of("aws:ec2/subnet:Subnet"), 2)
+	require.Equal(t, "10.9.0.0/20", e.of("aws:ec2/vpc:Vpc")[0].Inputs["cidrBlock"].StringValue())
+	require.Equal(t, 900.0, e.of("aws:rolesanywhere/profile:Profile")[0].Inputs["durationSeconds"].NumberValue())
+	leaf := e.one(t, "tls:index/locallySignedCert:LocallySignedCert", "lab-uploader-leaf-cert")
+	require.Equal(t, 100.0, leaf.Inputs["validityPeriodHours"].NumberValue())
+	require.Equal(t, 10.0, leaf.Inputs["earlyRenewalHours"].NumberValue())
+	for _, r := range e.of("tls:index/selfSignedCert:SelfSignedCert") {
+		if strings.HasPrefix(r.Name, "lab-ca-") {
+			require.Equal(t, 1000.0, r.Inputs["validityPeriodHours"].NumberValue())
+		}
+	}
+	pod := fmt.Sprint(e.of("kubernetes:core/v1:Pod")[0].Inputs)
+	require.Contains(t, pod, "registry.example.com/cli:1")
+	require.Contains(t, pod, "serve", "the sidecar serves")
+	tagged := 0
+	for _, r := range e.resources {
+		if tags, ok := r.Inputs["tags"]; ok && strings.HasPrefix(r.Type, "aws:") {
+			tagged++
+			require.Equal(t, "identity", tags.ObjectValue()["team"].StringValue(), r.Name)
+			require.Equal(t, "lab", tags.ObjectValue()["k3s-aws-auth/cluster"].StringValue(), r.Name)
+		}
+	}
+	require.Greater(t, tagged, 20)
+}
+
 // TestUsEast1DeploysAsTheDefaultProvider holds that who deploys is handed on,
 // with the keys as secrets.
 func TestUsEast1DeploysAsTheDefaultProvider(t *testing.T) {
