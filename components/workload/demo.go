@@ -69,7 +69,6 @@ func (b *builder) demoPod(demo *Demo, roleArn pulumi.StringInput, in injection) 
 	}).(pulumi.StringOutput)
 	environment := slices.Concat(in.env, corev1.EnvVarArray{
 		env("HOME", "/tmp"), // the root file system is read-only
-		env("AWS_PAGER", ""),
 		corev1.EnvVarArgs{Name: pulumi.String("DEMO_ROLE"), Value: roleName},
 		corev1.EnvVarArgs{Name: pulumi.String("DEMO_BUCKET"), Value: demo.Bucket.ToStringOutput()},
 		env("DEMO_KEY", demo.Prefix+name+".json"),

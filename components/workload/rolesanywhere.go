@@ -307,7 +307,7 @@ func (h Helper) installer(command []string, environment corev1.EnvVarArray, moun
 // pod's address and the helper listens on 127.0.0.1 only, and its image has no
 // shell for an exec probe: the app's first calls may come before it listens.
 func (h Helper) sidecar(in *injection, arguments pulumi.StringArray, region string) {
-	in.env = append(in.env, env("AWS_EC2_METADATA_SERVICE_ENDPOINT", fmt.Sprintf("http://127.0.0.1:%d/", servePort)))
+	in.env = append(in.env, env("AWS_EC2_METADATA_SERVICE_ENDPOINT", fmt.Sprintf("http://127.0.0.1:%d", servePort)))
 	in.initContainers = corev1.ContainerArray{corev1.ContainerArgs{
 		Name:            pulumi.String("credential-helper"),
 		Image:           pulumi.String(h.Image),

@@ -214,7 +214,7 @@ func TestPodsDoNotFallBackToTheNode(t *testing.T) {
 					t.Error("the node's role is out of reach")
 				}
 			case "roles-anywhere-sidecar":
-				if disabled || endpoint != "http://127.0.0.1:9911/" {
+				if disabled || endpoint != "http://127.0.0.1:9911" {
 					t.Errorf("metadata disabled %v, endpoint %q", disabled, endpoint)
 				}
 			default:
