@@ -253,13 +253,12 @@ type LeafArgs struct {
 	// CAKeyPem and CACertPem are those of the CA that signs.
 	CAKeyPem  pulumi.StringInput
 	CACertPem pulumi.StringInput
-	// ValidityHours is how long the certificate is valid; 0 means
-	// [DefaultLeafValidityHours].
-	ValidityHours int
-	// EarlyRenewalHours is how long before its end a `pulumi up` renews it; 0
-	// means [DefaultLeafEarlyRenewalHours], or a third of ValidityHours where
-	// only that is given. Nothing renews a certificate between deployments,
-	// and nothing revokes the old one.
+	// ValidityHours is how long the certificate is valid, EarlyRenewalHours
+	// how long before its end a `pulumi up` renews it (0: only once it is
+	// over). Both 0 means [DefaultLeafValidityHours] and
+	// [DefaultLeafEarlyRenewalHours]. Nothing renews a certificate between
+	// deployments, and nothing revokes the old one.
+	ValidityHours     int
 	EarlyRenewalHours int
 }
 
@@ -322,18 +321,12 @@ func NewLeaf(ctx *pulumi.Context, name string, args *LeafArgs, opts ...pulumi.Re
 	return leaf, nil
 }
 
-// hours returns the validity and the early renewal with their defaults.
+// hours returns the validity and the early renewal, or their defaults.
 func (args *LeafArgs) hours() (validity, renewal int) {
-	validity, renewal = args.ValidityHours, args.EarlyRenewalHours
-	switch {
-	case validity == 0 && renewal == 0:
+	if args.ValidityHours == 0 && args.EarlyRenewalHours == 0 {
 		return DefaultLeafValidityHours, DefaultLeafEarlyRenewalHours
-	case validity == 0:
-		return DefaultLeafValidityHours, renewal
-	case renewal == 0:
-		return validity, validity / 3
 	}
-	return validity, renewal
+	return args.ValidityHours, args.EarlyRenewalHours
 }
 
 func (args *AnchorArgs) validate(name string) error {

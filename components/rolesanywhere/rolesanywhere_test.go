@@ -101,10 +101,9 @@ func TestTwoCAs(t *testing.T) {
 
 func TestLeafHours(t *testing.T) {
 	for name, tc := range map[string]struct{ validity, renewal, wantValidity, wantRenewal int }{
-		"defaults":      {0, 0, 720, 240},
-		"given":         {48, 12, 48, 12},
-		"only validity": {48, 0, 48, 16},
-		"only renewal":  {0, 24, 720, 24},
+		"defaults":        {0, 0, 720, 240},
+		"given":           {48, 12, 48, 12},
+		"only at the end": {48, 0, 48, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
@@ -140,24 +139,24 @@ func TestRefuses(t *testing.T) {
 		run  func(*pulumi.Context) error
 		want string
 	}{
-		"anchor nil":      {anchor(nil), "args are missing"},
-		"anchor name":     {anchor(&rolesanywhere.AnchorArgs{Name: "a/b"}), "Name"},
-		"three CAs":       {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "2", "3"}}), "at most 2"},
-		"CA twice":        {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "1"}}), "listed twice"},
-		"CA name":         {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"A b"}}), "CA name"},
-		"CA validity":     {anchor(&rolesanywhere.AnchorArgs{CAValidityHours: -1}), "CAValidityHours"},
-		"profile nil":     {profile(nil), "args are missing"},
-		"no roles":        {profile(&rolesanywhere.ProfileArgs{}), "RoleArns"},
-		"short session":   {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, DurationSeconds: 899}), "DurationSeconds"},
-		"long session":    {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, DurationSeconds: 43201}), "DurationSeconds"},
-		"leaf nil":        {leaf(nil), "args are missing"},
-		"no common name":  {leaf(&rolesanywhere.LeafArgs{CAKeyPem: k, CACertPem: c}), "CommonName"},
-		"long name":       {leaf(&rolesanywhere.LeafArgs{CommonName: strings.Repeat("x", 62), CAKeyPem: k, CACertPem: c}), "CommonName"},
-		"slash in name":   {leaf(&rolesanywhere.LeafArgs{CommonName: "a/b", CAKeyPem: k, CACertPem: c}), "CommonName"},
-		"no CA":           {leaf(&rolesanywhere.LeafArgs{CommonName: "a.b"}), "CAKeyPem"},
-		"renews at once":  {leaf(&rolesanywhere.LeafArgs{CommonName: "a.b", CAKeyPem: k, CACertPem: c, ValidityHours: 24, EarlyRenewalHours: 24}), "EarlyRenewalHours"},
-		"negative":        {leaf(&rolesanywhere.LeafArgs{CommonName: "a.b", CAKeyPem: k, CACertPem: c, ValidityHours: -1}), "negative"},
-		"renewal default": {leaf(&rolesanywhere.LeafArgs{CommonName: "a.b", CAKeyPem: k, CACertPem: c, EarlyRenewalHours: 720}), "EarlyRenewalHours"},
+		"anchor nil":     {anchor(nil), "args are missing"},
+		"anchor name":    {anchor(&rolesanywhere.AnchorArgs{Name: "a/b"}), "Name"},
+		"three CAs":      {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "2", "3"}}), "at most 2"},
+		"CA twice":       {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "1"}}), "listed twice"},
+		"CA name":        {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"A b"}}), "CA name"},
+		"CA validity":    {anchor(&rolesanywhere.AnchorArgs{CAValidityHours: -1}), "CAValidityHours"},
+		"profile nil":    {profile(nil), "args are missing"},
+		"no roles":       {profile(&rolesanywhere.ProfileArgs{}), "RoleArns"},
+		"short session":  {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, DurationSeconds: 899}), "DurationSeconds"},
+		"long session":   {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, DurationSeconds: 43201}), "DurationSeconds"},
+		"leaf nil":       {leaf(nil), "args are missing"},
+		"no common name": {leaf(&rolesanywhere.LeafArgs{CAKeyPem: k, CACertPem: c}), "CommonName"},
+		"long name":      {leaf(&rolesanywhere.LeafArgs{CommonName: strings.Repeat("x", 62), CAKeyPem: k, CACertPem: c}), "CommonName"},
+		"slash in name":  {leaf(&rolesanywhere.LeafArgs{CommonName: "a/b", CAKeyPem: k, CACertPem: c}), "CommonName"},
+		"no CA":          {leaf(&rolesanywhere.LeafArgs{CommonName: "a.b"}), "CAKeyPem"},
+		"renews at once": {leaf(&rolesanywhere.LeafArgs{CommonName: "a.b", CAKeyPem: k, CACertPem: c, ValidityHours: 24, EarlyRenewalHours: 24}), "EarlyRenewalHours"},
+		"negative":       {leaf(&rolesanywhere.LeafArgs{CommonName: "a.b", CAKeyPem: k, CACertPem: c, ValidityHours: -1}), "negative"},
+		"only renewal":   {leaf(&rolesanywhere.LeafArgs{CommonName: "a.b", CAKeyPem: k, CACertPem: c, EarlyRenewalHours: 24}), "EarlyRenewalHours"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorder, err := pulumitest.Run(t, pulumitest.Options{}, tc.run)
