@@ -160,7 +160,10 @@ func (c *Condition) explain(have []string, present bool) string {
 	return fmt.Sprintf("%s %s wants %q, but it %s", c.Operator, c.Key, c.Values, got)
 }
 
-func compareARN(pattern []glyph, _, have string) bool { return globARN(pattern, have) }
+// compareARN compares all six segments, each on its own.
+func compareARN(pattern []glyph, _, have string) bool {
+	return len(splitPattern(pattern)) == arnSegments && globARN(pattern, have)
+}
 
 func numeric(ok func(int) bool) func([]glyph, string, string) bool {
 	return func(_ []glyph, want, have string) bool {

@@ -108,13 +108,16 @@ func glob(pattern []glyph, text []rune) bool {
 	return p == len(pattern)
 }
 
-// globARN matches an ARN segment by segment, so that a wildcard in one of the first five cannot reach into the next.
-// Patterns and texts that are not ARNs match as plain globs.
+// arnSegments is the number of colon-separated segments of an ARN; further colons belong to the last.
+const arnSegments = 6
+
+// globARN matches an ARN segment by segment, so that a wildcard cannot reach into the next one. A pattern with fewer
+// segments than an ARN covers the rest with its last.
 func globARN(pattern []glyph, text string) bool {
 	segments := splitPattern(pattern)
-	parts := strings.SplitN(text, ":", 6)
-	if len(segments) < 6 || len(parts) < 6 {
-		return glob(pattern, []rune(text))
+	parts := strings.SplitN(text, ":", len(segments))
+	if len(parts) != len(segments) {
+		return false
 	}
 	for i := range segments {
 		if !glob(segments[i], []rune(parts[i])) {
@@ -128,7 +131,7 @@ func splitPattern(pattern []glyph) [][]glyph {
 	var out [][]glyph
 	start := 0
 	for i, g := range pattern {
-		if g.wild == 0 && g.r == ':' && len(out) < 5 {
+		if g.wild == 0 && g.r == ':' && len(out) < arnSegments-1 {
 			out = append(out, pattern[start:i])
 			start = i + 1
 		}
