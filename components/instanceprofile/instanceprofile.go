@@ -140,35 +140,35 @@ func (args *InstanceProfileArgs) policies() (map[string]pulumi.StringInput, erro
 	policies := make(map[string]pulumi.StringInput, len(args.Policies)+1)
 	for _, policy := range slices.Sorted(maps.Keys(args.Policies)) {
 		if policy == "" {
-			errs = append(errs, errors.New("Policies: a policy has no name"))
+			errs = append(errs, errors.New("args.Policies: a policy has no name"))
 		}
 		if args.Policies[policy] == nil {
-			errs = append(errs, fmt.Errorf("Policies[%s]: is nil, must be a policy document as JSON", policy))
+			errs = append(errs, fmt.Errorf("args.Policies[%s]: is nil, must be a policy document as JSON", policy))
 		}
 		policies[policy] = args.Policies[policy]
 	}
 	if len(args.Statements) > 0 {
 		if _, taken := policies[StatementsPolicy]; taken {
-			errs = append(errs, fmt.Errorf("Policies[%s]: the name is that of the policy made of Statements", StatementsPolicy))
+			errs = append(errs, fmt.Errorf("args.Policies[%s]: the name is that of the policy made of Statements", StatementsPolicy))
 		}
 		for i, statement := range args.Statements {
 			if err := statement.ValidateIdentity(); err != nil {
-				errs = append(errs, fmt.Errorf("Statements[%d]: %w", i, err))
+				errs = append(errs, fmt.Errorf("args.Statements[%d]: %w", i, err))
 			}
 		}
 		document, err := iampolicy.New(args.Statements...).JSON()
 		if err != nil {
-			errs = append(errs, fmt.Errorf("Statements: %w", err))
+			errs = append(errs, fmt.Errorf("args.Statements: %w", err))
 		}
 		policies[StatementsPolicy] = pulumi.String(document)
 	}
 	for i, arn := range args.ManagedPolicyArns {
 		if !strings.HasPrefix(arn, "arn:") {
-			errs = append(errs, fmt.Errorf("ManagedPolicyArns[%d]: is %q, must be an ARN", i, arn))
+			errs = append(errs, fmt.Errorf("args.ManagedPolicyArns[%d]: is %q, must be an ARN", i, arn))
 		} else if slices.Index(args.ManagedPolicyArns, arn) < i {
 			// Two attachments of one pair succeed, and then destroying one
 			// detaches for both.
-			errs = append(errs, fmt.Errorf("ManagedPolicyArns[%d]: %s is listed twice", i, arn))
+			errs = append(errs, fmt.Errorf("args.ManagedPolicyArns[%d]: %s is listed twice", i, arn))
 		}
 	}
 	return policies, errors.Join(errs...)

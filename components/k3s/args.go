@@ -44,7 +44,8 @@ type ClusterArgs struct {
 	// VpcCIDR is the VPC's range. It must not overlap the ranges of pods and
 	// services; empty means that it is not checked.
 	VpcCIDR string
-	// APICIDRs may reach the Kubernetes API, beside the nodes.
+	// APICIDRs may reach the Kubernetes API, beside the nodes. The machine that
+	// runs this program must be among them.
 	APICIDRs []string
 	// Issuers are the issuers of ServiceAccount tokens: the first signs, all
 	// are accepted. Nil or empty means K3s's own default.
@@ -102,7 +103,7 @@ func (args *ClusterArgs) validate() error {
 	var errs []error
 	check := func(ok bool, format string, values ...any) {
 		if !ok {
-			errs = append(errs, fmt.Errorf(format, values...))
+			errs = append(errs, fmt.Errorf("args."+format, values...))
 		}
 	}
 	check(clusterNamePattern.MatchString(args.ClusterName),
@@ -137,6 +138,7 @@ func (args *ClusterArgs) validate() error {
 				"VpcCIDR: %s overlaps %s, which K3s gives to %s", args.VpcCIDR, clusterRanges[use], use)
 		}
 	}
+	check(len(args.APICIDRs) > 0, "APICIDRs: is empty, must have the address that this program runs from: it waits for the API")
 	seen := map[string]bool{}
 	for i, cidr := range args.APICIDRs {
 		prefix, err := netip.ParsePrefix(cidr)

@@ -31,6 +31,7 @@ func TestNewClusterRefuses(t *testing.T) {
 		{"network", func(a *ClusterArgs) { a.VpcID, a.SubnetIDs = nil, nil }, []string{"VpcID: is nil", "SubnetIDs: is nil"}},
 		{"ranges", func(a *ClusterArgs) { a.VpcCIDR = "10.43.128.0/20" }, []string{"overlaps 10.43.0.0/16", "services"}},
 		{"VPC over both", func(a *ClusterArgs) { a.VpcCIDR = "10.0.0.0/8" }, []string{"pods", "services"}},
+		{"nobody may reach the API", func(a *ClusterArgs) { a.APICIDRs = nil }, []string{"APICIDRs: is empty"}},
 		{"API ranges", func(a *ClusterArgs) { a.APICIDRs = []string{"me", "198.51.100.7/24", "0.0.0.0/0", "0.0.0.0/0"} },
 			[]string{"APICIDRs[0]", "APICIDRs[1]", "APICIDRs[3]: 0.0.0.0/0 is listed twice"}},
 		{"hops", func(a *ClusterArgs) { a.AgentHopLimit = 0 }, []string{"AgentHopLimit: is 0"}},

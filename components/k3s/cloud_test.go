@@ -225,7 +225,9 @@ func certify(inputs resource.PropertyMap, source, caPEM, caKeyPEM string) (strin
 			return "", fmt.Errorf("allowedUses: %q is not one of the provider's", use.StringValue())
 		}
 	}
-	issuer, public, signer := template, crypto.PublicKey(nil), crypto.Signer(nil)
+	issuer := template
+	var public crypto.PublicKey
+	var signer crypto.Signer
 	if caPEM == "" {
 		if signer, err = parseKey(source); err != nil {
 			return "", err
@@ -242,8 +244,11 @@ func certify(inputs resource.PropertyMap, source, caPEM, caKeyPEM string) (strin
 		}
 		template.Subject, public = csr.Subject, csr.PublicKey
 		cas, err := parseCertificates(caPEM)
-		if err != nil || len(cas) != 1 {
-			return "", fmt.Errorf("caCertPem must be one certificate: %v", err)
+		if err != nil {
+			return "", err
+		}
+		if len(cas) != 1 {
+			return "", fmt.Errorf("caCertPem must be one certificate and is %d", len(cas))
 		}
 		issuer = cas[0]
 		if signer, err = parseKey(caKeyPEM); err != nil {

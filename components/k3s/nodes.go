@@ -116,7 +116,7 @@ func newImages(ctx *pulumi.Context, args *ClusterArgs, parent pulumi.ResourceOrI
 func subnetFor(args *ClusterArgs, node int) pulumi.StringOutput {
 	return args.SubnetIDs.ToStringArrayOutput().ApplyT(func(ids []string) (string, error) {
 		if len(ids) == 0 {
-			return "", errors.New("SubnetIDs: is empty, must have at least one subnet")
+			return "", errors.New("args.SubnetIDs: is empty, must have at least one subnet")
 		}
 		return ids[node%len(ids)], nil
 	}).(pulumi.StringOutput)

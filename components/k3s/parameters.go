@@ -11,8 +11,8 @@ import (
 // Where nodes keep their tokens. K3s keeps copies of its own under its data
 // directory; these are the ones that config.yaml names.
 const (
-	tokenFile      = "/etc/rancher/k3s/token"
-	agentTokenFile = "/etc/rancher/k3s/agent-token"
+	tokenFile      = "/etc/rancher/k3s/token"       //nolint:gosec // a path
+	agentTokenFile = "/etc/rancher/k3s/agent-token" //nolint:gosec // a path
 	tlsDirectory   = "/var/lib/rancher/k3s/server/tls/"
 )
 

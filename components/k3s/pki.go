@@ -49,9 +49,9 @@ type pki struct {
 	adminCertPEM, adminKeyPEM pulumi.StringOutput
 }
 
-// newPKI makes the set that K3s calls custom CA certificates. It is the whole
-// set on purpose: K3s reads a service.key that was placed alone only by chance
-// of its start-up order.
+// newPKI makes the set that K3s calls custom CA certificates
+// (https://docs.k3s.io/cli/certificate). It is the whole set on purpose: K3s
+// does not promise anything for a service.key that is placed alone.
 //
 // The five CAs have no common root. K3s's example script gives them one, and
 // with it every client certificate of one CA verifies against all: a kubelet's

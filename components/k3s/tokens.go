@@ -57,16 +57,16 @@ func secureToken(rootPEM, user, seed string) (string, error) {
 // only traditional RSA PEM there. The errors never quote a key.
 func joinServiceKeys(keys []string) (string, error) {
 	if len(keys) == 0 {
-		return "", errors.New("SigningKeys: is empty, must have at least the active key")
+		return "", errors.New("args.SigningKeys: is empty, must have at least the active key")
 	}
 	var file strings.Builder
 	for i, key := range keys {
 		block, rest := pem.Decode([]byte(key))
 		if block == nil || block.Type != "RSA PRIVATE KEY" || strings.TrimSpace(string(rest)) != "" {
-			return "", fmt.Errorf("SigningKeys[%d]: must be one PEM block of type RSA PRIVATE KEY", i)
+			return "", fmt.Errorf("args.SigningKeys[%d]: must be one PEM block of type RSA PRIVATE KEY", i)
 		}
 		if _, err := x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
-			return "", fmt.Errorf("SigningKeys[%d]: must be an RSA private key in PKCS #1 form", i)
+			return "", fmt.Errorf("args.SigningKeys[%d]: must be an RSA private key in PKCS #1 form", i)
 		}
 		file.Write(pem.EncodeToMemory(block))
 	}

@@ -63,7 +63,7 @@ func newServerConfig(args *ClusterArgs, address string, issuers []string) (serve
 		parsed, err := url.Parse(issuer)
 		if err != nil || parsed.Scheme != "https" || parsed.Host == "" || parsed.RawQuery != "" || parsed.Fragment != "" ||
 			strings.ContainsAny(issuer, " \t\r\n") {
-			return serverConfig{}, fmt.Errorf("Issuers[%d]: is %q, must be an https URL without query", i, issuer)
+			return serverConfig{}, fmt.Errorf("args.Issuers[%d]: is %q, must be an https URL without query", i, issuer)
 		}
 		// A plain key replaces K3s's default, and repeats keep their order: the
 		// first signs. api-audiences stays K3s's own, since pods ask for their

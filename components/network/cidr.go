@@ -30,23 +30,23 @@ func (args *NetworkArgs) subnets() ([]string, error) {
 	vpc, err := netip.ParsePrefix(args.CIDR)
 	switch {
 	case err != nil || !vpc.Addr().Is4():
-		errs = append(errs, fmt.Errorf("CIDR: is %q, must be an IPv4 range such as 10.0.0.0/16", args.CIDR))
+		errs = append(errs, fmt.Errorf("args.CIDR: is %q, must be an IPv4 range such as 10.0.0.0/16", args.CIDR))
 	case vpc.Masked() != vpc:
-		errs = append(errs, fmt.Errorf("CIDR: is %q, must begin at its first address: %s", args.CIDR, vpc.Masked()))
+		errs = append(errs, fmt.Errorf("args.CIDR: is %q, must begin at its first address: %s", args.CIDR, vpc.Masked()))
 	case vpc.Bits() < widestPrefix || vpc.Bits() > narrowestVPC:
-		errs = append(errs, fmt.Errorf("CIDR: is a /%d, must be /%d to /%d", vpc.Bits(), widestPrefix, narrowestVPC))
+		errs = append(errs, fmt.Errorf("args.CIDR: is a /%d, must be /%d to /%d", vpc.Bits(), widestPrefix, narrowestVPC))
 	}
 	if len(args.Zones) == 0 {
-		errs = append(errs, errors.New("Zones: is empty, must name at least one availability zone"))
+		errs = append(errs, errors.New("args.Zones: is empty, must name at least one availability zone"))
 	}
 	if len(args.Zones) > maximumSubnets {
-		errs = append(errs, fmt.Errorf("Zones: has %d entries, must have %d at most", len(args.Zones), maximumSubnets))
+		errs = append(errs, fmt.Errorf("args.Zones: has %d entries, must have %d at most", len(args.Zones), maximumSubnets))
 	}
 	for i, zone := range args.Zones {
 		if zone == "" {
-			errs = append(errs, fmt.Errorf("Zones[%d]: is empty, must be an availability zone such as eu-central-1a", i))
+			errs = append(errs, fmt.Errorf("args.Zones[%d]: is empty, must be an availability zone such as eu-central-1a", i))
 		} else if slices.Index(args.Zones, zone) < i {
-			errs = append(errs, fmt.Errorf("Zones[%d]: %s is listed twice", i, zone))
+			errs = append(errs, fmt.Errorf("args.Zones[%d]: %s is listed twice", i, zone))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -54,16 +54,16 @@ func (args *NetworkArgs) subnets() ([]string, error) {
 	}
 	subnets := make([]string, len(args.Zones))
 	for i := range args.Zones {
-		subnets[i] = nth(vpc, i).String()
+		subnets[i] = nth(vpc, uint32(i)).String()
 	}
 	return subnets, nil
 }
 
 // nth returns the n-th of the 16 equal parts of an IPv4 range.
-func nth(vpc netip.Prefix, n int) netip.Prefix {
+func nth(vpc netip.Prefix, n uint32) netip.Prefix {
 	bits := vpc.Bits() + subnetBits
 	first := vpc.Addr().As4()
-	address := binary.BigEndian.Uint32(first[:]) + uint32(n)<<(32-bits)
+	address := binary.BigEndian.Uint32(first[:]) + n<<(32-bits)
 	var octets [4]byte
 	binary.BigEndian.PutUint32(octets[:], address)
 	return netip.PrefixFrom(netip.AddrFrom4(octets), bits)
