@@ -76,18 +76,23 @@ func TestWaitForAPIGivesUp(t *testing.T) {
 		"another's server": {stranger, "certificate signed by unknown authority"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := waitForAPI(t.Context(), tt.access, 600*time.Millisecond, bootHint("i-0abc", "eu-central-1"), silent)
+			t.Parallel()
+			err := waitForAPI(t.Context(), tt.access, 2*time.Second, bootHint("i-0abc", "eu-central-1"), silent)
 			require.ErrorIs(t, err, errAPINotReady)
-			require.ErrorContains(t, err, tt.access.endpoint+" after 600ms")
+			require.ErrorContains(t, err, tt.access.endpoint+" after 2s")
 			require.ErrorContains(t, err, tt.want)
 			require.ErrorContains(t, err, "get-console-output --latest --output text --region eu-central-1 --instance-id i-0abc")
 			require.ErrorContains(t, err, "start-session --region eu-central-1 --target i-0abc")
 		})
 	}
+}
 
+func TestWaitForAPIStops(t *testing.T) {
+	silent := func(string) {}
+	access := testAccess(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "starting", http.StatusServiceUnavailable) })
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	require.ErrorIs(t, waitForAPI(ctx, gone, time.Minute, "", silent), context.Canceled)
-	unready.keyPEM = ""
-	require.ErrorContains(t, waitForAPI(t.Context(), unready, time.Minute, "", silent), "client certificate")
+	require.ErrorIs(t, waitForAPI(ctx, access, time.Minute, "", silent), context.Canceled)
+	access.keyPEM = ""
+	require.ErrorContains(t, waitForAPI(t.Context(), access, time.Minute, "", silent), "client certificate")
 }
