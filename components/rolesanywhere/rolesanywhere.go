@@ -389,7 +389,7 @@ func (args *LeafArgs) validate(name string) error {
 
 func validateName(name string) error {
 	if name != "" && !resourceNamePattern.MatchString(name) {
-		return fmt.Errorf("Name is %q, must be 1 to 255 letters, digits, spaces, _ and -", name)
+		return fmt.Errorf("name is %q, must be 1 to 255 letters, digits, spaces, _ and -", name)
 	}
 	return nil
 }

@@ -140,7 +140,7 @@ func TestRefuses(t *testing.T) {
 		want string
 	}{
 		"anchor nil":     {anchor(nil), "args are missing"},
-		"anchor name":    {anchor(&rolesanywhere.AnchorArgs{Name: "a/b"}), "Name"},
+		"anchor name":    {anchor(&rolesanywhere.AnchorArgs{Name: "a/b"}), "name is"},
 		"three CAs":      {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "2", "3"}}), "at most 2"},
 		"CA twice":       {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "1"}}), "listed twice"},
 		"CA name":        {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"A b"}}), "CA name"},

@@ -32,7 +32,7 @@ const (
 
 // Modes of the helper. The delivery decides which one it is.
 const (
-	ModeCredentialProcess = "credential-process"
+	ModeCredentialProcess = "credential-process" //nolint:gosec // the name of a mode
 	ModeServe             = "serve"
 )
 
@@ -41,6 +41,10 @@ const (
 // arm64 processors need an image of their own (Helper.Image).
 const DefaultHelperImage = "public.ecr.aws/rolesanywhere/credential-helper:1.8.5-amd64-2026.08.24.20.52" +
 	"@sha256:56b03f3acba0bda06c94189ab62c4a497fd1912f3d08311fb99ab24e4e4c2f84"
+
+// serveHidesFailures is the warning about a sidecar of the default image.
+const serveHidesFailures = "the credential helper's serve mode hides failed sessions up to release 1.8.5, which is the default image: " +
+	"it answers Success with empty keys; set the image of a release after September 2026, or use image-volume"
 
 // DefaultNodePath is where DeliveryNode expects the helper on nodes.
 const DefaultNodePath = "/usr/local/bin/aws_signing_helper"
@@ -155,6 +159,11 @@ func NewRolesAnywhere(ctx *pulumi.Context, name string, args *RolesAnywhereArgs,
 	}
 	if err := b.certificate(args); err != nil {
 		return nil, err
+	}
+	if helper.Delivery == DeliverySidecar && helper.Image == DefaultHelperImage {
+		if err := ctx.Log.Warn(serveHidesFailures, &pulumi.LogArgs{Resource: b.component}); err != nil {
+			return nil, err
+		}
 	}
 	arguments := helperArguments(args, sessionSeconds)
 	in := injection{
@@ -366,7 +375,7 @@ func (h Helper) faults(pod bool) []error {
 			errs = append(errs, errors.New("Helper.NodeSHA256 must be the 64 hex digits of the binary's SHA-256"))
 		}
 		if !strings.HasPrefix(h.NodePath, "/") || strings.Contains(h.NodePath, "..") {
-			errs = append(errs, fmt.Errorf("Helper.NodePath is %q, must be an absolute path without ..", h.NodePath))
+			errs = append(errs, fmt.Errorf("Helper.NodePath is %q, must be an absolute path with no parent directories in it", h.NodePath))
 		}
 	} else if err := ValidateHelperImage(h.Image); err != nil {
 		errs = append(errs, err)

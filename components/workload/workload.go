@@ -98,8 +98,8 @@ const (
 	// AnnotationPrefix is that of the annotations on the ServiceAccount that
 	// the webhook reads. Without the webhook they document the role.
 	AnnotationPrefix = "eks.amazonaws.com/"
-	tokenVolume      = "aws-iam-token"
-	tokenDirectory   = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
+	tokenVolume      = "aws-iam-token"                                     //nolint:gosec // the name of a volume
+	tokenDirectory   = "/var/run/secrets/eks.amazonaws.com/serviceaccount" //nolint:gosec // a path
 )
 
 // NewWebIdentity makes the ServiceAccount, annotated as the EKS pod identity
@@ -299,13 +299,13 @@ var (
 func validate(kind, name string, identity Identity, demo *Demo, required map[string]pulumi.StringInput, faults []error) error {
 	errs := faults
 	if !labelPattern.MatchString(identity.Namespace) {
-		errs = append(errs, fmt.Errorf("Namespace is %q, must be 1 to 63 lower-case letters, digits and hyphens", identity.Namespace))
+		errs = append(errs, fmt.Errorf("namespace is %q, must be 1 to 63 lower-case letters, digits and hyphens", identity.Namespace))
 	}
 	if !isSubdomain(identity.ServiceAccount) {
 		errs = append(errs, fmt.Errorf("ServiceAccount is %q, must be lower-case letters, digits, hyphens and dots, at most 253", identity.ServiceAccount))
 	}
 	if identity.Region == "" {
-		errs = append(errs, errors.New("Region is missing"))
+		errs = append(errs, errors.New("region is missing"))
 	}
 	var missing []string
 	for key, input := range required {

@@ -306,9 +306,9 @@ func TestRefuses(t *testing.T) {
 		change func(*args)
 		want   string
 	}{
-		"namespace":    {func(a *args) { a.Namespace = "Default" }, "Namespace"},
+		"namespace":    {func(a *args) { a.Namespace = "Default" }, "namespace"},
 		"account":      {func(a *args) { a.ServiceAccount = "*" }, "ServiceAccount"},
-		"region":       {func(a *args) { a.Region = "" }, "Region"},
+		"region":       {func(a *args) { a.Region = "" }, "region"},
 		"missing":      {func(a *args) { a.RoleArn, a.CertPem = nil, nil }, "missing: CertPem, RoleArn"},
 		"session":      {func(a *args) { a.SessionSeconds = 60 }, "SessionSeconds"},
 		"delivery":     {func(a *args) { a.Helper.Delivery = "download" }, "Delivery"},
