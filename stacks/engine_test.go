@@ -91,7 +91,7 @@ func (e *testEngine) RegisterResource(_ context.Context, req *pulumirpc.Register
 			id = bucket.StringValue()
 		}
 		for key, value := range computed(req.GetType(), req.GetName(), inputs) {
-			outputs[resource.PropertyKey(key)] = value
+			outputs[key] = value
 		}
 	}
 	if req.GetCustom() && strings.HasPrefix(req.GetType(), "pulumi:providers:") && id == "" {

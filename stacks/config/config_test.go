@@ -129,7 +129,7 @@ func TestLoadReportsEachRule(t *testing.T) {
 
 		{"object is text", "cluster", "big", []string{`cluster: found "big": must be an object with keys among agentInstanceType,`}},
 		{"object is a list", "cluster", "[]", []string{`cluster: found a list: must be an object with keys among`}},
-		{"nested typo", "cluster", `{"verison":"v1.35.4+k3s1"}`, []string{`cluster.verison: found an unknown key: must be one of agentInstanceType, agents,`, `(did you mean version?)`}},
+		{"nested typo", "cluster", `{"versio":"v1.35.4+k3s1"}`, []string{`cluster.versio: found an unknown key: must be one of agentInstanceType, agents,`, `(did you mean version?)`}},
 		{"letter case", "cluster", `{"Version":"v1.35.4+k3s1"}`, []string{`cluster.Version: found an unknown key: must be one of`, `(did you mean version?)`}},
 		{"mode", "cluster", `{"mode":"existing"}`, []string{`cluster.mode: found "existing": must be create`}},
 		{"version without k3s", "cluster", `{"version":"v1.35.4"}`, []string{`cluster.version: found "v1.35.4": must be a K3s release such as v1.35.4+k3s1`}},
