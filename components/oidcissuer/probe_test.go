@@ -121,7 +121,9 @@ func TestProbeErrorsNameURLAndCause(t *testing.T) {
 		"missing": {func(s *site, _ *probe) { s.jwks = status(404) },
 			[]string{"/openid/v1/jwks answered 404", "missing"}},
 		"redirect": {func(s *site, _ *probe) {
-			s.discovery = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, testIssuer+"/"+JWKSPath, http.StatusFound) }
+			s.discovery = func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, testIssuer+"/"+JWKSPath, http.StatusFound)
+			}
 		}, []string{"answered 302"}},
 		"other issuer": {func(s *site, _ *probe) {
 			s.discovery = serve(`{"issuer":"https://example.com/","jwks_uri":"https://example.com/openid/v1/jwks"}`)

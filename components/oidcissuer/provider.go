@@ -180,7 +180,7 @@ func (args *ProviderArgs) validate(name string) error {
 	}
 	var errs []error
 	if len(args.Issuers) == 0 {
-		errs = append(errs, errors.New("Issuers are missing"))
+		errs = append(errs, errors.New("issuers are missing"))
 	}
 	seen := map[string]bool{}
 	for _, issuer := range args.Issuers {
@@ -199,7 +199,7 @@ func (args *ProviderArgs) validate(name string) error {
 		}
 	}
 	if args.Thumbprint != "" && args.Thumbprint != ThumbprintNone && args.Thumbprint != ThumbprintDynamic {
-		errs = append(errs, fmt.Errorf("Thumbprint is %q, must be %s or %s", args.Thumbprint, ThumbprintNone, ThumbprintDynamic))
+		errs = append(errs, fmt.Errorf("thumbprint is %q, must be %s or %s", args.Thumbprint, ThumbprintNone, ThumbprintDynamic))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("Provider %q: %w", name, err)
