@@ -1,0 +1,141 @@
+// Package emulator runs kumo (github.com/sivchari/kumo), an AWS emulator, inside the process, or stands for another
+// emulator at a URL, and forwards authorized calls to it. It answers for what does not decide about identity: the bytes
+// of S3's objects, load balancers, alarms. Its account ids and regions are replaced by the gate's.
+package emulator
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sivchari/kumo"
+)
+
+// accounts and regions that kumo puts into what it answers, whatever it was asked.
+const (
+	kumoRegion = "us-east-1"
+)
+
+var kumoAccounts = []string{"000000000000", "123456789012"}
+
+// Emulator forwards calls. Make it with New; it is safe for concurrent use.
+type Emulator struct {
+	target  *url.URL
+	client  *http.Client
+	account string
+	close   func()
+}
+
+// kumo keeps its services in one registry of the process: servers share their state, and must not be made at once.
+var starting sync.Mutex
+
+// New returns the emulator at endpoint, or starts kumo where it is empty. account is the gate's account id.
+func New(endpoint, account string) (*Emulator, error) {
+	e := &Emulator{account: account, close: func() {}, client: &http.Client{Timeout: 2 * time.Minute,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	if endpoint == "" {
+		starting.Lock()
+		server := kumo.NewServer()
+		starting.Unlock()
+		endpoint, e.close = server.URL, server.Close
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return nil, fmt.Errorf("emulator: endpoint %q is not a URL", endpoint)
+	}
+	e.target = u
+	return e, nil
+}
+
+// Close stops kumo where New started it.
+func (e *Emulator) Close() { e.close() }
+
+// Answer is what the emulator said.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Request is one call for the emulator.
+type Request struct {
+	Method string
+	// Path is the escaped path, Query the raw query.
+	Path, Query string
+	Header      http.Header
+	Body        []byte
+	// Region replaces the emulator's in ARNs; empty leaves the body as it is (objects' bytes).
+	Region string
+}
+
+// Do forwards a call. An error means that the emulator did not answer.
+func (e *Emulator) Do(r *http.Request, in Request) (*Answer, error) {
+	u := *e.target
+	u.RawQuery = in.Query
+	req, err := http.NewRequestWithContext(r.Context(), in.Method, u.Scheme+"://"+u.Host+in.Path, bytes.NewReader(in.Body))
+	if err != nil {
+		return nil, fmt.Errorf("emulator: %w", err)
+	}
+	req.URL.RawQuery = in.Query
+	for name, values := range in.Header {
+		switch name {
+		case "Authorization", "X-Amz-Security-Token", "Connection", "Host", "Content-Length", "Accept-Encoding", "X-Forwarded-For", "X-Forwarded-Host":
+		default:
+			req.Header[name] = values
+		}
+	}
+	req.Header.Set("Accept-Encoding", "identity")
+	req.ContentLength = int64(len(in.Body))
+	res, err := e.client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("emulator: %w", err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, fmt.Errorf("emulator: %w", err)
+	}
+	if in.Region != "" {
+		body = e.Normalise(body, in.Region)
+	}
+	return &Answer{Status: res.StatusCode, Header: res.Header, Body: body}, nil
+}
+
+// Normalise puts the gate's account and the call's region into ARNs.
+func (e *Emulator) Normalise(body []byte, region string) []byte {
+	s := string(body)
+	for _, a := range kumoAccounts {
+		s = strings.ReplaceAll(s, ":"+kumoRegion+":"+a+":", ":"+region+":"+e.account+":")
+		s = strings.ReplaceAll(s, a, e.account)
+	}
+	return []byte(s)
+}
+
+// Denormalise is the way back: ARNs in a request as the emulator knows them.
+func (e *Emulator) Denormalise(body, region string) string {
+	return strings.ReplaceAll(body, ":"+region+":"+e.account+":", ":"+kumoRegion+":"+kumoAccounts[0]+":")
+}
+
+// Write sends an answer on.
+func (a *Answer) Write(w http.ResponseWriter) {
+	for name, values := range a.Header {
+		switch name {
+		case "Date", "Connection", "Transfer-Encoding", "Content-Length":
+		default:
+			w.Header()[name] = values
+		}
+	}
+	if a.Status != http.StatusNoContent && a.Status != http.StatusNotModified && a.Header.Get("Content-Length") == "" {
+		w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
+	} else if v := a.Header.Get("Content-Length"); v != "" {
+		w.Header().Set("Content-Length", v) // also of HEAD, whose body is empty
+	}
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(a.Body)
+}
