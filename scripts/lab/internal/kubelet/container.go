@@ -179,7 +179,7 @@ func (w *worker) start(ctx context.Context, pod *corev1.Pod, c *container) error
 // delayRestart sets when the container may be started again: at once after the first end, then after growing waits
 // that are forgotten when it ran long.
 func (c *container) delayRestart(k *Kubelet, now time.Time) {
-	if now.Sub(c.begun) > 2*k.o.MaxRestartBackoff {
+	if !c.begun.IsZero() && now.Sub(c.begun) > 2*k.o.MaxRestartBackoff {
 		c.delay = 0
 	}
 	c.notBefore = now.Add(c.delay)
