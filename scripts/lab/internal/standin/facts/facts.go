@@ -1,0 +1,150 @@
+// Package facts holds what the stand-in providers know of pulumi-aws v6.83.4 and pulumi-tls v5.0.0: which types,
+// functions and properties exist, and which properties are required, computed, defaulted, unordered, secret or replace
+// the resource. The tables are generated from the project's schema facts and committed.
+//
+//go:generate go run ./generate
+package facts
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+
+	"k3s-aws-auth/scripts/lab/internal/standin/facts/distill"
+)
+
+//go:embed aws.json
+var awsJSON []byte
+
+//go:embed tls.json
+var tlsJSON []byte
+
+// AWS returns the table of the aws provider. It is read once, at the first call.
+var AWS = sync.OnceValue(func() Table { return mustParse(awsJSON) })
+
+// TLS returns the table of the tls provider. It is read once, at the first call.
+var TLS = sync.OnceValue(func() Table { return mustParse(tlsJSON) })
+
+// Table maps type and function tokens to their facts.
+type Table map[string]*Type
+
+// Type holds the facts of one resource type or function.
+type Type struct {
+	Token               string
+	Function            bool
+	Inputs              *Object
+	Outputs             map[string]bool // output-only properties, and inputs whose output differs
+	AutoName            *distill.AutoName
+	SecretOutputs       []string
+	DeleteBeforeReplace bool
+}
+
+// Object is the shape of an object: the type itself, or a nested one.
+type Object struct {
+	Properties map[string]*Property
+	Order      []string // the property names, sorted
+}
+
+// Property holds the facts of one input property.
+type Property struct {
+	distill.Input
+	Name string
+	// Path is the dotted path from the top of the type.
+	Path string
+	// Object is the shape of an object, or of each object of a list; nil for other types and for objects whose
+	// properties the facts do not list.
+	Object *Object
+	// DefaultValue is the decoded default, nil where there is none.
+	DefaultValue any
+}
+
+// Property returns a property by its dotted path, or nil.
+func (t *Type) Property(path string) *Property {
+	o := t.Inputs
+	var p *Property
+	for _, name := range strings.Split(path, ".") {
+		if o == nil {
+			return nil
+		}
+		if p = o.Properties[name]; p == nil {
+			return nil
+		}
+		o = p.Object
+	}
+	return p
+}
+
+// HasTags says whether the type takes tags and so reports tagsAll.
+func (t *Type) HasTags() bool { return !t.Function && t.Inputs.Properties["tags"] != nil }
+
+func mustParse(data []byte) Table {
+	table, err := parse(data)
+	if err != nil {
+		panic(err) // the table is embedded: a build with a broken one cannot work at all
+	}
+	return table
+}
+
+func parse(data []byte) (Table, error) {
+	var entries map[string]distill.Entry
+	if err := json.Unmarshal(data, &entries); err != nil {
+		return nil, fmt.Errorf("fact table: %w", err)
+	}
+	table := Table{}
+	for token, e := range entries {
+		t := &Type{
+			Token: token, Function: e.Function, AutoName: e.AutoName, SecretOutputs: e.SecretOutputs,
+			DeleteBeforeReplace: e.DeleteBeforeReplace, Outputs: map[string]bool{}, Inputs: newObject(),
+		}
+		for _, o := range e.Outputs {
+			t.Outputs[o] = true
+		}
+		paths := make([]string, 0, len(e.Inputs))
+		for path := range e.Inputs {
+			paths = append(paths, path)
+		}
+		sort.Slice(paths, func(i, j int) bool { // parents before children
+			a, b := strings.Count(paths[i], "."), strings.Count(paths[j], ".")
+			if a != b {
+				return a < b
+			}
+			return paths[i] < paths[j]
+		})
+		for _, path := range paths {
+			if err := t.add(path, e.Inputs[path]); err != nil {
+				return nil, fmt.Errorf("fact table: %s: %w", token, err)
+			}
+		}
+		table[token] = t
+	}
+	return table, nil
+}
+
+func newObject() *Object { return &Object{Properties: map[string]*Property{}} }
+
+func (t *Type) add(path string, in distill.Input) error {
+	parent, name := t.Inputs, path
+	if i := strings.LastIndex(path, "."); i >= 0 {
+		owner := t.Property(path[:i])
+		if owner == nil {
+			return fmt.Errorf("%s has no parent", path)
+		}
+		if owner.Object == nil {
+			owner.Object = newObject()
+		}
+		parent, name = owner.Object, path[i+1:]
+	}
+	p := &Property{Input: in, Name: name, Path: path}
+	if len(in.Default) > 0 {
+		if err := json.Unmarshal(in.Default, &p.DefaultValue); err != nil {
+			return fmt.Errorf("%s: default: %w", path, err)
+		}
+	}
+	parent.Properties[name] = p
+	parent.Order = append(parent.Order, name)
+	sort.Strings(parent.Order)
+	return nil
+}
