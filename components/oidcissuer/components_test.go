@@ -81,14 +81,6 @@ func withSite(t *testing.T, url string) *site {
 	return s
 }
 
-// result keeps what an output resolved to.
-func result[T any](output pulumi.Output, into *T) {
-	pulumi.All(output).ApplyT(func(values []any) string {
-		*into = values[0].(T)
-		return ""
-	})
-}
-
 func bucketArgs(t *testing.T) *BucketIssuerArgs {
 	return &BucketIssuerArgs{
 		Bucket: bucketName, Region: "eu-central-1", PublicKeys: publicKeys(t, "rsa1"), Protect: true,
@@ -104,9 +96,9 @@ func TestBucketIssuer(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		result(issuer.URL, &url)
-		result(issuer.Ready, &ready)
-		result(issuer.BucketName, &bucket)
+		pulumitest.Result(ctx, issuer.URL, &url)
+		pulumitest.Result(ctx, issuer.Ready, &ready)
+		pulumitest.Result(ctx, issuer.BucketName, &bucket)
 		return nil
 	})
 	if err != nil {
@@ -144,7 +136,7 @@ func TestBucketIssuerPreviewDoesNotProbe(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		result(issuer.Ready, &ready)
+		pulumitest.Result(ctx, issuer.Ready, &ready)
 		return nil
 	})
 	if err != nil || ready != bucketURL {
@@ -230,9 +222,9 @@ func TestCloudFrontIssuer(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		result(issuer.Ready, &ready)
-		result(issuer.DistributionArn, &arn)
-		result(issuer.Records, &records)
+		pulumitest.Result(ctx, issuer.Ready, &ready)
+		pulumitest.Result(ctx, issuer.DistributionArn, &arn)
+		pulumitest.Result(ctx, issuer.Records, &records)
 		return nil
 	})
 	if err != nil {
@@ -259,7 +251,7 @@ func TestCloudFrontIssuerExternalDNS(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		result(issuer.Records, &records)
+		pulumitest.Result(ctx, issuer.Records, &records)
 		return nil
 	})
 	if err != nil {
@@ -359,9 +351,9 @@ func TestProvider(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		result(provider.Arn, &arn)
-		result(provider.IssuerHostPath, &hostPath)
-		result(provider.Issuers[1].IssuerHostPath, &second)
+		pulumitest.Result(ctx, provider.Arn, &arn)
+		pulumitest.Result(ctx, provider.IssuerHostPath, &hostPath)
+		pulumitest.Result(ctx, provider.Issuers[1].IssuerHostPath, &second)
 		return nil
 	})
 	if err != nil {

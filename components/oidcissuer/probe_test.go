@@ -149,8 +149,10 @@ func TestProbeErrorsNameURLAndCause(t *testing.T) {
 		}, []string{"certificate", "a proxy on the way"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s, ids := goodSite(t)
-			p := probe{issuer: testIssuer, keyIDs: ids, deadline: 200 * time.Millisecond, client: s.client(t), pause: time.Millisecond}
+			// Long enough for a first answer on a busy machine.
+			p := probe{issuer: testIssuer, keyIDs: ids, deadline: 3 * time.Second, client: s.client(t), pause: time.Millisecond}
 			tc.change(s, &p)
 			err := p.wait(t.Context())
 			if err == nil {
@@ -168,7 +170,7 @@ func TestProbeErrorsNameURLAndCause(t *testing.T) {
 func TestProbeStopsWithTheContext(t *testing.T) {
 	s, ids := goodSite(t)
 	s.discovery = status(403)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	p := probe{issuer: testIssuer, keyIDs: ids, deadline: time.Hour, client: s.client(t)}
 	start := time.Now()
@@ -176,7 +178,7 @@ func TestProbeStopsWithTheContext(t *testing.T) {
 	if err := p.wait(ctx); !errors.As(err, &answer) || answer.code != 403 {
 		t.Errorf("error %v, want the last answer", err)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("took %s", took)
 	}
 }

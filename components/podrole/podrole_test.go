@@ -89,7 +89,8 @@ func TestManagedPoliciesSessionAndBoundary(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		pulumi.All(role.Arn, role.Name).ApplyT(func(v []any) string { arn, name = v[0].(string), v[1].(string); return "" })
+		pulumitest.Result(ctx, role.Arn, &arn)
+		pulumitest.Result(ctx, role.Name, &name)
 		return nil
 	})
 	if err != nil {

@@ -51,10 +51,10 @@ func TestAnchorProfileAndLeaf(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		pulumi.All(anchor.Arn, profile.Arn, leaf.CertPem, leaf.KeyPem).ApplyT(func(v []any) string {
-			arn, profileArn, cert, key = v[0].(string), v[1].(string), v[2].(string), v[3].(string)
-			return ""
-		})
+		pulumitest.Result(ctx, anchor.Arn, &arn)
+		pulumitest.Result(ctx, profile.Arn, &profileArn)
+		pulumitest.Result(ctx, leaf.CertPem, &cert)
+		pulumitest.Result(ctx, leaf.KeyPem, &key)
 		return nil
 	})
 	if err != nil {
@@ -86,7 +86,7 @@ func TestTwoCAs(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		anchor.CACertPem.ApplyT(func(pem string) string { signer = pem; return "" })
+		pulumitest.Result(ctx, anchor.CACertPem, &signer)
 		return nil
 	})
 	if err != nil {

@@ -78,10 +78,8 @@ func TestWorkloads(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				pulumi.All(w.ServiceAccount, w.Prove).ApplyT(func(v []any) string {
-					account, prove = v[0].(string), v[1].(string)
-					return ""
-				})
+				pulumitest.Result(ctx, w.ServiceAccount, &account)
+				pulumitest.Result(ctx, w.Prove, &prove)
 				return nil
 			})
 			if err != nil {
@@ -288,7 +286,7 @@ func TestWithoutDemo(t *testing.T) {
 	recorder, err := pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {
 		w, err := workload.NewWebIdentity(ctx, "uploader", &workload.WebIdentityArgs{Identity: identity(), RoleArn: pulumi.String(roleArn)})
 		if err == nil {
-			w.Prove.ApplyT(func(s string) string { prove = s; return s })
+			pulumitest.Result(ctx, w.Prove, &prove)
 		}
 		return err
 	})

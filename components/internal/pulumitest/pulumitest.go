@@ -5,6 +5,7 @@ package pulumitest
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,6 +82,16 @@ func Run(t *testing.T, options Options, program pulumi.RunFunc) (*Recorder, erro
 		info.DryRun = options.Preview
 	})
 	return recorder, err
+}
+
+// Result keeps in into what an output resolves to. It exports the output, so
+// that the program's end waits for it: it does not for outputs that no resource
+// is behind.
+func Result[T any](ctx *pulumi.Context, output pulumi.Output, into *T) {
+	ctx.Export(fmt.Sprintf("result %p", into), pulumi.All(output).ApplyT(func(values []any) string {
+		*into = values[0].(T)
+		return ""
+	}))
 }
 
 // NewResource implements pulumi.MockResourceMonitor.
