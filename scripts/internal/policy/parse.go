@@ -305,11 +305,29 @@ const (
 	ResourceBased
 )
 
+// malformed is a finding of Validate in IAM's own words, which begin with capitals and end with full stops.
+type malformed string
+
+// Error returns the text.
+func (m malformed) Error() string { return string(m) }
+
+// Texts of IAM's MalformedPolicyDocument.
+const (
+	textSyntax       malformed = "Syntax errors in policy."
+	textPrincipal    malformed = "Policy document should not specify a principal."
+	textNoPrincipal  malformed = "Missing required field Principal"
+	textNobody       malformed = "Missing required field Principal cannot be empty!"
+	textProhibited   malformed = "Has prohibited field Resource"
+	textNoResources  malformed = "Policy statement must contain resources."
+	textNoActions    malformed = "Policy statement must contain actions."
+	textVendorPrefix malformed = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+)
+
 // Validate checks what a use of a policy demands beyond the grammar. The messages are IAM's where it has one for the
 // case (MalformedPolicyDocument).
 func (d *Document) Validate(kind Kind) error {
 	if len(d.Statements) == 0 {
-		return errors.New("Syntax errors in policy.") //nolint:staticcheck // IAM's text
+		return textSyntax
 	}
 	for i, s := range d.Statements {
 		if err := s.validate(kind); err != nil {
@@ -327,38 +345,38 @@ func (s *Statement) validate(kind Kind) error {
 	hasResource := s.Resources != nil || s.NotResources != nil
 	switch {
 	case kind == Identity && hasPrincipal:
-		return errors.New("Policy document should not specify a principal.") //nolint:staticcheck // IAM's text
+		return textPrincipal
 	case kind != Identity && !hasPrincipal:
-		return errors.New("Missing required field Principal")
+		return textNoPrincipal
 	case kind == Trust && hasResource:
-		return errors.New("Has prohibited field Resource")
+		return textProhibited
 	case kind != Trust && (!hasResource || len(s.Resources)+len(s.NotResources) == 0):
-		return errors.New("Policy statement must contain resources.") //nolint:staticcheck // IAM's text
+		return textNoResources
 	case len(s.Actions)+len(s.NotActions) == 0:
-		return errors.New("Policy statement must contain actions.") //nolint:staticcheck // IAM's text
+		return textNoActions
 	}
 	for _, p := range []*PrincipalElement{s.Principal, s.NotPrincipal} {
 		if p != nil && !p.Any && len(p.AWS)+len(p.Service)+len(p.Federated)+len(p.CanonicalUser) == 0 {
-			return errors.New("Missing required field Principal cannot be empty!") //nolint:staticcheck // AWS's text
+			return textNobody
 		}
 	}
 	for _, a := range append(append([]string(nil), s.Actions...), s.NotActions...) {
 		vendor, name, ok := strings.Cut(a, ":")
 		if a != "*" && (!ok || vendor == "" || name == "") {
-			return errors.New("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.") //nolint:staticcheck // IAM's text
+			return textVendorPrefix
 		}
 	}
 	for _, r := range append(append([]string(nil), s.Resources...), s.NotResources...) {
 		if r != "*" && !strings.HasPrefix(r, "arn:") {
-			return fmt.Errorf("Resource %s must be in ARN format or \"*\".", r) //nolint:staticcheck // IAM's text
+			return malformed("Resource " + r + " must be in ARN format or \"*\".")
 		}
 	}
 	for _, c := range s.Conditions {
 		if _, err := parseOperator(c.Operator); err != nil {
-			return fmt.Errorf("Invalid Condition type : %s.", c.Operator) //nolint:staticcheck // IAM's text
+			return malformed("Invalid Condition type : " + c.Operator + ".")
 		}
 		if !strings.Contains(c.Key, ":") {
-			return errors.New("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.") //nolint:staticcheck // IAM's text
+			return textVendorPrefix
 		}
 	}
 	return nil

@@ -166,6 +166,7 @@ func (s *rolesAnywhere) createSession(c *Call) (any, error) {
 	}
 	credentials, p := s.g.newSession(sessionSpec{role: role, name: name, duration: duration, sourceIdentity: source, tags: tags,
 		policies: policies, region: c.Region})
+	c.issued(p)
 	return struct {
 		Set     []raCredentialSet `json:"credentialSet"`
 		Subject string            `json:"subjectArn"`

@@ -68,8 +68,8 @@ func (g *Gate) Resolve(name string) (Resolution, bool) {
 		out.Chain = append(out.Chain, next)
 		name = next
 	}
-	// Load balancers and distributions answer above, by their services; a distribution that is not there has no name.
-	if isAWSName(name) && !strings.HasSuffix(name, ".cloudfront.net") && !strings.Contains(name, ".elb.") {
+	// Load balancers, machines and distributions answer above, by their services; one that is not there has no name.
+	if isAWSName(name) && !strings.HasSuffix(name, ".cloudfront.net") && !strings.Contains(name, ".elb.") && !strings.Contains(name, ".compute.") {
 		out.Addrs = []string{EdgeAddr}
 		return out, true
 	}

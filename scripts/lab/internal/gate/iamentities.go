@@ -76,7 +76,8 @@ type xmlPage struct {
 	Marker      string `xml:"Marker,omitempty"`
 }
 
-// listOf is a page of results under a member list.
+// Pages of results under their member lists.
+
 type roleList struct {
 	Roles []xmlRole `xml:"Roles>member"`
 	xmlPage

@@ -50,7 +50,8 @@ func init() {
 	registerIAM(anyResource, map[string]func(*iamStore, url.Values) (any, error){"ListPolicies": listPolicies})
 }
 
-// users of a policy; the caller holds mu.
+// attachments are the names of the roles and users that a policy is attached to, and the number of entities that it bounds;
+// the caller holds mu.
 func (s *iamStore) attachments(arn string) (roles, users []string, boundaries int) {
 	for _, name := range sortedKeys(s.roles) {
 		r := s.roles[name]

@@ -29,7 +29,9 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	started := time.Now()
 	recorder := &statusWriter{ResponseWriter: w}
-	c := &Call{R: r, Host: host, RequestID: newRequestID(), Time: g.Now(), gate: g}
+	now := g.Now()
+	w.Header().Set("Date", now.UTC().Format(http.TimeFormat)) // SDKs correct their clocks by it
+	c := &Call{R: r, Host: host, RequestID: newRequestID(), Time: now, gate: g}
 	c.Source, _ = r.Context().Value(sourceKey{}).(string)
 	g.answer(recorder, c)
 	g.recordCall(c, recorder.status, time.Since(started))
@@ -308,7 +310,7 @@ func (g *Gate) authenticate(c *Call, service Service, signature *sigv4.Signature
 	}
 	if errors.Is(parseErr, sigv4.ErrUnsigned) {
 		if anonymous, ok := service.(AnonymousCalls); ok && anonymous.AllowsAnonymous(c) {
-			return nil
+			return unframeAnonymous(c, raw)
 		}
 		return authError(c.protocol, failUnsigned, "")
 	}
@@ -355,6 +357,22 @@ func (g *Gate) authenticate(c *Call, service Service, signature *sigv4.Signature
 		unframe(c, payload, trailer)
 	}
 	c.Principal = principal
+	return nil
+}
+
+// unframeAnonymous takes the framing off an unsigned call's payload, which cannot have signed chunks.
+func unframeAnonymous(c *Call, raw []byte) *Error {
+	if !sigv4.IsChunked(c.R) {
+		return nil
+	}
+	if c.R.Header.Get("X-Amz-Content-Sha256") != sigv4.StreamingUnsignedTrailer {
+		return authError(c.protocol, failUnsigned, "")
+	}
+	payload, trailer, err := (&sigv4.Signature{}).DecodeChunks(c.R, raw, "")
+	if err != nil {
+		return Errorf(http.StatusBadRequest, "InvalidRequest", "%v", err)
+	}
+	unframe(c, payload, trailer)
 	return nil
 }
 

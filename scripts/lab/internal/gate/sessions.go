@@ -72,6 +72,13 @@ func (g *Gate) newSession(spec sessionSpec) (Credentials, *Principal) {
 	return credentials, &p
 }
 
+// issued puts a new session into the event record, so that readers can follow it.
+func (c *Call) issued(p *Principal) {
+	c.Detail("session", p.ARN)
+	c.Detail("sessionAccessKeyId", p.AccessKeyID)
+	c.Detail("expiration", stamp(p.Expires))
+}
+
 func (s *sessionStore) add(n *session, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -342,6 +342,7 @@ func (s *stsService) assumeRole(c *Call) (any, error) {
 	}
 	credentials, p := s.g.newSession(sessionSpec{role: role, name: in.name, duration: duration, sourceIdentity: source, tags: tags.tags,
 		transitive: tags.transitive, policies: in.policies, region: c.Region})
+	c.issued(p)
 	return struct {
 		User           xmlAssumedRole `xml:"AssumedRoleUser"`
 		Credentials    xmlCredentials `xml:"Credentials"`

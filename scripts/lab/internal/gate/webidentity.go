@@ -122,6 +122,7 @@ func (s *stsService) assumeRoleWithWebIdentity(c *Call) (any, error) {
 	credentials, p := s.g.newSession(sessionSpec{role: role, name: in.name, duration: duration, sourceIdentity: claims.SourceIdentity,
 		tags: tags.tags, transitive: tags.transitive, policies: in.policies, region: c.Region,
 		context: map[string][]string{"aws:FederatedProvider": {provider.arn}}})
+	c.issued(p)
 	return struct {
 		Subject        string         `xml:"SubjectFromWebIdentityToken"`
 		Audience       string         `xml:"Audience"`
