@@ -139,7 +139,7 @@ func (g *Gate) SetClockOffset(d time.Duration) {
 	g.offset = d
 }
 
-// ARN makes an ARN in the lab's account; region may be empty (IAM) and account too (S3: use "-" for none).
+// ARN makes an ARN in the lab's account; region is empty for global services such as IAM.
 func (g *Gate) ARN(service, region, resource string) string {
 	return "arn:" + Partition + ":" + service + ":" + region + ":" + g.options.AccountID + ":" + resource
 }
