@@ -131,10 +131,11 @@ func (a *Answer) Write(w http.ResponseWriter) {
 			w.Header()[name] = values
 		}
 	}
-	if a.Status != http.StatusNoContent && a.Status != http.StatusNotModified && a.Header.Get("Content-Length") == "" {
+	switch v := a.Header.Get("Content-Length"); {
+	case len(a.Body) > 0:
 		w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
-	} else if v := a.Header.Get("Content-Length"); v != "" {
-		w.Header().Set("Content-Length", v) // also of HEAD, whose body is empty
+	case v != "" && a.Status != http.StatusNoContent:
+		w.Header().Set("Content-Length", v) // of HEAD, whose body is empty, the length of what GET would send
 	}
 	w.WriteHeader(a.Status)
 	_, _ = w.Write(a.Body)

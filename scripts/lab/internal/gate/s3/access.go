@@ -350,7 +350,9 @@ func (s *Service) putACL(w http.ResponseWriter, c *call) error {
 			if !ok {
 				return noSuchKey(c.key)
 			}
-			o.acl = acl
+			changed := *o
+			changed.acl = acl
+			b.objects[c.key] = &changed
 		}
 		w.WriteHeader(http.StatusOK)
 		return nil

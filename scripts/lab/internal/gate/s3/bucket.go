@@ -112,7 +112,7 @@ func (s *Service) createBucket(w http.ResponseWriter, c *call) error {
 	if a.Status >= 300 {
 		return failure(a)
 	}
-	b := &bucket{name: c.bucket, region: c.Region, created: c.Time, ownership: ownership, acl: acl, tags: map[string]string{}, objects: map[string]*objectFacts{},
+	b := &bucket{name: c.bucket, region: c.Region, created: c.Time, ownership: ownership, acl: acl, tags: map[string]string{}, objects: map[string]*objectFacts{}, uploads: map[string]*objectFacts{},
 		block: &publicAccessBlock{true, true, true, true}}
 	for _, t := range config.Find("Tags").All("Tag") {
 		b.tags[t.Get("Key")] = t.Get("Value")

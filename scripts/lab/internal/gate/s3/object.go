@@ -112,10 +112,26 @@ func (s *Service) forward(w http.ResponseWriter, c *call) error {
 	}
 	a.Header.Del("X-Amz-Request-Id")
 	a.Header.Del("X-Amz-Id-2")
-	if c.Action == "CompleteMultipartUpload" {
-		s.remember(c, "private", nil)
-	}
-	if c.Action == "CreateMultipartUpload" || c.Action == "CompleteMultipartUpload" {
+	switch c.Action {
+	case "CreateMultipartUpload":
+		if t, err := wire.ParseTree(a.Body); err == nil {
+			s.mu.Lock()
+			if b, ok := s.buckets[c.bucket]; ok {
+				b.uploads[t.Get("UploadId")] = c.facts(nil)
+			}
+			s.mu.Unlock()
+		}
+		a.Header.Set("X-Amz-Server-Side-Encryption", "AES256")
+	case "CompleteMultipartUpload":
+		id := c.R.URL.Query().Get("uploadId")
+		s.mu.Lock()
+		facts := &objectFacts{acl: "private"}
+		if b, ok := s.buckets[c.bucket]; ok && b.uploads[id] != nil {
+			facts = b.uploads[id]
+			delete(b.uploads, id)
+		}
+		s.mu.Unlock()
+		s.remember(c, facts, a.Header.Get("X-Amz-Version-Id"))
 		a.Header.Set("X-Amz-Server-Side-Encryption", "AES256")
 	}
 	a.Write(w)
@@ -156,15 +172,32 @@ func (s *Service) checkWrite(c *call) error {
 	})
 }
 
-// remember keeps what the emulator does not.
-func (s *Service) remember(c *call, acl string, checksums map[string]string) {
-	if acl == "" {
-		acl = "private"
+// systemHeaders are an object's metadata beside its own (x-amz-meta-) and its content type.
+var systemHeaders = []string{"Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires", "X-Amz-Website-Redirect-Location"}
+
+// facts reads what a writing call says of its object.
+func (c *call) facts(sums map[string]string) *objectFacts {
+	out := &objectFacts{acl: c.R.Header.Get("X-Amz-Acl"), checksums: sums, headers: map[string]string{}}
+	if out.acl == "" {
+		out.acl = "private"
 	}
+	for _, name := range systemHeaders {
+		if v := c.R.Header.Get(name); v != "" {
+			out.headers[name] = v
+		}
+	}
+	return out
+}
+
+// remember keeps what the emulator does not.
+func (s *Service) remember(c *call, facts *objectFacts, version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b, ok := s.buckets[c.bucket]; ok {
-		b.objects[c.key] = &objectFacts{acl: acl, checksums: checksums}
+		b.objects[c.key] = facts
+		if version != "" {
+			b.objects[c.key+"\x00"+version] = facts
+		}
 	}
 }
 
@@ -218,7 +251,7 @@ func (s *Service) putObject(w http.ResponseWriter, c *call) error {
 	if a.Status >= 300 {
 		return failure(a)
 	}
-	s.remember(c, c.R.Header.Get("X-Amz-Acl"), sums)
+	s.remember(c, c.facts(sums), a.Header.Get("X-Amz-Version-Id"))
 	h := w.Header()
 	for _, name := range []string{"ETag", "X-Amz-Version-Id"} {
 		if v := a.Header.Get(name); v != "" {
@@ -258,12 +291,15 @@ func (s *Service) copyObject(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	var sums map[string]string
+	facts := c.facts(nil)
 	s.mu.Lock()
 	b, ok := s.buckets[from]
 	if ok {
-		if o, ok := b.objects[key]; ok {
-			sums = o.checksums
+		if o := b.facts(key, ""); o != nil {
+			facts.checksums = o.checksums
+			if c.R.Header.Get("X-Amz-Metadata-Directive") != "REPLACE" {
+				facts.headers = o.headers
+			}
 		}
 	}
 	s.mu.Unlock()
@@ -277,7 +313,7 @@ func (s *Service) copyObject(w http.ResponseWriter, c *call) error {
 	if a.Status >= 300 {
 		return failure(a)
 	}
-	s.remember(c, c.R.Header.Get("X-Amz-Acl"), sums)
+	s.remember(c, facts, a.Header.Get("X-Amz-Version-Id"))
 	a.Header.Set("X-Amz-Server-Side-Encryption", "AES256")
 	a.Write(w)
 	return nil
@@ -301,20 +337,35 @@ func (s *Service) getObject(w http.ResponseWriter, c *call) error {
 	for _, name := range []string{"X-Amz-Request-Id", "X-Amz-Id-2"} {
 		a.Header.Del(name)
 	}
+	var facts *objectFacts // not changed once stored
+	s.mu.Lock()
+	if b, ok := s.buckets[c.bucket]; ok {
+		facts = b.facts(c.key, a.Header.Get("X-Amz-Version-Id"))
+	}
+	s.mu.Unlock()
+	if facts != nil {
+		for name, v := range facts.headers {
+			a.Header.Set(name, v)
+		}
+	}
+	q := c.R.URL.Query()
+	for _, name := range []string{"Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Type", "Expires"} {
+		if v := q.Get("response-" + strings.ToLower(name)); v != "" {
+			a.Header.Set(name, v)
+		}
+	}
 	if a.Status != http.StatusNotModified {
 		a.Header.Set("X-Amz-Server-Side-Encryption", "AES256")
 		a.Header.Set("Accept-Ranges", "bytes")
-		s.mu.Lock()
-		if b, ok := s.buckets[c.bucket]; ok && c.R.URL.Query().Get("versionId") == "" {
-			// A checksum is of the whole object, so a range or another version goes without.
-			if o, ok := b.objects[c.key]; ok && strings.EqualFold(c.R.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") && c.R.Header.Get("Range") == "" {
-				for name, v := range o.checksums {
-					a.Header.Set(name, v)
-				}
+		// A checksum is of the whole object, so a range goes without.
+		if facts != nil && strings.EqualFold(c.R.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") && c.R.Header.Get("Range") == "" {
+			for name, v := range facts.checksums {
+				a.Header.Set(name, v)
+			}
+			if len(facts.checksums) > 0 {
 				a.Header.Set("X-Amz-Checksum-Type", "FULL_OBJECT")
 			}
 		}
-		s.mu.Unlock()
 	}
 	a.Write(w)
 	return nil
@@ -328,7 +379,7 @@ func (s *Service) deleteObject(w http.ResponseWriter, c *call) error {
 	if a.Status >= 300 && a.Status != http.StatusNotFound { // deleting what is not there succeeds
 		return failure(a)
 	}
-	s.forget(c.bucket, c.key)
+	s.forget(c.bucket, c.key, c.R.URL.Query().Get("versionId"))
 	for _, name := range []string{"X-Amz-Version-Id", "X-Amz-Delete-Marker"} {
 		if v := a.Header.Get(name); v != "" {
 			w.Header().Set(name, v)
@@ -338,7 +389,11 @@ func (s *Service) deleteObject(w http.ResponseWriter, c *call) error {
 	return nil
 }
 
-func (s *Service) forget(bucketName, key string) {
+// forget drops the facts of an object, or of one version of it.
+func (s *Service) forget(bucketName, key, version string) {
+	if version != "" {
+		key += "\x00" + version
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b, ok := s.buckets[bucketName]; ok {
@@ -380,7 +435,7 @@ func (s *Service) deleteObjects(w http.ResponseWriter, c *call) error {
 			out.Children = append(out.Children, wire.Elem("Error", wire.Text("Key", key), wire.Opt("VersionId", version), wire.Text("Code", f.Code), wire.Text("Message", f.Message)))
 			continue
 		}
-		s.forget(c.bucket, key)
+		s.forget(c.bucket, key, version)
 		if quiet {
 			continue
 		}

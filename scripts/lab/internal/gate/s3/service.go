@@ -39,13 +39,23 @@ type bucket struct {
 	versioning   string // empty, Enabled or Suspended
 	bucketKey    bool
 	tags         map[string]string
-	objects      map[string]*objectFacts
+	objects      map[string]*objectFacts // by key, and by key and version where there are versions
+	uploads      map[string]*objectFacts // by upload id
 }
 
 // objectFacts are what the gate keeps of an object beside the emulator.
 type objectFacts struct {
 	acl       string
 	checksums map[string]string // header name to value
+	headers   map[string]string // system metadata, which the emulator drops
+}
+
+// facts of an object, or of one version of it.
+func (b *bucket) facts(key, version string) *objectFacts {
+	if o, ok := b.objects[key+"\x00"+version]; ok && version != "" {
+		return o
+	}
+	return b.objects[key]
 }
 
 // publicAccessBlock has the four settings, false each where the configuration was deleted.
