@@ -6,18 +6,18 @@ import (
 	"fmt"
 	"os"
 
-	"k3s-aws-auth/scripts/lab/internal/standin"
+	"k3s-aws-auth/scripts/lab/internal/standin/awsres"
 )
 
 // version is the plugin's version; a build may set it by -ldflags "-X main.version=...".
-var version = standin.AWSVersion
+var version = awsres.Version
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == "--version" {
 		fmt.Println(version)
 		return
 	}
-	if err := standin.ServeAWS(version); err != nil {
+	if err := awsres.Serve(version); err != nil {
 		fmt.Fprintln(os.Stderr, "pulumi-resource-aws:", err)
 		os.Exit(1)
 	}

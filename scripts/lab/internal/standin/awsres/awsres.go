@@ -4,6 +4,8 @@
 package awsres
 
 import (
+	"os"
+
 	"k3s-aws-auth/scripts/lab/internal/standin/engine"
 	"k3s-aws-auth/scripts/lab/internal/standin/facts"
 )
@@ -16,6 +18,12 @@ type (
 	resource = engine.Resource[*Client]
 	function = engine.Function[*Client]
 )
+
+// Version is the version of the plugin that this one stands for; the plugin's directory is named after it.
+const Version = "6.83.4"
+
+// Serve runs the provider under a version until the Pulumi engine ends it.
+func Serve(version string) error { return engine.Serve(Package(version), os.Args[1:], os.Stdout) }
 
 // Package returns the provider under a version.
 func Package(version string) engine.Package[*Client] {

@@ -245,6 +245,9 @@ func readDistribution(ctx context.Context, c *call) (m, error) {
 			}
 		}
 		behavior["cachedMethods"] = list
+		if engine.Str(behavior, "cachePolicyId") != "" {
+			delete(behavior, "forwardedValues")
+		}
 	}
 	if config.DefaultCacheBehavior != nil {
 		fix(engine.Obj(state, "defaultCacheBehavior"), config.DefaultCacheBehavior.AllowedMethods)
@@ -261,10 +264,14 @@ func readDistribution(ctx context.Context, c *call) (m, error) {
 		if s3 := engine.Obj(o, "s3OriginConfig"); s3 != nil && engine.Str(s3, "originAccessIdentity") == "" {
 			delete(o, "s3OriginConfig") // what stands for "neither" in the API
 		}
+		if shield := engine.Obj(o, "originShield"); shield != nil && !engine.Bool(shield, "enabled") {
+			delete(o, "originShield") // the API spells out that there is none
+		}
 	}
 	if v := engine.Obj(state, "viewerCertificate"); engine.Bool(v, "cloudfrontDefaultCertificate") {
 		delete(v, "acmCertificateArn")
 		delete(v, "iamCertificateId")
+		delete(v, "sslSupportMethod") // the API's own choice for its own certificate
 	}
 	state["arn"], state["domainName"], state["status"] = aws.ToString(d.ARN), aws.ToString(d.DomainName), aws.ToString(d.Status)
 	state["etag"], state["hostedZoneId"], state["callerReference"] = aws.ToString(out.ETag), distributionZone, aws.ToString(config.CallerReference)

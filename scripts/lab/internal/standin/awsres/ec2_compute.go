@@ -333,7 +333,11 @@ func readInstance(ctx context.Context, c *call) (m, error) {
 		state["monitoring"] = mon.State == types.MonitoringStateEnabled || mon.State == types.MonitoringStatePending
 	}
 	if o := i.MetadataOptions; o != nil {
-		state["metadataOptions"] = dump(o, c.Type.Property("metadataOptions").Object, nil)
+		options := dump(o, c.Type.Property("metadataOptions").Object, nil)
+		if options["httpProtocolIpv6"] == "disabled" && !engine.Has(engine.Obj(c.Old, "metadataOptions"), "httpProtocolIpv6") {
+			delete(options, "httpProtocolIpv6") // AWS's word for "not asked for"
+		}
+		state["metadataOptions"] = options
 	}
 	if o := i.MaintenanceOptions; o != nil {
 		state["maintenanceOptions"] = dump(o, c.Type.Property("maintenanceOptions").Object, nil)

@@ -12,6 +12,12 @@ import (
 	"k3s-aws-auth/scripts/lab/internal/standin/engine"
 )
 
+// templateGone are the codes by which EC2 says that there is no such launch template.
+var templateGone = []string{
+	"InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.VersionNotFound", "InvalidLaunchTemplateId.Malformed",
+	"InvalidLaunchTemplateName.NotFoundException",
+}
+
 // templateFields are the properties of a launch template that are not data of its versions.
 var templateFields = []string{"name", "namePrefix", "description", "tags", "tagsAll", "defaultVersion", "updateDefaultVersion"}
 
@@ -69,7 +75,7 @@ func createTemplate(ctx context.Context, c *call) (string, m, error) {
 
 func readTemplate(ctx context.Context, c *call) (m, error) {
 	out, err := c.Client.ec2().DescribeLaunchTemplates(ctx, &ec2.DescribeLaunchTemplatesInput{LaunchTemplateIds: []string{c.ID}})
-	if is(err, "InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.VersionNotFound", "InvalidLaunchTemplateId.Malformed") || err == nil && len(out.LaunchTemplates) == 0 {
+	if is(err, templateGone...) || err == nil && len(out.LaunchTemplates) == 0 {
 		return nil, engine.ErrGone
 	}
 	if err != nil {
@@ -91,6 +97,9 @@ func readTemplate(ctx context.Context, c *call) (m, error) {
 		specs := []any{}
 		if v.LaunchTemplateData != nil {
 			for _, s := range v.LaunchTemplateData.TagSpecifications {
+				if s.ResourceType == types.ResourceTypeLaunchTemplate {
+					continue // the template's own, which are no data of a version
+				}
 				specs = append(specs, m{"resourceType": string(s.ResourceType), "tags": readTags(s.Tags)})
 			}
 		}
@@ -140,7 +149,7 @@ func updateTemplate(ctx context.Context, c *call) (m, error) {
 
 func deleteTemplate(ctx context.Context, c *call) error {
 	_, err := c.Client.ec2().DeleteLaunchTemplate(ctx, &ec2.DeleteLaunchTemplateInput{LaunchTemplateId: &c.ID})
-	if err = absent(err, "InvalidLaunchTemplateId.NotFound"); err != nil {
+	if err = absent(err, templateGone...); err != nil {
 		return fmt.Errorf("deleting EC2 Launch Template (%s): %w", c.ID, err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha1" // #nosec G505 -- the ids of pulumi-tls are SHA-1 digests; nothing is protected by them
 	"encoding/hex"
+	"os"
 	"strings"
 
 	"k3s-aws-auth/scripts/lab/internal/standin/engine"
@@ -21,6 +22,12 @@ type (
 	resources = map[string]*engine.Resource[Client]
 	call      = engine.Call[Client]
 )
+
+// Version is the version of the plugin that this one stands for; the plugin's directory is named after it.
+const Version = "5.0.0"
+
+// Serve runs the provider under a version until the Pulumi engine ends it.
+func Serve(version string) error { return engine.Serve(Package(version), os.Args[1:], os.Stdout) }
 
 // Package returns the provider under a version.
 func Package(version string) engine.Package[Client] {
