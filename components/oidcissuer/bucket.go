@@ -1,6 +1,7 @@
 package oidcissuer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -69,11 +70,11 @@ func NewBucketIssuer(ctx *pulumi.Context, name string, args *BucketIssuerArgs, o
 		bucket:        args.Bucket,
 		issuer:        url,
 		publicKeys:    args.PublicKeys,
-		maxAgeSeconds: orDefault(args.CacheMaxAgeSeconds, DefaultCacheMaxAgeSeconds),
+		maxAgeSeconds: cmp.Or(args.CacheMaxAgeSeconds, DefaultCacheMaxAgeSeconds),
 		public:        true,
 		protect:       args.Protect,
 		forceDestroy:  args.ForceDestroy,
-		tags:          tagMap(args.Tags),
+		tags:          pulumi.ToStringMap(args.Tags),
 	})
 	if err != nil {
 		return nil, err
@@ -138,11 +139,4 @@ func (args *BucketIssuerArgs) validate(name string) error {
 		return fmt.Errorf("BucketIssuer %q: %w", name, err)
 	}
 	return nil
-}
-
-func orDefault(value, fallback int) int {
-	if value == 0 {
-		return fallback
-	}
-	return value
 }

@@ -1,6 +1,7 @@
 package oidcissuer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -101,12 +102,12 @@ func NewCloudFrontIssuer(ctx *pulumi.Context, name string, args *CloudFrontIssue
 		return nil, fmt.Errorf("register %s %q: %w", CloudFrontIssuerType, name, err)
 	}
 	url := "https://" + args.Domain
-	tags := tagMap(args.Tags)
+	tags := pulumi.ToStringMap(args.Tags)
 	storage, err := newStorage(ctx, name, issuer, storageArgs{
 		bucket:        args.Bucket,
 		issuer:        url,
 		publicKeys:    args.PublicKeys,
-		maxAgeSeconds: orDefault(args.CacheTTLSeconds, DefaultCacheMaxAgeSeconds),
+		maxAgeSeconds: cmp.Or(args.CacheTTLSeconds, DefaultCacheMaxAgeSeconds),
 		public:        false,
 		protect:       args.Protect,
 		forceDestroy:  args.ForceDestroy,
@@ -247,7 +248,7 @@ func newDistribution(ctx *pulumi.Context, name string, parent pulumi.Resource, a
 }
 
 func newCachePolicy(ctx *pulumi.Context, name string, parent pulumi.Resource, args *CloudFrontIssuerArgs) (*cloudfront.CachePolicy, error) {
-	ttl := pulumi.Int(orDefault(args.CacheTTLSeconds, DefaultCacheMaxAgeSeconds))
+	ttl := pulumi.Int(cmp.Or(args.CacheTTLSeconds, DefaultCacheMaxAgeSeconds))
 	none := pulumi.String("none")
 	policy, err := cloudfront.NewCachePolicy(ctx, names.Autonamed(name+"-cache", names.MaxPolicy), &cloudfront.CachePolicyArgs{
 		Comment: pulumi.String("OIDC documents of " + args.Domain),

@@ -147,6 +147,22 @@ func TestBucketIssuerPreviewDoesNotProbe(t *testing.T) {
 	}
 }
 
+// Public keys that were computed from a secret are published, and shown.
+func TestPublicKeysAreNoSecret(t *testing.T) {
+	recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers, Preview: true}, func(ctx *pulumi.Context) error {
+		args := bucketArgs(t)
+		args.PublicKeys = pulumi.ToSecret(args.PublicKeys.ToStringArrayOutput()).(pulumi.StringArrayOutput)
+		_, err := NewBucketIssuer(ctx, "issuer", args)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if recorder.Get(t, "issuer-jwks").IsSecret("content") {
+		t.Error("the JWKS is hidden")
+	}
+}
+
 func TestBucketIssuerRefuses(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*BucketIssuerArgs) *BucketIssuerArgs

@@ -91,7 +91,7 @@ func NewProvider(ctx *pulumi.Context, name string, args *ProviderArgs, opts ...p
 		providerArgs := &iam.OpenIdConnectProviderArgs{
 			Url:           pulumi.String(issuer.URL),
 			ClientIdLists: pulumi.ToStringArray(audiences),
-			Tags:          tagMap(args.Tags),
+			Tags:          pulumi.ToStringMap(args.Tags),
 		}
 		if args.Thumbprint == ThumbprintDynamic {
 			providerArgs.ThumbprintLists = pulumi.StringArray{thumbprint(ctx, provider, issuer)}

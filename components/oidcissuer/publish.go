@@ -77,7 +77,7 @@ func newStorage(ctx *pulumi.Context, name string, parent pulumi.Resource, args s
 		return nil, fmt.Errorf("ownership controls of the OIDC documents' bucket: %w", err)
 	}
 
-	keys := args.publicKeys.ToStringArrayOutput()
+	keys := published(args.publicKeys)
 	discovery := keys.ApplyT(func(keys []string) (string, error) {
 		algorithms, err := Algorithms(keys)
 		if err != nil {
@@ -116,6 +116,13 @@ func newStorage(ctx *pulumi.Context, name string, parent pulumi.Resource, args s
 	return &s, nil
 }
 
+// published returns the public keys in plain even where they were computed from
+// a secret: they are about to be published, and a reviewer must see them in the
+// preview.
+func published(keys pulumi.StringArrayInput) pulumi.StringArrayOutput {
+	return pulumi.Unsecret(keys.ToStringArrayOutput()).(pulumi.StringArrayOutput)
+}
+
 // documentArns returns the ARNs of the two documents and of nothing else.
 func documentArns(bucketArn string) []string {
 	return []string{bucketArn + "/" + DiscoveryPath, bucketArn + "/" + JWKSPath}
@@ -126,7 +133,7 @@ func documentArns(bucketArn string) []string {
 // since what it would look at may not exist yet. After the resources given, so
 // that a change of any of them is probed too.
 func awaitDocuments(ctx *pulumi.Context, parent pulumi.Resource, p probe, keys pulumi.StringArrayInput, after ...pulumi.Output) pulumi.StringOutput {
-	inputs := []any{keys.ToStringArrayOutput()}
+	inputs := []any{published(keys)}
 	for _, output := range after {
 		inputs = append(inputs, output)
 	}
@@ -147,14 +154,6 @@ func awaitDocuments(ctx *pulumi.Context, parent pulumi.Resource, p probe, keys p
 		}
 		return p.issuer, nil
 	}).(pulumi.StringOutput)
-}
-
-// tagMap converts plain tags for the SDK.
-func tagMap(tags map[string]string) pulumi.StringMap {
-	if len(tags) == 0 {
-		return nil
-	}
-	return pulumi.ToStringMap(tags)
 }
 
 // Deadlines of the wait for the documents. Through Route 53 a resolver may

@@ -90,6 +90,7 @@ func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pul
 	roleArgs := &iam.RoleArgs{
 		AssumeRolePolicy:   args.Trust,
 		MaxSessionDuration: pulumi.Int(args.maxSession()),
+		Tags:               pulumi.ToStringMap(args.Tags),
 	}
 	if args.RoleName != "" {
 		// Contractual: see PodRoleArgs.
@@ -100,9 +101,6 @@ func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pul
 	}
 	if args.PermissionsBoundary != "" {
 		roleArgs.PermissionsBoundary = pulumi.String(args.PermissionsBoundary)
-	}
-	if len(args.Tags) > 0 {
-		roleArgs.Tags = pulumi.ToStringMap(args.Tags)
 	}
 	role, err := iam.NewRole(ctx, names.Autonamed(name+"-role", names.MaxRole), roleArgs, child)
 	if err != nil {

@@ -5,6 +5,7 @@
 package rolesanywhere
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -131,7 +132,7 @@ func NewAnchor(ctx *pulumi.Context, name string, args *AnchorArgs, opts ...pulum
 			SourceType: pulumi.String("CERTIFICATE_BUNDLE"),
 			SourceData: ra.TrustAnchorSourceSourceDataArgs{X509CertificateData: anchor.BundlePem},
 		},
-		Tags: tagMap(args.Tags),
+		Tags: pulumi.ToStringMap(args.Tags),
 	}
 	if args.Name != "" {
 		anchorArgs.Name = pulumi.String(args.Name)
@@ -167,7 +168,7 @@ func newCA(ctx *pulumi.Context, name, ca string, parent pulumi.Resource, args *A
 		},
 		IsCaCertificate:     pulumi.Bool(true),
 		AllowedUses:         pulumi.ToStringArray([]string{"cert_signing", "crl_signing"}),
-		ValidityPeriodHours: pulumi.Int(orDefault(args.CAValidityHours, DefaultCAValidityHours)),
+		ValidityPeriodHours: pulumi.Int(cmp.Or(args.CAValidityHours, DefaultCAValidityHours)),
 	}, options...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("certificate of CA %s: %w", prefix, err)
@@ -222,14 +223,14 @@ func NewProfile(ctx *pulumi.Context, name string, args *ProfileArgs, opts ...pul
 	profileArgs := &ra.ProfileArgs{
 		// What AWS takes an unset value for is not known.
 		Enabled:         pulumi.Bool(true),
-		DurationSeconds: pulumi.Int(orDefault(args.DurationSeconds, DefaultSessionSeconds)),
+		DurationSeconds: pulumi.Int(cmp.Or(args.DurationSeconds, DefaultSessionSeconds)),
 		RoleArns: args.RoleArns.ToStringArrayOutput().ApplyT(func(arns []string) ([]string, error) {
 			if len(arns) == 0 || len(arns) > maxProfileRoles {
 				return nil, fmt.Errorf("profile %s has %d roles, must have 1 to %d", name, len(arns), maxProfileRoles)
 			}
 			return arns, nil
 		}).(pulumi.StringArrayOutput),
-		Tags: tagMap(args.Tags),
+		Tags: pulumi.ToStringMap(args.Tags),
 	}
 	if args.Name != "" {
 		profileArgs.Name = pulumi.String(args.Name)
@@ -361,7 +362,7 @@ func (args *ProfileArgs) validate(name string) error {
 	if args.RoleArns == nil {
 		errs = append(errs, errors.New("RoleArns are missing"))
 	}
-	if d := orDefault(args.DurationSeconds, DefaultSessionSeconds); d < minSessionSeconds || d > maxSessionSeconds {
+	if d := cmp.Or(args.DurationSeconds, DefaultSessionSeconds); d < minSessionSeconds || d > maxSessionSeconds {
 		errs = append(errs, fmt.Errorf("DurationSeconds is %d, must be %d to %d", d, minSessionSeconds, maxSessionSeconds))
 	}
 	return wrap("Profile", name, errs)
@@ -399,18 +400,4 @@ func wrap(kind, name string, errs []error) error {
 		return fmt.Errorf("%s %q: %w", kind, name, err)
 	}
 	return nil
-}
-
-func orDefault(value, fallback int) int {
-	if value == 0 {
-		return fallback
-	}
-	return value
-}
-
-func tagMap(tags map[string]string) pulumi.StringMap {
-	if len(tags) == 0 {
-		return nil
-	}
-	return pulumi.ToStringMap(tags)
 }
