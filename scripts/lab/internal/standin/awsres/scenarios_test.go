@@ -15,6 +15,8 @@ type scenario struct {
 	run  func(w *world)
 	// notMoto says why moto cannot serve the scenario; "" where it can.
 	notMoto string
+	// notGate says why the lab's gate does not serve the scenario; "" where it does.
+	notGate string
 }
 
 const trustEC2 = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
@@ -26,6 +28,8 @@ const putObjects = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Acti
 
 const getObjects = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::demo/*"}]}`
 
+const thumbprint = "9e99a48a9960b14926bb7f3b02e22da2b0ab7280"
+
 var scenarios = []scenario{
 	{name: "network", run: network},
 	{name: "iam", run: iamScenario},
@@ -36,9 +40,10 @@ var scenarios = []scenario{
 	{name: "dns", run: dnsScenario},
 	{name: "certificate", run: certificateScenario},
 	{name: "cloudfront", run: cloudfrontScenario},
-	{name: "loadbalancer", run: lbScenario},
-	{name: "alarm", run: alarmScenario, notMoto: "moto does not speak the RPC v2 CBOR protocol"},
+	{name: "loadbalancer", run: lbScenario, notGate: "the lab has no load balancers"},
+	{name: "alarm", run: alarmScenario, notMoto: "moto does not speak the RPC v2 CBOR protocol", notGate: "the lab has no CloudWatch"},
 	{name: "rolesanywhere", run: anywhereScenario, notMoto: "moto has no Roles Anywhere"},
+	{name: "domain", run: domainScenario, notMoto: "moto issues certificates without looking at DNS"},
 	{name: "account", run: accountScenario},
 }
 
@@ -133,10 +138,11 @@ func iamScenario(w *world) {
 	profile := w.create("aws:iam/instanceProfile:InstanceProfile", "node", m{"role": role.id})
 
 	oidc := w.create("aws:iam/openIdConnectProvider:OpenIdConnectProvider", "issuer", m{
-		"url": "https://issuer.example.com/path", "clientIdLists": []any{"sts.amazonaws.com"},
+		"url": "https://issuer.example.com/path", "clientIdLists": []any{"sts.amazonaws.com"}, "thumbprintLists": []any{thumbprint},
 	})
 	require.Equal(w.t, "issuer.example.com/path", oidc.text("url"))
 	if !w.moto { // which has no AddClientIDToOpenIDConnectProvider
+		// Thumbprints, once set, cannot be cleared: their removal is no change.
 		oidc.update(m{"url": "https://issuer.example.com/path", "clientIdLists": []any{"sts.amazonaws.com", "other"}}, "clientIdLists")
 	}
 	oidc.replaces(m{"url": "https://other.example.com", "clientIdLists": []any{"sts.amazonaws.com"}}, "url")
@@ -170,6 +176,29 @@ func compute(w *world) {
 	}
 	other["ami"] = "ami-0123456789abcdef0"
 	instance.replaces(other, "ami")
+	other["ami"], other["userData"], other["userDataReplaceOnChange"] = in["ami"], "#cloud-config\n{}\n", true
+	instance.replaces(other, "userData")
+	in["metadataOptions"] = m{"httpTokens": "required", "httpPutResponseHopLimit": 2}
+	instance.update(in, "metadataOptions")
+	if !w.moto { // which decodes changed user data twice
+		in["userData"] = "#cloud-config\nruncmd: [[false]]\n"
+		instance.update(in, "userData")
+	}
+	in["instanceType"] = "t3.large"
+	instance.update(in, "instanceType")
+	require.Equal(w.t, "running", instance.text("instanceState"), "a change of type stops and starts the machine")
+	second := w.create("aws:ec2/securityGroup:SecurityGroup", "second", m{"vpcId": n.vpc.id})
+	in["vpcSecurityGroupIds"] = []any{second.id, group.id}
+	instance.update(in, "vpcSecurityGroupIds")
+	in["vpcSecurityGroupIds"] = []any{group.id, second.id} // a set has no order
+	inputs, failures := w.check(instance.token, instance.name, in, instance.inputs)
+	require.Empty(w.t, failures)
+	require.Equal(w.t, pulumirpc.DiffResponse_DIFF_NONE, instance.diff(inputs).GetChanges())
+	profile2 := w.create("aws:iam/instanceProfile:InstanceProfile", "other", m{"role": role.id})
+	if !w.moto { // whose instances do not show another profile
+		in["iamInstanceProfile"] = profile2.id
+		instance.update(in, "iamInstanceProfile")
+	}
 
 	eip := w.create("aws:ec2/eip:Eip", "server", m{"domain": "vpc", "tags": tags("server")})
 	require.NotEmpty(w.t, eip.text("publicIp"))
@@ -180,7 +209,7 @@ func compute(w *world) {
 		f.delete()
 		f.gone()
 	}
-	for _, f := range []*fixture{group, profile, role} {
+	for _, f := range []*fixture{second, group, profile2, profile, role} {
 		f.delete()
 	}
 	n.delete()
@@ -414,6 +443,52 @@ func anywhereScenario(w *world) {
 	})
 	profile.update(m{"roleArns": []any{role.text("arn")}, "durationSeconds": 900, "enabled": true, "tags": tags("pods")}, "durationSeconds")
 	for _, f := range []*fixture{profile, anchor, role} {
+		f.delete()
+		f.gone()
+	}
+}
+
+// domainScenario is the chain of a domain of its own: certificate, its proof in DNS, distribution, alias.
+func domainScenario(w *world) {
+	global := newWorld(w.t, "us-east-1", nil)
+	zone := w.create("aws:route53/zone:Zone", "zone", m{"name": "example.org"})
+	cert := global.create("aws:acm/certificate:Certificate", "issuer", m{"domainName": "issuer.example.org", "validationMethod": "DNS"})
+	proof := cert.state.GetFields()["domainValidationOptions"].GetListValue().GetValues()[0].GetStructValue().AsMap()
+	record := w.create("aws:route53/record:Record", "proof", m{
+		"zoneId": zone.id, "name": proof["resourceRecordName"], "type": proof["resourceRecordType"], "ttl": 60, "records": []any{proof["resourceRecordValue"]},
+	})
+	validation := global.create("aws:acm/certificateValidation:CertificateValidation", "issuer", m{
+		"certificateArn": cert.id, "validationRecordFqdns": []any{record.text("fqdn")},
+	})
+	bucket := w.create("aws:s3/bucketV2:BucketV2", "origin", m{"bucket": "k3s-aws-auth-test-origin"})
+	oac := w.create("aws:cloudfront/originAccessControl:OriginAccessControl", "issuer", m{
+		"originAccessControlOriginType": "s3", "signingBehavior": "always", "signingProtocol": "sigv4",
+	})
+	cache := w.create("aws:cloudfront/cachePolicy:CachePolicy", "short", m{
+		"minTtl": 0, "defaultTtl": 60, "maxTtl": 300, "parametersInCacheKeyAndForwardedToOrigin": m{
+			"cookiesConfig": m{"cookieBehavior": "none"}, "headersConfig": m{"headerBehavior": "none"},
+			"queryStringsConfig": m{"queryStringBehavior": "none"},
+		},
+	})
+	headers := w.create("aws:cloudfront/responseHeadersPolicy:ResponseHeadersPolicy", "hsts", m{
+		"securityHeadersConfig": m{"strictTransportSecurity": m{"accessControlMaxAgeSec": 31536000, "override": true}},
+	})
+	in := distributionInput(oac.id, bucket.text("bucketRegionalDomainName"))
+	behavior := in["defaultCacheBehavior"].(m)
+	behavior["cachePolicyId"], behavior["responseHeadersPolicyId"] = cache.id, headers.id
+	in["aliases"] = []any{"issuer.example.org"}
+	in["viewerCertificate"] = m{"acmCertificateArn": validation.text("certificateArn"), "sslSupportMethod": "sni-only", "minimumProtocolVersion": "TLSv1.2_2021"}
+	d := w.create("aws:cloudfront/distribution:Distribution", "issuer", in)
+	alias := w.create("aws:route53/record:Record", "alias", m{
+		"zoneId": zone.id, "name": "issuer.example.org", "type": "A",
+		"aliases": []any{m{"name": d.text("domainName"), "zoneId": d.text("hostedZoneId"), "evaluateTargetHealth": false}},
+	})
+	managed := w.invoke("aws:cloudfront/getCachePolicy:getCachePolicy", m{"name": "Managed-CachingOptimized"})
+	require.Equal(w.t, "658327ea-f89d-4fab-a63d-7e88639e58f6", managed["id"])
+	for _, f := range []*fixture{alias, d, headers, cache, oac, bucket, validation, record} {
+		f.delete()
+	}
+	for _, f := range []*fixture{cert, zone} {
 		f.delete()
 		f.gone()
 	}

@@ -107,10 +107,15 @@ func dial(ctx context.Context, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	var d net.Dialer
 	if proxy == nil {
+		var d net.Dialer
 		return d.DialContext(ctx, "tcp", address)
 	}
+	return connect(ctx, proxy, address)
+}
+
+// connect opens a tunnel to address through an HTTP proxy.
+func connect(ctx context.Context, proxy *url.URL, address string) (net.Conn, error) {
 	if proxy.Scheme != "http" {
 		return nil, fmt.Errorf("a proxy of scheme %q is not supported", proxy.Scheme)
 	}
@@ -118,6 +123,7 @@ func dial(ctx context.Context, address string) (net.Conn, error) {
 	if proxy.Port() == "" {
 		via = net.JoinHostPort(proxy.Hostname(), "80")
 	}
+	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", via)
 	if err != nil {
 		return nil, fmt.Errorf("proxy %s: %w", via, err)
