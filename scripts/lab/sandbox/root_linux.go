@@ -17,8 +17,8 @@ var hostDirectories = []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32",
 
 // hostEtc are the entries of /etc that programs need to find their libraries, locale and defaults.
 var hostEtc = []string{
-	"alternatives", "bash.bashrc", "bash_completion.d", "ca-certificates.conf", "gai.conf", "inputrc", "java-17-openjdk",
-	"ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "locale.conf", "localtime", "magic", "mime.types",
+	"alternatives", "bash.bashrc", "gai.conf", "inputrc",
+	"crypto-policies", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "locale.conf", "localtime", "magic", "mime.types",
 	"os-release", "perl", "profile", "profile.d", "protocols", "rpc", "services", "shells", "terminfo", "timezone",
 }
 

@@ -228,13 +228,22 @@ func (l logTo) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+func buildSandbox(t *testing.T, path string) {
+	t.Helper()
+	build := exec.Command("go", "build", "-o", path, "k3s-aws-auth/scripts/lab/sandbox")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+}
+
+// sandboxed runs pods in a sandbox: of the binary that LAB_SANDBOX names, or of one built here.
 func sandboxed(t *testing.T, name string) func(*node) kubelet.Runner {
 	return func(n *node) kubelet.Runner {
-		binary := filepath.Join(n.dir, "sandbox")
-		build := exec.Command("go", "build", "-o", binary, "k3s-aws-auth/scripts/lab/sandbox")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		out, err := build.CombinedOutput()
-		require.NoError(t, err, string(out))
+		binary := os.Getenv("LAB_SANDBOX")
+		if binary == "" {
+			binary = filepath.Join(n.dir, "sandbox")
+			buildSandbox(t, binary)
+		}
 		s, err := sandbox.Start(context.Background(), sandbox.Options{Binary: binary, Dir: filepath.Join(n.dir, "s"), Log: logTo{t}})
 		if errors.Is(err, sandbox.ErrUnsupported) {
 			t.Skip(err)
@@ -456,6 +465,13 @@ func TestPodsWithSandbox(t *testing.T) {
 			require.Equal(t, 3, code)
 			require.Equal(t, "65532\ninputtls.crt\nhello world $(WHO) $(NOBODY)\n", out)
 		}
+		var terminal bytes.Buffer
+		request := c.admin.CoreV1().RESTClient().Post().Namespace("default").Resource("pods").Name("identity").SubResource("exec").
+			VersionedParams(&corev1.PodExecOptions{Container: "app", Command: []string{"sh", "-c", "test -t 0 && test -t 1 && echo terminal"}, Stdin: true, Stdout: true, TTY: true}, scheme.ParameterCodec)
+		executor, err := remotecommand.NewWebSocketExecutor(c.config, http.MethodGet, request.URL().String())
+		require.NoError(t, err)
+		require.NoError(t, executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: strings.NewReader(""), Stdout: &terminal, Tty: true}))
+		require.Equal(t, "terminal\r\n", terminal.String())
 		_, code := c.exec(t, "identity", "app", true, "", "touch", "/etc/x")
 		require.NotZero(t, code, "the root file system is read-only")
 		out, code := c.exec(t, "identity", "app", true, "", "sh", "-c", "touch /tmp/x /memory/x /machine/x && df /memory | tail -1 | cut -d' ' -f1; cat /etc/one-file; cat /etc/info/labels")

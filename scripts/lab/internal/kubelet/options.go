@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +55,10 @@ type Options struct {
 
 	ListenAddress string           // of logs and exec, default 127.0.0.1:0
 	ServingCert   *tls.Certificate // default: a self-signed certificate for the listen address
-	ClientCAs     *x509.CertPool   // whose client certificates (the API server's) may use logs and exec
+	ClientCAs     *x509.CertPool   // of the client certificates that may use logs and exec
+	// AllowClient says whose verified certificate is let in. Default: one of the group system:masters, which the API
+	// server's own certificate for kubelets has, and a node's certificate of the same CA has not.
+	AllowClient func(*x509.Certificate) bool
 
 	// OnPodNetwork is called once a pod has its network and before its first container, so that the caller can serve
 	// on the pod's sockets. They are closed when the pod goes. Not called for pods in the node's network.
@@ -108,6 +112,9 @@ func (o *Options) complete() error {
 	}
 	if o.ListenAddress == "" {
 		o.ListenAddress = "127.0.0.1:0"
+	}
+	if o.AllowClient == nil {
+		o.AllowClient = func(c *x509.Certificate) bool { return slices.Contains(c.Subject.Organization, "system:masters") }
 	}
 	if o.Log == nil {
 		o.Log = io.Discard

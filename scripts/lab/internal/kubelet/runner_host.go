@@ -103,6 +103,7 @@ func (r *hostRunner) Run(spec sandbox.ContainerSpec) (Process, error) {
 		return nil, errors.New("container: no command")
 	}
 	mounts := slices.Clone(spec.Mounts)
+	var own []string // directories that end with the container
 	// /tmp is a container's own: without a mount on it, it gets a directory.
 	if !slices.ContainsFunc(mounts, func(m sandbox.Mount) bool { return filepath.Clean(m.Target) == "/tmp" }) {
 		if err := os.MkdirAll(r.dir, 0o700); err != nil {
@@ -113,16 +114,26 @@ func (r *hostRunner) Run(spec sandbox.ContainerSpec) (Process, error) {
 			return nil, fmt.Errorf("container's /tmp: %w", err)
 		}
 		mounts = append(mounts, sandbox.Mount{Source: tmp, Target: "/tmp"})
+		own = append(own, tmp)
 	}
-	p := &hostProcess{runner: r, mounts: mounts, dir: spec.Dir}
 	// A program that is mounted from elsewhere under its own name is found through a directory of links.
 	bin, err := r.bin(spec.Mounts)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		own = append(own, bin)
+		p := &hostProcess{runner: r, mounts: mounts, bin: bin, own: own}
+		if err = p.start(spec.Args, spec.Env, spec.Dir, spec.Stdin, spec.Stdout, spec.Stderr, spec.TTY); err == nil {
+			return p, nil
+		}
 	}
-	p.bin = bin
-	err = p.start(spec.Args, spec.Env, spec.Dir, spec.Stdin, spec.Stdout, spec.Stderr, spec.TTY)
-	return p, err
+	return nil, errors.Join(err, removeAll(own))
+}
+
+func removeAll(dirs []string) error {
+	var errs []error
+	for _, d := range dirs {
+		errs = append(errs, os.RemoveAll(d))
+	}
+	return errors.Join(errs...)
 }
 
 // bin makes a directory with a link for every executable file among the mounts.
@@ -151,7 +162,7 @@ type hostProcess struct {
 	runner *hostRunner
 	mounts []sandbox.Mount
 	bin    string
-	dir    string
+	own    []string
 	cmd    *exec.Cmd
 	done   chan struct{}
 	status sandbox.ExitStatus
@@ -218,6 +229,7 @@ func (p *hostProcess) start(args, env []string, dir string, stdin, stdout, stder
 		}
 		// Nothing of the container outlives its first process.
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		_ = removeAll(p.own)
 		close(p.done)
 	}()
 	return nil
@@ -242,7 +254,7 @@ func (p *hostProcess) Kill(grace time.Duration) sandbox.ExitStatus {
 	default:
 	}
 	if grace > 0 {
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
+		_ = syscall.Kill(p.cmd.Process.Pid, syscall.SIGTERM) // to the first process alone, as in a sandbox
 		select {
 		case <-p.done:
 			return p.status
@@ -257,7 +269,7 @@ func (p *hostProcess) Exec(spec sandbox.ExecSpec) (Process, error) {
 	if len(spec.Args) == 0 {
 		return nil, errors.New("exec: no command")
 	}
-	e := &hostProcess{runner: p.runner, mounts: p.mounts, bin: p.bin, dir: p.dir}
+	e := &hostProcess{runner: p.runner, mounts: p.mounts, bin: p.bin}
 	err := e.start(spec.Args, spec.Env, spec.Dir, spec.Stdin, spec.Stdout, spec.Stderr, spec.TTY)
 	if err != nil {
 		return nil, err

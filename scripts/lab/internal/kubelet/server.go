@@ -67,7 +67,7 @@ func newServer(k *Kubelet) (*server, error) {
 		mux.HandleFunc(path, s.portForward)
 	}
 	s.http = &http.Server{
-		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0),
+		Handler: s.authorized(mux), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0),
 		TLSConfig: &tls.Config{
 			Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12,
 			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: k.o.ClientCAs,
@@ -82,6 +82,17 @@ func (s *server) serve() error {
 	return s.http.ServeTLS(s.listener, "", "")
 }
 func (s *server) close() { _ = s.http.Close() }
+
+// authorized lets only clients in whose certificate is allowed; the TLS handshake has verified it.
+func (s *server) authorized(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || !s.k.o.AllowClient(r.TLS.PeerCertificates[0]) {
+			http.Error(w, "Forbidden", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
 
 // selfSigned makes a serving certificate for the address; the API server does not verify it unless it is told a CA.
 func selfSigned(name string, address net.Addr) (*tls.Certificate, error) {

@@ -13,6 +13,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
+// shortestRefresh keeps two requests for one token apart, whatever the clocks say.
+const shortestRefresh = 5 * time.Second
+
 // maxTokenAge is the age after which a token is refreshed even if it lives longer.
 const maxTokenAge = 24 * time.Hour
 
@@ -68,6 +71,9 @@ func (m *tokenManager) get(ctx context.Context, pod *corev1.Pod, audience string
 	}
 	fresh := token{value: answer.Status.Token, expires: answer.Status.ExpirationTimestamp.Time}
 	fresh.refresh = refreshTime(answer, now)
+	if soonest := now.Add(shortestRefresh); fresh.refresh.Before(soonest) {
+		fresh.refresh = soonest // the API server's clock is behind ours
+	}
 	m.mu.Lock()
 	m.tokens[key] = fresh
 	m.mu.Unlock()

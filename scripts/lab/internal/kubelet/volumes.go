@@ -37,8 +37,13 @@ func (k *Kubelet) newVolumeSet(pod *corev1.Pod) *volumeSet {
 func (v *volumeSet) sync(ctx context.Context, pod *corev1.Pod, info podInfo) (refresh time.Time, failed map[string]error) {
 	failed = map[string]error{}
 	owners := podOwnership(pod, v.k.o.image)
+	// What needs no contents first: other volumes' contents may name it.
+	order := make([]*corev1.Volume, 0, len(pod.Spec.Volumes))
 	for i := range pod.Spec.Volumes {
-		volume := &pod.Spec.Volumes[i]
+		order = append(order, &pod.Spec.Volumes[i])
+	}
+	slices.SortStableFunc(order, func(a, b *corev1.Volume) int { return len(v.place(a)) - len(v.place(b)) })
+	for _, volume := range order {
 		path, at, err := v.one(ctx, pod, volume, info, owners)
 		if err != nil {
 			failed[volume.Name] = err
@@ -53,13 +58,12 @@ func (v *volumeSet) sync(ctx context.Context, pod *corev1.Pod, info podInfo) (re
 }
 
 func (v *volumeSet) one(ctx context.Context, pod *corev1.Pod, volume *corev1.Volume, info podInfo, owners ownership) (path string, refresh time.Time, err error) {
-	place := func(kind string) string { return filepath.Join(v.dir, "volumes", "kubernetes.io~"+kind, volume.Name) }
+	path = v.place(volume)
 	src := v.k.objects(ctx)
 	var payload map[string]projection
 	switch {
 	case volume.EmptyDir != nil:
-		path, err = place("empty-dir"), v.emptyDir(volume, place("empty-dir"))
-		return path, refresh, err
+		return path, refresh, v.emptyDir(volume, path)
 	case volume.HostPath != nil:
 		path, err = v.hostPath(volume.HostPath)
 		return path, refresh, err
@@ -67,16 +71,12 @@ func (v *volumeSet) one(ctx context.Context, pod *corev1.Pod, volume *corev1.Vol
 		path, err = v.k.imageVolume(volume.Image.Reference)
 		return path, refresh, err
 	case volume.Secret != nil:
-		path = place("secret")
 		payload, err = secretPayload(pod, volume.Secret.SecretName, volume.Secret.Items, modeOf(volume.Secret.DefaultMode), optional(volume.Secret.Optional), src)
 	case volume.ConfigMap != nil:
-		path = place("configmap")
 		payload, err = configMapPayload(pod, volume.ConfigMap.Name, volume.ConfigMap.Items, modeOf(volume.ConfigMap.DefaultMode), optional(volume.ConfigMap.Optional), src)
 	case volume.DownwardAPI != nil:
-		path = place("downward-api")
 		payload, err = downwardPayload(pod, volume.DownwardAPI.Items, modeOf(volume.DownwardAPI.DefaultMode), info)
 	case volume.Projected != nil:
-		path = place("projected")
 		payload, refresh, err = v.projected(ctx, pod, volume.Projected, info, owners, src)
 	default:
 		return "", refresh, errors.New("a kind of volume that the lab's kubelet does not know")
@@ -93,6 +93,26 @@ func (v *volumeSet) one(ctx context.Context, pod *corev1.Pod, volume *corev1.Vol
 	return path, refresh, err
 }
 
+// place is where a volume's own directory is, "" for kinds that have none.
+func (v *volumeSet) place(volume *corev1.Volume) string {
+	var kind string
+	switch {
+	case volume.EmptyDir != nil:
+		kind = "empty-dir"
+	case volume.Secret != nil:
+		kind = "secret"
+	case volume.ConfigMap != nil:
+		kind = "configmap"
+	case volume.DownwardAPI != nil:
+		kind = "downward-api"
+	case volume.Projected != nil:
+		kind = "projected"
+	default:
+		return ""
+	}
+	return filepath.Join(v.dir, "volumes", "kubernetes.io~"+kind, volume.Name)
+}
+
 // tokenMark marks a service account token's projection: its owner can be another than the other files'.
 const tokenMark = os.ModeSticky
 
@@ -101,6 +121,13 @@ const tokenMark = os.ModeSticky
 func (v *volumeSet) mounts(pod *corev1.Pod) []sandbox.Mount {
 	var mounts []sandbox.Mount
 	seen := sets.New[string]()
+	places := map[string]string{}
+	for i := range pod.Spec.Volumes {
+		volume := &pod.Spec.Volumes[i]
+		if places[volume.Name] = v.place(volume); places[volume.Name] == "" {
+			places[volume.Name] = v.paths[volume.Name]
+		}
+	}
 	for _, c := range slices.Concat(pod.Spec.Containers, pod.Spec.InitContainers) {
 		if image, ok := v.k.o.image(c.Image); ok {
 			for target, source := range image.Files {
@@ -111,7 +138,7 @@ func (v *volumeSet) mounts(pod *corev1.Pod) []sandbox.Mount {
 			}
 		}
 		for _, m := range c.VolumeMounts {
-			if path, ok := v.paths[m.Name]; ok && !seen.Has(m.MountPath) {
+			if path := places[m.Name]; path != "" && !seen.Has(m.MountPath) {
 				seen.Insert(m.MountPath)
 				mounts = append(mounts, sandbox.Mount{Source: filepath.Join(path, m.SubPath), Target: m.MountPath})
 			}

@@ -184,6 +184,15 @@ func (w *worker) sync(ctx context.Context) time.Time {
 		w.stop(pod, w.grace(pod))
 		stopping = true
 	}
+	if deleted {
+		// Gone from the API server, by force or after its grace: nothing is left to wait for.
+		w.mu.Lock()
+		processes := w.processes()
+		w.mu.Unlock()
+		for _, p := range processes {
+			go p.Kill(0)
+		}
+	}
 	if !stopping {
 		if err := w.network(pod); err != nil {
 			w.k.event(pod, nil, corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %v", err)

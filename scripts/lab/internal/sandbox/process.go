@@ -178,6 +178,7 @@ var caPaths = []string{
 	"/etc/ssl/cert.pem",
 	"/etc/ssl/ca-bundle.pem",
 	"/etc/pki/tls/certs/ca-bundle.crt",
+	"/etc/pki/tls/cert.pem",
 	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
 }
 

@@ -40,7 +40,7 @@ type File = wire.File
 type Options struct {
 	Binary string    // path of the sandbox binary
 	Dir    string    // a directory for the sandbox's own files; made where missing
-	CA     string    // path of the PEM bundle that containers trust; "" = the host's
+	CA     string    // path of the PEM bundle that containers trust; "" = they trust nobody
 	Log    io.Writer // what the binary says on stderr; nil discards it
 }
 
@@ -280,6 +280,9 @@ func (s *Sandbox) Unmount(path string) error {
 	_, err := s.call(wire.Request{Op: wire.OpUnmount, Name: path})
 	return err
 }
+
+// Done is closed when the sandbox binary has ended, by Close or by itself.
+func (s *Sandbox) Done() <-chan struct{} { return s.done }
 
 // Close kills every process of the sandbox and waits until they are gone.
 func (s *Sandbox) Close() error {
