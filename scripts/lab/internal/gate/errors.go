@@ -24,6 +24,8 @@ const (
 	ProtocolJSON11
 	// ProtocolRESTJSON is rest-json: Roles Anywhere.
 	ProtocolRESTJSON
+	// ProtocolCBOR is Smithy RPC v2 CBOR: CloudWatch.
+	ProtocolCBOR
 )
 
 // Error is an AWS error: a code, a message and an HTTP status.
@@ -87,6 +89,8 @@ func writeError(w http.ResponseWriter, p Protocol, e *Error, requestID string, r
 		h.Set("Content-Type", "application/json")
 		h.Set("x-amzn-ErrorType", e.Code)
 		body, _ = json.Marshal(map[string]string{"message": e.Message})
+	case ProtocolCBOR:
+		body = cborError(h, e)
 	case ProtocolS3:
 		h.Set("Content-Type", "application/xml")
 		h.Set("x-amz-request-id", requestID)

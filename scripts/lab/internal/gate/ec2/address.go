@@ -44,7 +44,7 @@ func (q *request) publicAddress() string {
 		ip := q.s.nextIP
 		q.s.nextIP = ip.Next()
 		b := ip.As4()
-		if b[3] != 0 && b[3] != 255 && !used[ip.String()] {
+		if b[3] != 0 && b[3] != 255 && !used[ip.String()] && q.s.holds[ip.String()] == 0 {
 			return ip.String()
 		}
 	}

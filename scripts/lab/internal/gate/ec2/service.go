@@ -43,6 +43,8 @@ type Service struct {
 	// tags by resource id; ids are unique over regions.
 	tags map[string]map[string]string
 	imds imdsTokens
+	// holds counts what other services have put on subnets, groups and addresses.
+	holds map[string]int
 }
 
 // New makes the service for a gate's account.
@@ -51,7 +53,7 @@ func New(g *gate.Gate, o Options) *Service {
 		o.AddressBase = netip.AddrFrom4([4]byte{127, 20, 0, 1})
 	}
 	s := &Service{g: g, options: o, regions: map[string]*region{}, nextIP: o.AddressBase, tags: map[string]map[string]string{},
-		queue: newQueue()}
+		holds: map[string]int{}, queue: newQueue()}
 	s.queue.set(o.Machines)
 	return s
 }

@@ -402,6 +402,9 @@ func deleteSubnet(q *request) ([]wire.Node, error) {
 	if !ok {
 		return nil, noSubnet(q.Str("SubnetId"))
 	}
+	if q.s.holds[s.id] > 0 {
+		return nil, dependency("The subnet '%s' has dependencies and cannot be deleted.", s.id)
+	}
 	for _, i := range q.r.instances.all() {
 		if i.subnet == s.id && i.state != stateTerminated {
 			return nil, dependency("The subnet '%s' has dependencies and cannot be deleted.", s.id)

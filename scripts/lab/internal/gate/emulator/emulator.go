@@ -1,6 +1,6 @@
 // Package emulator runs kumo (github.com/sivchari/kumo), an AWS emulator, inside the process, or stands for another
-// emulator at a URL, and forwards authorized calls to it. It answers for what does not decide about identity: the bytes
-// of S3's objects, load balancers, alarms. Its account ids and regions are replaced by the gate's.
+// emulator at a URL, and forwards authorized calls to it. It keeps the bytes, listings, versions and uploads of S3's
+// objects: nothing that decides about identity. Its answers name owners of its own, which their users replace.
 package emulator
 
 import (
@@ -17,27 +17,19 @@ import (
 	"github.com/sivchari/kumo"
 )
 
-// accounts and regions that kumo puts into what it answers, whatever it was asked.
-const (
-	kumoRegion = "us-east-1"
-)
-
-var kumoAccounts = []string{"000000000000", "123456789012"}
-
 // Emulator forwards calls. Make it with New; it is safe for concurrent use.
 type Emulator struct {
-	target  *url.URL
-	client  *http.Client
-	account string
-	close   func()
+	target *url.URL
+	client *http.Client
+	close  func()
 }
 
 // kumo keeps its services in one registry of the process: servers share their state, and must not be made at once.
 var starting sync.Mutex
 
-// New returns the emulator at endpoint, or starts kumo where it is empty. account is the gate's account id.
-func New(endpoint, account string) (*Emulator, error) {
-	e := &Emulator{account: account, close: func() {}, client: &http.Client{Timeout: 2 * time.Minute,
+// New returns the emulator at endpoint, or starts kumo where it is empty.
+func New(endpoint string) (*Emulator, error) {
+	e := &Emulator{close: func() {}, client: &http.Client{Timeout: 2 * time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	if endpoint == "" {
 		starting.Lock()
@@ -70,8 +62,6 @@ type Request struct {
 	Path, Query string
 	Header      http.Header
 	Body        []byte
-	// Region replaces the emulator's in ARNs; empty leaves the body as it is (objects' bytes).
-	Region string
 }
 
 // Do forwards a call. An error means that the emulator did not answer.
@@ -101,25 +91,7 @@ func (e *Emulator) Do(r *http.Request, in Request) (*Answer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("emulator: %w", err)
 	}
-	if in.Region != "" {
-		body = e.Normalise(body, in.Region)
-	}
 	return &Answer{Status: res.StatusCode, Header: res.Header, Body: body}, nil
-}
-
-// Normalise puts the gate's account and the call's region into ARNs.
-func (e *Emulator) Normalise(body []byte, region string) []byte {
-	s := string(body)
-	for _, a := range kumoAccounts {
-		s = strings.ReplaceAll(s, ":"+kumoRegion+":"+a+":", ":"+region+":"+e.account+":")
-		s = strings.ReplaceAll(s, a, e.account)
-	}
-	return []byte(s)
-}
-
-// Denormalise is the way back: ARNs in a request as the emulator knows them.
-func (e *Emulator) Denormalise(body, region string) string {
-	return strings.ReplaceAll(body, ":"+region+":"+e.account+":", ":"+kumoRegion+":"+kumoAccounts[0]+":")
 }
 
 // Write sends an answer on.

@@ -10,6 +10,7 @@ import (
 	"hash/crc64"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"k3s-aws-auth/scripts/internal/policy"
@@ -95,6 +96,9 @@ func (s *Service) ask(c *call, header http.Header) (*emulator.Answer, error) {
 	return s.emulator.Do(c.R, emulator.Request{Method: c.R.Method, Path: c.path(), Query: c.query(), Header: header, Body: c.Body})
 }
 
+// ownerID is the canonical user id in listings; no other element has that name there, and keys come escaped.
+var ownerID = regexp.MustCompile(`<ID>[^<>]*</ID>`)
+
 // forward lets the emulator answer. Its owner is the gate's account.
 func (s *Service) forward(w http.ResponseWriter, c *call) error {
 	if err := s.checkWrite(c); err != nil {
@@ -108,7 +112,7 @@ func (s *Service) forward(w http.ResponseWriter, c *call) error {
 		return failure(a)
 	}
 	if strings.Contains(a.Header.Get("Content-Type"), "xml") {
-		a.Body = []byte(strings.ReplaceAll(string(a.Body), "<ID>owner-id</ID>", "<ID>"+s.canonicalID()+"</ID>"))
+		a.Body = ownerID.ReplaceAll(a.Body, []byte("<ID>"+s.canonicalID()+"</ID>"))
 	}
 	a.Header.Del("X-Amz-Request-Id")
 	a.Header.Del("X-Amz-Id-2")

@@ -8,7 +8,9 @@ import (
 	"k3s-aws-auth/scripts/lab/internal/gate"
 	"k3s-aws-auth/scripts/lab/internal/gate/acm"
 	"k3s-aws-auth/scripts/lab/internal/gate/cloudfront"
+	"k3s-aws-auth/scripts/lab/internal/gate/cloudwatch"
 	"k3s-aws-auth/scripts/lab/internal/gate/ec2"
+	"k3s-aws-auth/scripts/lab/internal/gate/elbv2"
 	"k3s-aws-auth/scripts/lab/internal/gate/emulator"
 	"k3s-aws-auth/scripts/lab/internal/gate/route53"
 	"k3s-aws-auth/scripts/lab/internal/gate/s3"
@@ -34,13 +36,15 @@ type Services struct {
 	ACM        *acm.Service
 	Route53    *route53.Service
 	CloudFront *cloudfront.Service // also the edge: gate.HostHandler and gate.CertificateSource
+	ELB        *elbv2.Service
+	CloudWatch *cloudwatch.Service
 	Emulator   *emulator.Emulator
 }
 
 // Register makes the services for a gate's account and registers them. An error means that the emulator could not be
 // started or its URL is malformed.
 func Register(g *gate.Gate, o Options) (*Services, error) {
-	e, err := emulator.New(o.EmulatorURL, g.AccountID())
+	e, err := emulator.New(o.EmulatorURL)
 	if err != nil {
 		return nil, err
 	}
@@ -50,12 +54,13 @@ func Register(g *gate.Gate, o Options) (*Services, error) {
 		return nil, fmt.Errorf("ssm: %w", err)
 	}
 	certificates := acm.New(g)
+	machines := ec2.New(g, ec2.Options{AddressBase: o.AddressBase, Machines: o.Machines})
 	s := &Services{
-		EC2: ec2.New(g, ec2.Options{AddressBase: o.AddressBase, Machines: o.Machines}), S3: s3.New(g, e), SSM: params, ACM: certificates,
+		EC2: machines, ELB: elbv2.New(g, machines), CloudWatch: cloudwatch.New(g), S3: s3.New(g, e), SSM: params, ACM: certificates,
 		Route53: route53.New(g), CloudFront: cloudfront.New(g, certificates), Emulator: e,
 	}
 	certificates.SetUsers(s.CloudFront.CertificateUsers)
-	for _, service := range []gate.Service{s.EC2, s.S3, s.SSM, s.ACM, s.Route53, s.CloudFront} {
+	for _, service := range []gate.Service{s.EC2, s.S3, s.SSM, s.ACM, s.Route53, s.CloudFront, s.ELB, s.CloudWatch} {
 		g.Register(service)
 	}
 	return s, nil
