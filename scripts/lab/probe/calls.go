@@ -146,8 +146,8 @@ func listObjects(ctx context.Context, c *command) (output, error) {
 // style lets an endpoint that is not AWS's own be addressed by path, since its host name has no bucket in front.
 func style(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil }
 
-// print writes an answer as the CLI does: indented JSON, or the bare values as text; --query picks one member.
-func print(w io.Writer, c *command, out output) error {
+// show writes an answer as the CLI does: indented JSON, or the bare values as text; --query picks one member.
+func show(w io.Writer, c *command, out output) error {
 	if len(out) == 0 {
 		return nil
 	}

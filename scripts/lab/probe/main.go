@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	out, err := c.operation.call(ctx, c)
 	if err == nil {
-		err = print(stdout, c, out)
+		err = show(stdout, c, out)
 	}
 	if err != nil {
 		message, status := describe(err, c.operation.name)

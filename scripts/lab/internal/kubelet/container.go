@@ -465,13 +465,13 @@ func lookupEnv(env []string, name string) (string, bool) {
 
 // subPath finds a path inside a volume, following links but never out of the volume; where it may, it makes the missing
 // directory as a kubelet does.
-func subPath(volume, sub string, make bool) (string, error) {
+func subPath(volume, sub string, create bool) (string, error) {
 	clean := filepath.Clean(sub)
 	if filepath.IsAbs(clean) || clean == ".." || strings.HasPrefix(clean, "../") {
 		return "", fmt.Errorf("%q leads out of the volume", sub)
 	}
 	path := filepath.Join(volume, clean)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && make {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && create {
 		if err := os.MkdirAll(path, 0o777); err != nil {
 			return "", err
 		}

@@ -42,7 +42,7 @@ func New(o Options) (*Kubelet, error) {
 		return nil, err
 	}
 	for _, dir := range []string{o.Dir, o.NodeRoot} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("kubelet of %s: %w", o.NodeName, err)
 		}
 	}
