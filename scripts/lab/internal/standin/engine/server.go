@@ -414,7 +414,7 @@ func (s *Server[C]) Update(ctx context.Context, req *pulumirpc.UpdateRequest) (*
 		if r.Volatile != nil {
 			volatile = r.Volatile(changed)
 		}
-		props, err := s.properties(t, plannedUpdate(t, old, in, echo, volatile), marked)
+		props, err := s.properties(t, plannedUpdate(t, old, in, changed, echo, volatile), marked)
 		if err != nil {
 			return nil, err
 		}

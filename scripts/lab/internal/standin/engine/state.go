@@ -217,8 +217,9 @@ func fillUnknown(shape *facts.Object, state Map) {
 	}
 }
 
-// plannedUpdate is the state that a preview of an update can know: the old one with the new inputs.
-func plannedUpdate(t *facts.Type, old, in Map, echo map[string]func(any) any, volatile []string) Map {
+// plannedUpdate is the state that a preview of an update can know: the old one with the new inputs. An input that means
+// what the state says (it is not among the changed) keeps the state's form.
+func plannedUpdate(t *facts.Type, old, in Map, changed map[string]bool, echo map[string]func(any) any, volatile []string) Map {
 	state := cloneMap(old)
 	given, _ := withoutDefaults(in).(Map)
 	for name, f := range echo {
@@ -228,7 +229,9 @@ func plannedUpdate(t *facts.Type, old, in Map, echo map[string]func(any) any, vo
 	}
 	for _, name := range t.Inputs.Order {
 		v, has := given[name]
+		_, had := old[name]
 		switch {
+		case has && had && !changed[name]:
 		case has:
 			state[name] = overlay(v, old[name])
 		case !t.Inputs.Properties[name].Computed && !t.Outputs[name]:

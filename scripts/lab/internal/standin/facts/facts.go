@@ -81,14 +81,15 @@ func (t *Type) Property(path string) *Property {
 func (t *Type) HasTags() bool { return !t.Function && t.Inputs.Properties["tags"] != nil }
 
 func mustParse(data []byte) Table {
-	table, err := parse(data)
+	table, err := Parse(data)
 	if err != nil {
 		panic(err) // the table is embedded: a build with a broken one cannot work at all
 	}
 	return table
 }
 
-func parse(data []byte) (Table, error) {
+// Parse reads a table as package distill writes it.
+func Parse(data []byte) (Table, error) {
 	var entries map[string]distill.Entry
 	if err := json.Unmarshal(data, &entries); err != nil {
 		return nil, fmt.Errorf("fact table: %w", err)
