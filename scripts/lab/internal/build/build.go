@@ -6,6 +6,7 @@ package build
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -21,6 +22,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Versions under which the engine looks the plugins up: those of the SDKs in the product's go.mod.
@@ -43,6 +45,8 @@ type Tools struct {
 	SigningHelper string
 	// Sandbox makes namespaces and runs pods. Empty where the system is not Linux.
 	Sandbox string
+	// K3s stands in for K3s and systemd on the lab's machines.
+	K3s string
 	// Probe is the AWS client of pods on machines without the AWS CLI.
 	Probe string
 }
@@ -73,6 +77,7 @@ var targets = []target{
 	{name: "pulumi-resource-tls", dir: ".", pkg: "./lab/pulumi-resource-tls",
 		sources: []string{"lab/pulumi-resource-tls", "lab/internal/standin"}},
 	{name: "sandbox", dir: ".", pkg: "./lab/sandbox", sources: []string{"lab/sandbox", "lab/internal/sandbox"}, linux: true},
+	{name: "k3s", dir: ".", pkg: "./lab/k3s", sources: []string{"lab/k3s"}},
 	{name: "aws", dir: ".", pkg: "./lab/probe", sources: []string{"lab/probe"}},
 }
 
@@ -107,11 +112,7 @@ func All(ctx context.Context, scripts string, out io.Writer) (*Tools, error) {
 		if err != nil {
 			return nil, err
 		}
-		dest := t.dest
-		if dest == "" {
-			dest = t.name
-		}
-		paths[t.name] = filepath.Join(root, t.name+"-"+key, dest)
+		paths[t.name] = filepath.Join(root, t.name+"-"+key, t.path())
 		if _, err := os.Stat(paths[t.name]); err != nil {
 			missing = append(missing, t)
 		}
@@ -126,6 +127,7 @@ func All(ctx context.Context, scripts string, out io.Writer) (*Tools, error) {
 		Kubernetes:    paths["kubernetes"],
 		SigningHelper: paths["aws_signing_helper"],
 		Sandbox:       paths["sandbox"],
+		K3s:           paths["k3s"],
 		Probe:         paths["aws"],
 	}
 	tools.PulumiHome, err = pulumiHome(root, map[string]string{
@@ -135,6 +137,9 @@ func All(ctx context.Context, scripts string, out io.Writer) (*Tools, error) {
 	})
 	return tools, err
 }
+
+// path is where a target's program is in its directory of the cache.
+func (t target) path() string { return cmp.Or(t.dest, t.name) }
 
 // key identifies a target's inputs: compiler, flags, module versions and own sources.
 func (t target) key(scripts, goVersion string) (string, error) {
@@ -168,31 +173,28 @@ func (t target) key(scripts, goVersion string) (string, error) {
 func (t target) build(ctx context.Context, scripts, dest string, out io.Writer, n, of int) error {
 	dir := filepath.Join(scripts, t.dir)
 	label := fmt.Sprintf("building %s (%d of %d)", t.name, n, of)
-	deps, err := goOutput(ctx, dir, "list", "-deps", "-f", "{{.ImportPath}}", t.pkg)
-	if err != nil {
-		return err
-	}
 	tmp := filepath.Join(filepath.Dir(dest), "."+filepath.Base(dest)+".part")
 	if err := os.MkdirAll(filepath.Dir(dest), 0o755); err != nil {
 		return err
 	}
-	args := []string{"build", "-v", "-trimpath", "-ldflags", strings.TrimSpace("-s -w " + t.ldflags), "-o", tmp}
-	if t.overlay != nil {
-		replace, err := t.overlay(ctx, dir)
-		if err != nil {
-			return err
-		}
-		file, err := os.CreateTemp("", "overlay-*.json")
-		if err != nil {
-			return err
-		}
-		defer os.Remove(file.Name())
-		err = errors.Join(json.NewEncoder(file).Encode(map[string]any{"Replace": replace}), file.Close())
-		if err != nil {
-			return err
-		}
-		args = append(args, "-overlay", file.Name())
+	var flags []string
+	if t.upstream() {
+		flags = append(flags, "-trimpath")
 	}
+	if t.overlay != nil {
+		file, err := t.writeOverlay(ctx, dir)
+		if err != nil {
+			return err
+		}
+		defer os.Remove(file)
+		flags = append(flags, "-overlay", file)
+	}
+	list := append([]string{"list", "-deps", "-f", "{{.ImportPath}}"}, flags...)
+	deps, err := goOutput(ctx, dir, append(list, t.pkg)...)
+	if err != nil {
+		return err
+	}
+	args := append([]string{"build", "-v", "-ldflags", strings.TrimSpace("-s -w " + t.ldflags), "-o", tmp}, flags...)
 	cmd := goCommand(ctx, dir, append(args, t.pkg)...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -219,25 +221,39 @@ func (t target) build(ctx context.Context, scripts, dest string, out io.Writer, 
 	if err := os.Rename(tmp, dest); err != nil {
 		return err
 	}
-	return dropOld(dest, t)
+	return dropOld(strings.TrimSuffix(dest, string(filepath.Separator)+filepath.FromSlash(t.path())), t.name)
 }
 
-// dropOld removes what earlier sources or versions of the same target left in the cache.
-func dropOld(dest string, t target) error {
-	dir := filepath.Dir(dest)
-	if t.dest != "" {
-		dir = filepath.Dir(dir)
+// writeOverlay writes the file that tells the compiler where the target's missing sources are.
+func (t target) writeOverlay(ctx context.Context, dir string) (path string, err error) {
+	replace, err := t.overlay(ctx, dir)
+	if err != nil {
+		return "", err
 	}
-	siblings, err := filepath.Glob(filepath.Join(filepath.Dir(dir), t.name+"-*"))
+	file, err := os.CreateTemp("", "overlay-*.json")
+	if err != nil {
+		return "", err
+	}
+	return file.Name(), errors.Join(json.NewEncoder(file).Encode(map[string]any{"Replace": replace}), file.Close())
+}
+
+// keep is how long a build that is no longer asked for stays in the cache: a lab that runs may still use it.
+const keep = 7 * 24 * time.Hour
+
+// dropOld removes what earlier sources or versions of the same target left in the cache.
+func dropOld(dir, name string) error {
+	siblings, err := filepath.Glob(filepath.Join(filepath.Dir(dir), name+"-*"))
 	if err != nil {
 		return err
 	}
 	for _, s := range siblings {
+		info, err := os.Stat(s)
 		// The suffix is a key of 16 digits: "pulumi-*" must not reach "pulumi-resource-aws-…".
-		if s != dir && len(filepath.Base(s)) == len(t.name)+17 {
-			if err := os.RemoveAll(s); err != nil {
-				return err
-			}
+		if err != nil || s == dir || len(filepath.Base(s)) != len(name)+17 || time.Since(info.ModTime()) < keep {
+			continue
+		}
+		if err := os.RemoveAll(s); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -276,14 +292,21 @@ func pulumiHome(root string, plugins map[string]string) (string, error) {
 			return "", err
 		}
 	}
-	return home, dropOld(filepath.Join(home, "plugins"), target{name: "pulumi-home"})
+	return home, dropOld(home, "pulumi-home")
 }
 
-// goCommand runs the compiler without cgo, so that a machine needs no C compiler and every build shares one cache.
+// upstream tells whether a target is built from the tools' modules. Those are built without cgo, since a machine may
+// have no C compiler. The scripts' own module is built with the user's settings, so that `go run` and this share their
+// compiled packages.
+func (t target) upstream() bool { return strings.HasPrefix(t.dir, "tools") }
+
 func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	cmd.Env = os.Environ()
+	if filepath.Base(dir) != "scripts" {
+		cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
+	}
 	return cmd
 }
 

@@ -117,9 +117,22 @@ func (a *authority) issue(commonName string, organization, names []string) (cert
 		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}), nil
 }
 
-// hash is what the secure form of a K3s token pins: the SHA-256 of the root's DER.
+// hash is what the secure form of a K3s token pins (K3s's pkg/clientaccess): of a bundle the last certificate, which is
+// the root, else the file's bytes.
 func (a *authority) hash() string {
-	sum := sha256.Sum256(a.cert.Raw)
+	data, rest := a.pem, a.pem
+	var blocks []*pem.Block
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		blocks = append(blocks, block)
+	}
+	if len(blocks) > 1 {
+		data = blocks[len(blocks)-1].Bytes
+	}
+	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }
 

@@ -116,7 +116,7 @@ func (s *Service) checkOrigins(config *wire.Tree) (map[string]bool, error) {
 	for _, o := range config.Find("Origins", "Items").All("Origin") {
 		ids[o.Get("Id")] = true
 		host := o.Get("DomainName")
-		if _, _, ok := originHost(host); !ok || o.Find("CustomOriginConfig") != nil {
+		if _, ok := originHost(host); !ok || o.Find("CustomOriginConfig") != nil {
 			return nil, gate.NotImplemented("an origin other than an S3 bucket (" + host + ")")
 		}
 		if o.Get("S3OriginConfig", "OriginAccessIdentity") != "" {

@@ -352,19 +352,19 @@ func (s *Service) untag(c *call) (answer, error) {
 	return answer{status: http.StatusNoContent}, nil
 }
 
-// originHost reads bucket and region from the regional or global host name of a bucket; ok is false for other hosts.
-func originHost(host string) (bucket, region string, ok bool) {
+// originHost reads the region from the regional or global host name of a bucket; ok is false for other hosts.
+func originHost(host string) (region string, ok bool) {
 	rest, ok := strings.CutSuffix(strings.ToLower(host), "."+gate.DNSSuffix)
 	if !ok {
-		return "", "", false
+		return "", false
 	}
 	bucket, after, ok := strings.Cut(rest, ".s3")
 	if !ok || bucket == "" || strings.HasPrefix(after, "-website") || (after != "" && after[0] != '.') {
-		return "", "", false
+		return "", false
 	}
 	region = strings.TrimPrefix(after, ".")
 	if region == "" {
 		region = "us-east-1"
 	}
-	return bucket, region, true
+	return region, true
 }

@@ -29,7 +29,7 @@ type imdsToken struct {
 }
 
 const (
-	tokenHeader = "X-Aws-Ec2-Metadata-Token"
+	tokenHeader = "X-Aws-Ec2-Metadata-Token" //nolint:gosec // the name of a header
 	ttlHeader   = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
 	maxTokenTTL = 21600
 )
@@ -160,7 +160,7 @@ func (s *Service) imdsContent(i Instance, version, path string) (body []byte, co
 	if strings.Trim(path, "/") == "user-data" {
 		return i.UserData, "application/octet-stream", len(i.UserData) > 0
 	}
-	const credentials = "meta-data/iam/security-credentials/"
+	const credentials = "meta-data/iam/security-credentials/" //nolint:gosec // a path
 	if role, ok := strings.CutPrefix(path, credentials); ok && role != "" {
 		body, ok := s.imdsCredentials(i, strings.TrimSuffix(role, "/"))
 		return body, "text/plain", ok

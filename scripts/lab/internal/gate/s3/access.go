@@ -182,7 +182,8 @@ func (s *Service) putPolicy(w http.ResponseWriter, c *call) error {
 			return malformedPolicy("Missing required field Resource")
 		}
 		for _, r := range resources {
-			if own := bucketARN(c.bucket); r != own && !strings.HasPrefix(r, own+"/") && !(strings.HasPrefix(r, own) && strings.HasPrefix(r[len(own):], "*")) {
+			own := bucketARN(c.bucket)
+			if r != own && !strings.HasPrefix(r, own+"/") && !strings.HasPrefix(r, own+"*") {
 				return malformedPolicy("Policy has invalid resource")
 			}
 		}

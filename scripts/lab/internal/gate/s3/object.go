@@ -82,12 +82,9 @@ func (c *call) query() string {
 	return strings.ReplaceAll(q.Encode(), "=&", "&")
 }
 
-// ask forwards the call as it is, with other headers where given.
-func (s *Service) ask(c *call, header http.Header) (*emulator.Answer, error) {
-	if header == nil {
-		header = c.R.Header
-	}
-	header = header.Clone()
+// ask forwards the call as it is.
+func (s *Service) ask(c *call) (*emulator.Answer, error) {
+	header := c.R.Header.Clone()
 	for name := range header { // what the gate keeps itself, or checks itself
 		if name == "X-Amz-Acl" || strings.HasPrefix(name, "X-Amz-Checksum-") || name == "X-Amz-Sdk-Checksum-Algorithm" || name == "X-Amz-Expected-Bucket-Owner" || name == "X-Amz-Content-Sha256" {
 			header.Del(name)
@@ -104,7 +101,7 @@ func (s *Service) forward(w http.ResponseWriter, c *call) error {
 	if err := s.checkWrite(c); err != nil {
 		return err
 	}
-	a, err := s.ask(c, nil)
+	a, err := s.ask(c)
 	if err != nil {
 		return err
 	}
@@ -248,7 +245,7 @@ func (s *Service) putObject(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	a, err := s.ask(c, nil)
+	a, err := s.ask(c)
 	if err != nil {
 		return err
 	}
@@ -310,7 +307,7 @@ func (s *Service) copyObject(w http.ResponseWriter, c *call) error {
 	if !ok {
 		return noSuchBucket(from)
 	}
-	a, err := s.ask(c, nil)
+	a, err := s.ask(c)
 	if err != nil {
 		return err
 	}
@@ -325,7 +322,7 @@ func (s *Service) copyObject(w http.ResponseWriter, c *call) error {
 
 // getObject serves GET and HEAD. To callers who may not list the bucket a missing key looks like a denial.
 func (s *Service) getObject(w http.ResponseWriter, c *call) error {
-	a, err := s.ask(c, nil)
+	a, err := s.ask(c)
 	if err != nil {
 		return err
 	}
@@ -376,7 +373,7 @@ func (s *Service) getObject(w http.ResponseWriter, c *call) error {
 }
 
 func (s *Service) deleteObject(w http.ResponseWriter, c *call) error {
-	a, err := s.ask(c, nil)
+	a, err := s.ask(c)
 	if err != nil {
 		return err
 	}

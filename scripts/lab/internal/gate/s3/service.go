@@ -132,8 +132,6 @@ type call struct {
 	op          operation
 }
 
-func (c *call) has(parameter string) bool { return c.R.URL.Query().Has(parameter) }
-
 // operation is what a request asks for.
 type operation struct {
 	action string // the API operation, for the event record
@@ -217,7 +215,7 @@ func route(c *gate.Call) (*call, error) {
 	q := c.R.URL.Query()
 	for _, sub := range subresources {
 		// GetObject takes a part number of its own, which selects nothing.
-		if q.Has(sub) && !(sub == "partNumber" && !q.Has("uploadId")) {
+		if q.Has(sub) && (sub != "partNumber" || q.Has("uploadId")) {
 			selector += " " + sub
 		}
 	}

@@ -417,10 +417,10 @@ func TestIMDS(t *testing.T) {
 	m := imds.New(imds.Options{Endpoint: base})
 	got, err := m.GetMetadata(ctx, &imds.GetMetadataInput{Path: "iam/security-credentials/node"})
 	require.NoError(t, err)
-	var keys struct{ Code, AccessKeyId, SecretAccessKey, Token, Expiration string }
+	var keys struct{ Code, AccessKeyID, SecretAccessKey, Token string } // JSON names match in any case
 	require.NoError(t, json.NewDecoder(got.Content).Decode(&keys))
 	require.Equal(t, "Success", keys.Code)
-	who, err := sts.NewFromConfig(l.config(region, keys.AccessKeyId, keys.SecretAccessKey, keys.Token)).GetCallerIdentity(ctx, nil)
+	who, err := sts.NewFromConfig(l.config(region, keys.AccessKeyID, keys.SecretAccessKey, keys.Token)).GetCallerIdentity(ctx, nil)
 	require.NoError(t, err)
 	require.Equal(t, "arn:aws:sts::111122223333:assumed-role/node/"+*i.InstanceId, *who.Arn)
 

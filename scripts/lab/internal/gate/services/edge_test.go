@@ -208,7 +208,7 @@ func TestEdgeTLS(t *testing.T) {
 	go func() { _ = e.ServeTLS(l, "host") }()
 	t.Cleanup(func() { _ = l.Close() })
 	dial := func(name string, low, high uint16) (*tls.Conn, error) {
-		return tls.Dial("tcp", l.Addr().String(), &tls.Config{ServerName: name, RootCAs: e.CertPool(), MinVersion: low, MaxVersion: high}) //nolint:gosec // old versions on purpose
+		return tls.Dial("tcp", l.Addr().String(), &tls.Config{ServerName: name, RootCAs: e.CertPool(), MinVersion: low, MaxVersion: high})
 	}
 	c, err := dial("oidc.lab.example", tls.VersionTLS12, tls.VersionTLS13)
 	require.NoError(t, err)

@@ -455,7 +455,7 @@ func (s *Service) describe(c *gate.Call, in *describeInput) (any, error) {
 	for name, p := range s.region(c.Region) {
 		keep := true
 		for _, f := range in.ParameterFilters {
-			have := ""
+			var have string
 			switch {
 			case f.Key == "Name":
 				have = p.name

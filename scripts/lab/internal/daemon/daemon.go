@@ -1,0 +1,176 @@
+// Package daemon is the process behind a lab: it holds the emulated account with the gate in front of it, and the
+// machines, and writes down where they are.
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"k3s-aws-auth/scripts/lab/internal/build"
+	"k3s-aws-auth/scripts/lab/internal/gate"
+	"k3s-aws-auth/scripts/lab/internal/gate/services"
+	"k3s-aws-auth/scripts/lab/internal/machines"
+	"k3s-aws-auth/scripts/lab/internal/sandbox"
+	"k3s-aws-auth/scripts/lab/internal/state"
+)
+
+// The emulated account: an id of AWS's own examples.
+const (
+	accountID = "111122223333"
+	region    = "eu-central-1"
+)
+
+// Run holds the lab of a setup until ctx ends. log gets what would stand in a machine's or a service's log.
+func Run(ctx context.Context, setup, dir string, tools *build.Tools, log io.Writer) (err error) {
+	sockets, err := os.MkdirTemp("", "lab-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(sockets)
+	g, err := gate.New(gate.Options{Dir: dir, AccountID: accountID, Region: region, Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.Close()) }()
+	if err := os.WriteFile(state.CABundle(dir), g.CA(), 0o600); err != nil {
+		return err
+	}
+	served, err := services.Register(g, services.Options{AddressBase: addressBase(setup)})
+	if err != nil {
+		return err
+	}
+	defer served.Close()
+
+	endpoint, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	go func() { _ = g.ServeTLS(endpoint, "host") }()
+	proxy, err := serveHTTP(g.Proxy())
+	if err != nil {
+		return err
+	}
+	defer proxy.Close()
+
+	lab := &state.Lab{Setup: setup, PID: os.Getpid(), Endpoint: "https://" + endpoint.Addr().String(),
+		Proxy: "http://" + proxy.Addr().String(), Region: region, AccountID: accountID}
+	lab.AccessKeyID, lab.SecretKey = g.Admin()
+
+	box, err := sandbox.Start(ctx, sandbox.Options{Binary: tools.Sandbox, Dir: filepath.Join(dir, "sandbox"), CA: state.CABundle(dir), Log: log})
+	if err != nil && !errors.Is(err, sandbox.ErrUnsupported) {
+		return err
+	}
+	if err == nil {
+		defer box.Close()
+	} else {
+		fmt.Fprintf(log, "no sandbox: %v\n", err)
+		box = nil
+	}
+	m, err := machines.New(machines.Options{
+		Dir: filepath.Join(dir, "machines"), Sockets: sockets, Kubernetes: tools.Kubernetes, K3s: tools.K3s,
+		Gate: g, EC2: served.EC2, Sandbox: box, AWS: awsConfig(g, lab.Endpoint), Images: images(tools), Log: log,
+		HostEnv: []string{"AWS_ENDPOINT_URL=" + lab.Endpoint, "AWS_CA_BUNDLE=" + state.CABundle(dir), "SSL_CERT_FILE=" + state.CABundle(dir)},
+	})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	served.EC2.SetMachines(m)
+	lab.Weaker = m.Weaker()
+
+	if lab.ControlToken, err = newToken(); err != nil {
+		return err
+	}
+	control, err := serveHTTP(guard(lab.ControlToken, controls(g, m)))
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	lab.Control = "http://" + control.Addr().String()
+	if err := lab.Save(dir); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// addressBase keeps the public addresses of labs that run side by side apart: 127.x.y.z is one machine's for all users.
+func addressBase(setup string) netip.Addr {
+	h := fnv.New32a()
+	_, _ = fmt.Fprint(h, setup, os.Getuid())
+	n := h.Sum32()
+	return netip.AddrFrom4([4]byte{127, byte(20 + n%200), byte(n >> 8), 1})
+}
+
+// awsConfig leads to the gate whatever the user's own settings are.
+func awsConfig(g *gate.Gate, endpoint string) aws.Config {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil
+	transport.TLSClientConfig = &tls.Config{RootCAs: g.CertPool(), MinVersion: tls.VersionTLS12}
+	return aws.Config{Region: region, BaseEndpoint: &endpoint, HTTPClient: &http.Client{Transport: transport}}
+}
+
+func serveHTTP(h http.Handler) (net.Listener, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(l) }()
+	return l, nil
+}
+
+// controls is the lab's own interface: the gate's, and what is left where.
+func controls(g *gate.Gate, m *machines.Machines) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/_lab/", g.Control())
+	mux.HandleFunc("GET /_lab/inventory", func(w http.ResponseWriter, _ *http.Request) {
+		left := g.Inventory()
+		for kind, ids := range m.Remaining() {
+			left[kind] = append(left[kind], ids...)
+		}
+		_ = json.NewEncoder(w).Encode(left)
+	})
+	mux.HandleFunc("GET /_lab/machines", func(w http.ResponseWriter, _ *http.Request) {
+		status := map[string]string{}
+		if err := m.Errors(); err != nil {
+			status["error"] = err.Error()
+		}
+		_ = json.NewEncoder(w).Encode(status)
+	})
+	return mux
+}
+
+func newToken() (string, error) {
+	b := make([]byte, 24)
+	_, err := rand.Read(b)
+	return hex.EncodeToString(b), err
+}
+
+// guard lets only those in who know the token: every user of this machine shares its loopback interface.
+func guard(token string, next http.Handler) http.Handler {
+	want := []byte("Bearer " + token)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
+			http.Error(w, "the lab's token is missing or wrong", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,65 @@
+package daemon
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"k3s-aws-auth/scripts/lab/internal/build"
+	"k3s-aws-auth/scripts/lab/internal/kubelet"
+)
+
+// images says which program of this machine stands for which container image.
+func images(tools *build.Tools) map[string]kubelet.Image {
+	client := awsClient(tools)
+	return map[string]kubelet.Image{
+		"public.ecr.aws/aws-cli/aws-cli": client,
+		"amazon/aws-cli":                 client,
+		"public.ecr.aws/rolesanywhere/credential-helper": {
+			Files:      map[string]string{"/usr/local/bin/aws_signing_helper": tools.SigningHelper},
+			Entrypoint: []string{"/usr/local/bin/aws_signing_helper"},
+			User:       65532,
+		},
+	}
+}
+
+const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// awsClient is the AWS CLI of this machine where there is one, else the lab's own client under its name.
+func awsClient(tools *build.Tools) kubelet.Image {
+	// The CLI brings its own list of CAs and does not look at the system's.
+	env := []string{"AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt", "PYTHONDONTWRITEBYTECODE=1"}
+	if cli := awsCLI(); cli != "" {
+		image := kubelet.Image{Entrypoint: []string{cli}, Env: append(env, "PATH="+filepath.Dir(cli)+":"+systemPath)}
+		// Containers do not see the homes of this machine: a CLI that lives in one comes with all that it is installed with.
+		if prefix := filepath.Dir(filepath.Dir(cli)); strings.HasPrefix(prefix, "/root/") || strings.HasPrefix(prefix, "/home/") {
+			image.Files = map[string]string{prefix: prefix}
+		}
+		return image
+	}
+	return kubelet.Image{
+		Files:      map[string]string{"/usr/local/bin/aws": tools.Probe},
+		Entrypoint: []string{"/usr/local/bin/aws"},
+		Env:        append(env, "PATH="+systemPath),
+	}
+}
+
+// awsCLI finds the AWS CLI's own program, behind the links and the version manager that may stand before it.
+func awsCLI() string {
+	path, err := exec.LookPath("aws")
+	if err != nil {
+		return ""
+	}
+	if filepath.Base(filepath.Dir(path)) == "shims" {
+		out, err := exec.Command("pyenv", "which", "aws").Output()
+		if err != nil {
+			return ""
+		}
+		path = strings.TrimSpace(string(out))
+	}
+	path, err = filepath.EvalSymlinks(path)
+	if err != nil || filepath.Base(path) != "aws" {
+		return ""
+	}
+	return path
+}

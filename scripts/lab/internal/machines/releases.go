@@ -1,0 +1,97 @@
+package machines
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+
+	"k3s-aws-auth/scripts/internal/policy"
+	"k3s-aws-auth/scripts/lab/internal/gate"
+)
+
+// releases serves github.com/k3s-io/k3s's release downloads to machines: the lab's stand-in for the k3s binary, one for
+// each version, and its digests.
+type releases struct {
+	gate   *gate.Gate
+	binary []byte
+}
+
+const releasesHost = "github.com"
+
+func newReleases(g *gate.Gate, path string) (*releases, error) {
+	binary, err := os.ReadFile(path)
+	return &releases{gate: g, binary: binary}, err
+}
+
+// Name, Protocol, Requirements and Serve make it a service of the gate; it has a site and no API.
+func (*releases) Name() string            { return "k3s-releases" }
+func (*releases) Protocol() gate.Protocol { return gate.ProtocolRESTJSON }
+func (*releases) Requirements(*gate.Call) ([]policy.Request, error) {
+	return nil, gate.NotImplemented("an API of the release server")
+}
+
+// Serve answers nothing: Requirements refuses every call.
+func (*releases) Serve(http.ResponseWriter, *gate.Call) {}
+
+// HandlesHost claims the release server's name.
+func (*releases) HandlesHost(host string) bool { return host == releasesHost }
+
+// TLSConfig brings a certificate for the release server's name.
+func (r *releases) TLSConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if hello.ServerName != releasesHost {
+		return nil, nil
+	}
+	certificate, err := r.gate.Mint(releasesHost)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// LookupDNS answers for the release server's name.
+func (*releases) LookupDNS(name string) []gate.DNSRecord {
+	if name != releasesHost {
+		return nil
+	}
+	return []gate.DNSRecord{{Name: name, Type: "A", Value: "127.0.0.1"}}
+}
+
+var releasePath = regexp.MustCompile(`^/k3s-io/k3s/releases/download/([^/]+)/(k3s|k3s-arm64|sha256sum-(?:amd64|arm64)\.txt)$`)
+
+// ServeHost serves a file of a release.
+func (r *releases) ServeHost(w http.ResponseWriter, req *http.Request) {
+	m := releasePath.FindStringSubmatch(req.URL.EscapedPath())
+	if m == nil {
+		http.NotFound(w, req)
+		return
+	}
+	version, err := url.PathUnescape(m[1])
+	// GitHub takes the + of a version only in its escaped form.
+	if err != nil || strings.Contains(m[1], "+") {
+		http.NotFound(w, req)
+		return
+	}
+	binary := r.release(version)
+	if strings.HasPrefix(m[2], "sha256sum") {
+		sum := sha256.Sum256(binary)
+		name := "k3s"
+		if strings.Contains(m[2], "arm64") {
+			name = "k3s-arm64"
+		}
+		_, _ = fmt.Fprintf(w, "%s  %s\n", hex.EncodeToString(sum[:]), name)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	_, _ = w.Write(binary)
+}
+
+// release is the binary of a version: the stand-in, which finds its version at its own end.
+func (r *releases) release(version string) []byte {
+	return append(append([]byte(nil), r.binary...), "\nK3S_VERSION="+version+"\n"...)
+}

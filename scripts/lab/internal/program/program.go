@@ -1,0 +1,294 @@
+// Package program runs the product's own program, stacks.Run, through the Pulumi engine against a lab: the same
+// Pulumi.yaml and Pulumi.lab.yaml, a private home for plugins, a state file in the lab's directory.
+package program
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/auto"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/events"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optdestroy"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optpreview"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
+	"sigs.k8s.io/yaml"
+
+	"k3s-aws-auth/scripts/lab/internal/build"
+	"k3s-aws-auth/scripts/lab/internal/state"
+	"k3s-aws-auth/stacks"
+)
+
+const (
+	project   = "k3s-aws-auth"
+	stackName = "lab"
+)
+
+// Program is the product's stack in a lab.
+type Program struct {
+	stack auto.Stack
+	log   string
+}
+
+// Environment is what makes a tool work on a lab as it would on AWS: endpoints, trust and credentials, and nothing
+// else. The keys are those that the AWS SDKs, the Pulumi CLI, kubectl and Go programs honour.
+func Environment(l *state.Lab, dir string) map[string]string {
+	return map[string]string{
+		"AWS_ENDPOINT_URL":                            l.Endpoint,
+		"AWS_CA_BUNDLE":                               state.CABundle(dir),
+		"AWS_REGION":                                  l.Region,
+		"AWS_DEFAULT_REGION":                          l.Region,
+		"AWS_ACCESS_KEY_ID":                           l.AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY":                       l.SecretKey,
+		"AWS_EC2_METADATA_DISABLED":                   "true",
+		"AWS_CONFIG_FILE":                             filepath.Join(dir, "no-config"),
+		"AWS_SHARED_CREDENTIALS_FILE":                 filepath.Join(dir, "no-credentials"),
+		"HTTPS_PROXY":                                 l.Proxy,
+		"NO_PROXY":                                    "127.0.0.0/8,localhost",
+		"SSL_CERT_FILE":                               state.CABundle(dir),
+		"KUBECONFIG":                                  state.Kubeconfig(dir),
+		"PULUMI_BACKEND_URL":                          "file://" + filepath.ToSlash(state.Backend(dir)),
+		"PULUMI_CONFIG_PASSPHRASE_FILE":               state.Passphrase(dir),
+		"PULUMI_SKIP_UPDATE_CHECK":                    "true",
+		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+	}
+}
+
+// Open makes the stack of a setup in a lab, or opens it where it is there. It sets the lab's environment in this
+// process, because the program runs in it. root is the product's directory.
+func Open(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, root string) (*Program, error) {
+	for k, v := range Environment(l, dir) {
+		if err := os.Setenv(k, v); err != nil {
+			return nil, err
+		}
+	}
+	// The engine must not attach a profile of the user's.
+	for _, k := range []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE"} {
+		if err := os.Unsetenv(k); err != nil {
+			return nil, err
+		}
+	}
+	work := filepath.Join(dir, "work")
+	for _, d := range []string{work, state.Backend(dir)} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	if err := passphrase(state.Passphrase(dir)); err != nil {
+		return nil, err
+	}
+	fresh, err := copyStack(root, work, l.Setup)
+	if err != nil {
+		return nil, err
+	}
+	command, err := auto.NewPulumiCommand(&auto.PulumiCommandOptions{Root: tools.PulumiRoot})
+	if err != nil {
+		return nil, err
+	}
+	open := auto.SelectStackInlineSource
+	if fresh {
+		open = auto.NewStackInlineSource
+	}
+	stack, err := open(ctx, stackName, project, stacks.Run,
+		auto.WorkDir(work), auto.Pulumi(command), auto.PulumiHome(tools.PulumiHome))
+	if err != nil {
+		return nil, fmt.Errorf("open the stack: %w", err)
+	}
+	return &Program{stack: stack, log: filepath.Join(dir, "pulumi.log")}, nil
+}
+
+func passphrase(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	b := make([]byte, 16)
+	if _, err := rand.Read(b); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(hex.EncodeToString(b)), 0o600)
+}
+
+// copyStack copies the project and its lab stack and selects the setup. fresh is true where there was no stack.
+func copyStack(root, work, setup string) (fresh bool, err error) {
+	dest := filepath.Join(work, "Pulumi."+stackName+".yaml")
+	old, err := os.ReadFile(dest)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	fresh = err != nil
+	var stack, before map[string]any
+	data, err := os.ReadFile(filepath.Join(root, "Pulumi.lab.yaml"))
+	if err != nil {
+		return false, err
+	}
+	if err := errors.Join(yaml.Unmarshal(data, &stack), yaml.Unmarshal(old, &before)); err != nil {
+		return false, err
+	}
+	config, ok := stack["config"].(map[string]any)
+	if !ok {
+		return false, errors.New("Pulumi.lab.yaml has no config")
+	}
+	config[project+":setup"] = setup
+	if salt, ok := before["encryptionsalt"]; ok {
+		stack["encryptionsalt"] = salt
+	}
+	if data, err = yaml.Marshal(stack); err != nil {
+		return false, err
+	}
+	if err := os.WriteFile(dest, data, 0o600); err != nil {
+		return false, err
+	}
+	data, err = os.ReadFile(filepath.Join(root, "Pulumi.yaml"))
+	if err != nil {
+		return false, err
+	}
+	return fresh, os.WriteFile(filepath.Join(work, "Pulumi.yaml"), data, 0o600)
+}
+
+// Result is what an update did.
+type Result struct {
+	// Changes counts resources by operation: create, update, replace, delete, same.
+	Changes map[string]int
+	// Resources is the number of resources in the stack that are not the stack itself or a provider.
+	Resources int
+	Outputs   auto.OutputMap
+}
+
+// Changed tells whether anything but "same" was counted.
+func (r *Result) Changed() bool {
+	for op, n := range r.Changes {
+		if op != string(apitype.OpSame) && n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Watcher is told each event of the engine, in order.
+type Watcher func(apitype.EngineEvent)
+
+// Up runs `pulumi up`.
+func (p *Program) Up(ctx context.Context, watch Watcher) (*Result, error) {
+	log, err := p.openLog()
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	stream, counted := p.follow(watch)
+	res, err := p.stack.Up(ctx, optup.EventStreams(stream), optup.ProgressStreams(log), optup.ErrorProgressStreams(log), optup.SuppressOutputs())
+	count := <-counted
+	if err != nil {
+		return nil, failure("up", err, count, p.log)
+	}
+	return &Result{Changes: count.changes, Resources: count.resources, Outputs: res.Outputs}, nil
+}
+
+// Preview runs `pulumi preview` and returns its events as JSON, one a line: what `pulumi preview --json` is made of.
+func (p *Program) Preview(ctx context.Context) ([]byte, error) {
+	var said bytes.Buffer
+	encoder := json.NewEncoder(&said)
+	stream, counted := p.follow(func(e apitype.EngineEvent) { _ = encoder.Encode(e) })
+	_, err := p.stack.Preview(ctx, optpreview.EventStreams(stream), optpreview.ProgressStreams(io.Discard), optpreview.Diff())
+	count := <-counted
+	if err != nil {
+		return nil, failure("preview", err, count, p.log)
+	}
+	return said.Bytes(), nil
+}
+
+// Destroy runs `pulumi destroy` and removes the stack.
+func (p *Program) Destroy(ctx context.Context, watch Watcher) error {
+	log, err := p.openLog()
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	stream, counted := p.follow(watch)
+	_, err = p.stack.Destroy(ctx, optdestroy.EventStreams(stream), optdestroy.ProgressStreams(log), optdestroy.ErrorProgressStreams(log))
+	count := <-counted
+	if err != nil {
+		return failure("destroy", err, count, p.log)
+	}
+	return nil
+}
+
+// Outputs reads the outputs of the last update.
+func (p *Program) Outputs(ctx context.Context) (auto.OutputMap, error) { return p.stack.Outputs(ctx) }
+
+// State exports the stack's state as it is kept: secrets stay encrypted.
+func (p *Program) State(ctx context.Context) (json.RawMessage, error) {
+	d, err := p.stack.Export(ctx)
+	return d.Deployment, err
+}
+
+// PlainState exports the stack's state with its secrets in plain, for who searches for them. It is not written anywhere.
+func (p *Program) PlainState(ctx context.Context) ([]byte, error) {
+	w := p.stack.Workspace()
+	out, said, _, err := w.PulumiCommand().Run(ctx, w.WorkDir(), nil, nil, nil, []string{"PULUMI_HOME=" + w.PulumiHome()},
+		"stack", "export", "--show-secrets", "--stack", stackName)
+	if err != nil {
+		return nil, fmt.Errorf("export the stack: %w: %s", err, said)
+	}
+	return []byte(out), nil
+}
+
+func (p *Program) openLog() (*os.File, error) {
+	return os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+}
+
+type count struct {
+	changes   map[string]int
+	resources int
+	problems  []string
+}
+
+// follow counts what the engine does and passes the events on.
+func (p *Program) follow(watch Watcher) (chan<- events.EngineEvent, <-chan count) {
+	stream, done := make(chan events.EngineEvent, 64), make(chan count, 1)
+	go func() {
+		c := count{changes: map[string]int{}}
+		for e := range stream {
+			switch {
+			case e.ResourcePreEvent != nil:
+				m := e.ResourcePreEvent.Metadata
+				if m.Op != apitype.OpSame {
+					c.changes[string(m.Op)]++
+				}
+				if !isInfrastructure(m.Type) {
+					c.resources++
+				}
+			case e.DiagnosticEvent != nil && e.DiagnosticEvent.Severity == "error":
+				c.problems = append(c.problems, e.DiagnosticEvent.URN+": "+e.DiagnosticEvent.Message)
+			}
+			if watch != nil {
+				watch(e.EngineEvent)
+			}
+		}
+		done <- c
+	}()
+	return stream, done
+}
+
+func isInfrastructure(t string) bool {
+	return t == "pulumi:pulumi:Stack" || len(t) > 17 && t[:17] == "pulumi:providers:"
+}
+
+func failure(what string, err error, c count, log string) error {
+	if len(c.problems) == 0 {
+		return fmt.Errorf("pulumi %s: %w", what, err)
+	}
+	var errs []error
+	for _, p := range c.problems {
+		errs = append(errs, errors.New(p))
+	}
+	return fmt.Errorf("pulumi %s failed (whole output in %s):\n%w", what, log, errors.Join(errs...))
+}

@@ -1,0 +1,199 @@
+// Package prove asks a lab's pods who they are to AWS and lets them write to S3, from inside the containers that the
+// program declared, and tells whether the answers are those that the setup promises.
+package prove
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/auto"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/remotecommand"
+)
+
+// Identity is one proven pod identity.
+type Identity struct {
+	Name           string `json:"name"`
+	Namespace      string `json:"namespace"`
+	ServiceAccount string `json:"serviceAccount"`
+	RoleARN        string `json:"roleArn"`
+	CallerARN      string `json:"callerArn"`
+	SessionName    string `json:"sessionName"`
+	// PutObject is "ok" or AWS's error.
+	PutObject string `json:"putObject"`
+}
+
+// Declared is an entry of the program's output `identities`, and the demo pod that has it.
+type Declared struct {
+	Name           string `json:"name"`
+	Namespace      string `json:"namespace"`
+	ServiceAccount string `json:"serviceAccount"`
+	RoleARN        string `json:"roleArn"`
+
+	// Pod is the identity's demo pod, Bucket and Prefix where it may write: all three as the cluster has them.
+	Pod, Bucket, Prefix string `json:"-"`
+}
+
+// Cluster reaches the pods of a lab.
+type Cluster struct {
+	Client kubernetes.Interface
+	config *rest.Config
+}
+
+// Connect reads a kubeconfig.
+func Connect(kubeconfig string) (*Cluster, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1
+	client, err := kubernetes.NewForConfig(config)
+	return &Cluster{Client: client, config: config}, err
+}
+
+// Exec runs a command in a container of a pod and returns what it printed. An error has what it said on standard error.
+func (c *Cluster) Exec(ctx context.Context, namespace, pod, container string, command ...string) (string, error) {
+	req := c.Client.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("exec").
+		VersionedParams(&corev1.PodExecOptions{Container: container, Command: command, Stdout: true, Stderr: true}, scheme.ParameterCodec)
+	executor, err := remotecommand.NewWebSocketExecutor(c.config, "GET", req.URL().String())
+	if err != nil {
+		return "", err
+	}
+	var stdout, stderr bytes.Buffer
+	err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &stdout, Stderr: &stderr})
+	if err != nil {
+		return stdout.String(), fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
+}
+
+// Identities proves each identity of the program's outputs. It returns what it saw, with an error that names every
+// identity that is not what the program promised.
+func Identities(ctx context.Context, kubeconfig string, outputs auto.OutputMap) ([]Identity, error) {
+	cluster, err := Connect(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	list, err := cluster.Declared(ctx, outputs)
+	if err != nil {
+		return nil, err
+	}
+	var out []Identity
+	var errs []error
+	for _, d := range list {
+		id, err := cluster.prove(ctx, d)
+		out = append(out, id)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("identity %s: %w", d.Name, err))
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// Declared reads the identities from the program's outputs and finds the demo pod of each.
+func (c *Cluster) Declared(ctx context.Context, outputs auto.OutputMap) ([]Declared, error) {
+	data, err := json.Marshal(outputs["identities"].Value)
+	if err != nil {
+		return nil, err
+	}
+	var list []Declared
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, fmt.Errorf("output identities: %w", err)
+	}
+	if len(list) == 0 {
+		return nil, errors.New("the program's outputs have no identities")
+	}
+	for i := range list {
+		if err := c.locate(ctx, &list[i]); err != nil {
+			return nil, fmt.Errorf("identity %s: %w", list[i].Name, err)
+		}
+	}
+	return list, nil
+}
+
+// locate finds the pod that runs as an identity's service account and says in its environment where it writes.
+func (c *Cluster) locate(ctx context.Context, d *Declared) error {
+	pods, err := c.Client.CoreV1().Pods(d.Namespace).List(ctx, metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector("spec.serviceAccountName", d.ServiceAccount).String()})
+	if err != nil {
+		return err
+	}
+	for _, pod := range pods.Items {
+		for _, container := range pod.Spec.Containers {
+			if container.Name != Container {
+				continue
+			}
+			env := map[string]string{}
+			for _, e := range container.Env {
+				env[e.Name] = e.Value
+			}
+			if key := env["DEMO_KEY"]; key != "" {
+				d.Pod, d.Bucket, d.Prefix = pod.Name, env["DEMO_BUCKET"], path.Dir(key)+"/"
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("namespace %s has no demo pod of service account %s: the lab needs demo: true", d.Namespace, d.ServiceAccount)
+}
+
+func (c *Cluster) prove(ctx context.Context, d Declared) (Identity, error) {
+	id := Identity{Name: d.Name, Namespace: d.Namespace, ServiceAccount: d.ServiceAccount, RoleARN: d.RoleARN}
+	said, err := c.Exec(ctx, d.Namespace, d.Pod, Container, "aws", "sts", "get-caller-identity", "--output", "json")
+	if err != nil {
+		return id, err
+	}
+	var caller struct{ Arn string }
+	if err := json.Unmarshal([]byte(said), &caller); err != nil {
+		return id, fmt.Errorf("get-caller-identity answered %q: %w", said, err)
+	}
+	id.CallerARN = caller.Arn
+	role, session, err := splitSession(caller.Arn)
+	if err != nil {
+		return id, err
+	}
+	id.SessionName = session
+	if want := roleName(d.RoleARN); role != want {
+		return id, fmt.Errorf("the pod is %s, not a session of role %s", caller.Arn, want)
+	}
+	id.PutObject = "ok"
+	if err := c.Put(ctx, d.Namespace, d.Pod, d.Bucket, d.Prefix+"lab/proof.txt"); err != nil {
+		id.PutObject = err.Error()
+		return id, err
+	}
+	return id, nil
+}
+
+// Container is the name of the demo pods' own container.
+const Container = "app"
+
+// Put lets a pod write an object.
+func (c *Cluster) Put(ctx context.Context, namespace, pod, bucket, key string) error {
+	_, err := c.Exec(ctx, namespace, pod, Container,
+		"/bin/sh", "-ec", `echo proof >/tmp/proof.txt; exec aws s3api put-object --bucket "$0" --key "$1" --body /tmp/proof.txt`, bucket, key)
+	return err
+}
+
+// splitSession takes arn:aws:sts::<account>:assumed-role/<role>/<session> apart.
+func splitSession(arn string) (role, session string, err error) {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) == 6 && parts[2] == "sts" {
+		if f := strings.Split(parts[5], "/"); len(f) == 3 && f[0] == "assumed-role" {
+			return f[1], f[2], nil
+		}
+	}
+	return "", "", fmt.Errorf("%q is not the ARN of a role's session", arn)
+}
+
+// roleName is the last part of a role's ARN: session ARNs have no path.
+func roleName(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }

@@ -1,0 +1,61 @@
+package verify
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	keyLine = "MHcCAQEEIHd2dzN0aGlzaXNub3RhcmVhbGtleWJ1dGxvbmdlbm91Z2g"
+	key     = "-----BEGIN EC PRIVATE KEY-----\n" + keyLine + "\n-----END EC PRIVATE KEY-----\n"
+	token   = "K10aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa::server:0123456789abcdef0123456789abcdef"
+)
+
+func stateWith(t *testing.T, secrets ...any) *Secrets {
+	t.Helper()
+	outputs := map[string]any{"plain": "nothing to hide here"}
+	for i, s := range secrets {
+		text, err := json.Marshal(s)
+		require.NoError(t, err)
+		outputs[string(rune('a'+i))] = map[string]any{signatureKey: secretSignature, "plaintext": string(text)}
+	}
+	data, err := json.Marshal(map[string]any{"deployment": map[string]any{"resources": []any{
+		map[string]any{"urn": "urn:x", "type": "t", "outputs": outputs}}}})
+	require.NoError(t, err)
+	s, err := ParseSecrets(data)
+	require.NoError(t, err)
+	return s
+}
+
+func TestLeaks(t *testing.T) {
+	kubeconfig := "apiVersion: v1\nusers:\n- user:\n    client-key-data: " + base64.StdEncoding.EncodeToString([]byte(key)) + "\n"
+	for name, tt := range map[string]struct {
+		secret any
+		place  string
+		leaks  bool
+	}{
+		"a line of a key":                   {key, "x " + keyLine + " x", true},
+		"a key in base64":                   {strings.Repeat(key, 2), base64.StdEncoding.EncodeToString([]byte(strings.Repeat(key, 2))), true},
+		"a token":                           {token, "token: " + token, true},
+		"a token's password":                {token, "0123456789abcdef0123456789abcdef", true},
+		"the key of a kubeconfig":           {kubeconfig, "k: " + base64.StdEncoding.EncodeToString([]byte(key)), true},
+		"a secret below others":             {map[string]any{"list": []any{token}}, token, true},
+		"what a kubeconfig has of no worth": {kubeconfig, "apiVersion: v1\nusers:\n- user:\n", false},
+		"an address that a secret has":      {"https://127.20.0.1:6443", "https://127.20.0.1:6443", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := stateWith(t, tt.secret).Leaks([]Place{{Name: "there", Data: []byte(tt.place)}})
+			if !tt.leaks {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, "there has a secret in plain")
+			require.NotContains(t, err.Error(), keyLine)
+			require.NotContains(t, err.Error(), token)
+		})
+	}
+}

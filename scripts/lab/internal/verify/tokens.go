@@ -1,0 +1,157 @@
+package verify
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	authv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const stsAudience = "sts.amazonaws.com"
+
+// tokenAttempts are the wrong callers of IRSA.
+func (t *Target) tokenAttempts(ctx context.Context) ([]attempt, error) {
+	right, err := t.token(ctx, t.Identity.Namespace, t.Identity.ServiceAccount, stsAudience)
+	if err != nil {
+		return nil, err
+	}
+	// The forgeries start from the claims of a token that AWS takes: only what is named is wrong with them.
+	if err := t.assume(ctx, right); err != nil {
+		return nil, fmt.Errorf("the identity's own token is refused: %w", err)
+	}
+	parsed, err := jwt.ParseSigned(right, []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil {
+		return nil, err
+	}
+	var claims map[string]any
+	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
+		return nil, err
+	}
+	kid := parsed.Headers[0].KeyID
+	own, err := t.Secrets.signingKey()
+	if err != nil {
+		return nil, err
+	}
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	with := func(namespace, account, audience string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			token, err := t.token(ctx, namespace, account, audience)
+			if err != nil {
+				return fmt.Errorf("the cluster gave no token: %w", err)
+			}
+			return t.assume(ctx, token)
+		}
+	}
+	forged := func(key *rsa.PrivateKey, kid string, change map[string]any) func(context.Context) error {
+		return func(ctx context.Context) error {
+			token, err := sign(key, kid, claims, change)
+			if err != nil {
+				return err
+			}
+			return t.assume(ctx, token)
+		}
+	}
+	const elsewhere = "somewhere-else"
+	return []attempt{
+		{"another service account", "AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity",
+			with(t.Identity.Namespace, "default", stsAudience)},
+		{"the same service account's name in another namespace", "AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity",
+			func(ctx context.Context) error {
+				remove, err := t.namespace(ctx, elsewhere, t.Identity.ServiceAccount)
+				if err != nil {
+					return err
+				}
+				defer remove()
+				return with(elsewhere, t.Identity.ServiceAccount, stsAudience)(ctx)
+			}},
+		{"another audience", "InvalidIdentityToken: Incorrect token audience",
+			with(t.Identity.Namespace, t.Identity.ServiceAccount, "vault.example.com")},
+		{"a token signed by another cluster's key", "InvalidIdentityToken", forged(other, "of-another-cluster", nil)},
+		{"a token signed by another key under the right key id", "InvalidIdentityToken", forged(other, kid, nil)},
+		{"an expired token", "ExpiredTokenException: Token expired", forged(own, kid, map[string]any{
+			"iat": time.Now().Add(-3 * time.Hour).Unix(), "nbf": time.Now().Add(-3 * time.Hour).Unix(),
+			"exp": time.Now().Add(-2 * time.Hour).Unix()})},
+	}, nil
+}
+
+func (t *Target) token(ctx context.Context, namespace, account, audience string) (string, error) {
+	seconds := int64(3600)
+	r, err := t.Cluster.Client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, account, &authv1.TokenRequest{
+		Spec: authv1.TokenRequestSpec{Audiences: []string{audience}, ExpirationSeconds: &seconds}}, metav1.CreateOptions{})
+	if err != nil {
+		return "", err
+	}
+	return r.Status.Token, nil
+}
+
+func (t *Target) assume(ctx context.Context, token string) error {
+	config := t.AWS.Copy()
+	config.Credentials = aws.AnonymousCredentials{}
+	_, err := sts.NewFromConfig(config).AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
+		RoleArn: &t.Identity.RoleARN, RoleSessionName: aws.String("verify"), WebIdentityToken: &token})
+	return err
+}
+
+// namespace makes a namespace with a service account for one try.
+func (t *Target) namespace(ctx context.Context, name, account string) (remove func(), err error) {
+	core := t.Cluster.Client.CoreV1()
+	_, err = core.Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return nil, err
+	}
+	remove = func() { _ = core.Namespaces().Delete(context.WithoutCancel(ctx), name, metav1.DeleteOptions{}) }
+	_, err = core.ServiceAccounts(name).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		remove()
+		return nil, err
+	}
+	return remove, nil
+}
+
+// signingKey is the cluster's: the key whose public half is in the JWKS.
+func (s *Secrets) signingKey() (*rsa.PrivateKey, error) {
+	r, err := s.find("tls:index/privateKey:PrivateKey", "signing")
+	if err != nil {
+		return nil, err
+	}
+	key, err := text(r.Outputs, "privateKeyPem")
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode([]byte(key))
+	if block == nil {
+		return nil, errors.New("the signing key is no PEM")
+	}
+	return x509.ParsePKCS1PrivateKey(block.Bytes)
+}
+
+func sign(key *rsa.PrivateKey, kid string, claims, change map[string]any) (string, error) {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key},
+		(&jose.SignerOptions{}).WithHeader("kid", kid))
+	if err != nil {
+		return "", err
+	}
+	all := map[string]any{}
+	for _, m := range []map[string]any{claims, change} {
+		for k, v := range m {
+			all[k] = v
+		}
+	}
+	return jwt.Signed(signer).Claims(all).Serialize()
+}

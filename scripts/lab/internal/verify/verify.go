@@ -1,0 +1,236 @@
+// Package verify holds a lab's setup against callers who must not get in, and its state, user data, tags and logs
+// against the secrets that must not be there. Every verdict is AWS's own answer to a real call.
+package verify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/smithy-go"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto"
+
+	"k3s-aws-auth/scripts/lab/internal/prove"
+)
+
+// Case is one caller that must be refused, and what came of it.
+type Case struct {
+	Name string `json:"name"`
+	// Want is the error code (or the text) that the refusal must have, Got the answer verbatim.
+	Want string `json:"want"`
+	Got  string `json:"got"`
+	OK   bool   `json:"ok"`
+}
+
+// Target is a lab with one of its identities, seen by somebody who tries to be it.
+type Target struct {
+	Setup   string
+	Dir     string
+	AWS     aws.Config
+	Cluster *prove.Cluster
+	Outputs auto.OutputMap
+	// Secrets has the plain values of the stack's secrets.
+	Secrets *Secrets
+	// SigningHelper is the credential helper's program.
+	SigningHelper string
+
+	Identity prove.Declared
+}
+
+// attempt is a try to get in: nil means that it succeeded.
+type attempt struct {
+	name string
+	want string
+	try  func(ctx context.Context) error
+}
+
+// Refusals tries every wrong caller of the target's setup.
+func (t *Target) Refusals(ctx context.Context) ([]Case, error) {
+	attempts, done, err := t.attempts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	var cases []Case
+	var errs []error
+	for _, a := range attempts {
+		c := Case{Name: a.name, Want: a.want, Got: "no error: the caller got in"}
+		if err := a.try(ctx); err != nil {
+			c.Got = message(err)
+			c.OK = strings.Contains(c.Got, a.want)
+		}
+		if !c.OK {
+			errs = append(errs, fmt.Errorf("%s: want %q, got %q", c.Name, c.Want, c.Got))
+		}
+		cases = append(cases, c)
+	}
+	return cases, errors.Join(errs...)
+}
+
+func (t *Target) attempts(ctx context.Context) ([]attempt, func(), error) {
+	done := func() {}
+	all := []attempt{{
+		name: "a put outside the identity's prefix",
+		want: "AccessDenied",
+		try: func(ctx context.Context) error {
+			return t.Cluster.Put(ctx, t.Identity.Namespace, t.Identity.Pod, t.Identity.Bucket, "elsewhere/"+t.Identity.Prefix+"x")
+		},
+	}}
+	if t.Setup != "instance-profile" {
+		stranger, remove, err := t.stranger(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		done = remove
+		all = append(all, attempt{
+			name: "a pod that asks the node for its credentials",
+			want: "Unable to locate credentials",
+			try: func(ctx context.Context) error {
+				_, err := t.Cluster.Exec(ctx, t.Identity.Namespace, stranger, prove.Container, "aws", "sts", "get-caller-identity")
+				return err
+			},
+		})
+	}
+	var own []attempt
+	var err error
+	switch {
+	case t.Outputs["issuerUrl"].Value != nil:
+		own, err = t.tokenAttempts(ctx)
+	case t.Outputs["trustAnchorArn"].Value != nil:
+		own, err = t.certificateAttempts()
+	}
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return append(all, own...), done, nil
+}
+
+// message prefers AWS's code and text to what the SDK puts around them.
+func message(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode() + ": " + api.ErrorMessage()
+	}
+	return err.Error()
+}
+
+// Secrets are the values that the stack keeps secret.
+type Secrets struct {
+	resources []resource
+}
+
+type resource struct {
+	URN     string         `json:"urn"`
+	Type    string         `json:"type"`
+	Outputs map[string]any `json:"outputs"`
+	Inputs  map[string]any `json:"inputs"`
+}
+
+// The signature by which the engine marks a secret in a state
+// (https://www.pulumi.com/docs/iac/concepts/secrets/).
+const (
+	signatureKey    = "4dabf18193072939515e22adb298388d"
+	secretSignature = "1b47061264138c4ac30d75fd1eb44270"
+)
+
+// ParseSecrets reads a state exported with its secrets in plain.
+func ParseSecrets(deployment []byte) (*Secrets, error) {
+	var d struct {
+		Deployment struct{ Resources []resource } `json:"deployment"`
+	}
+	if err := json.Unmarshal(deployment, &d); err != nil {
+		return nil, err
+	}
+	return &Secrets{resources: d.Deployment.Resources}, nil
+}
+
+// find returns the first resource of a type whose URN has a part.
+func (s *Secrets) find(typ, part string) (resource, error) {
+	for _, r := range s.resources {
+		if r.Type == typ && strings.Contains(r.URN, part) {
+			return r, nil
+		}
+	}
+	return resource{}, fmt.Errorf("the state has no %s with %q in its URN", typ, part)
+}
+
+// text reads one string, secret or not, of a resource's inputs or outputs.
+func text(properties map[string]any, name string) (string, error) {
+	switch v := properties[name].(type) {
+	case string:
+		return v, nil
+	case map[string]any:
+		var plain string
+		if t, ok := v["plaintext"].(string); ok && json.Unmarshal([]byte(t), &plain) == nil {
+			return plain, nil
+		}
+	}
+	return "", fmt.Errorf("the state has no %s", name)
+}
+
+// plain lists all secret strings, however deep.
+func (s *Secrets) plain() []string {
+	var out []string
+	var walk func(v any, secret bool)
+	walk = func(v any, secret bool) {
+		switch v := v.(type) {
+		case string:
+			if secret {
+				out = append(out, v)
+			}
+		case []any:
+			for _, e := range v {
+				walk(e, secret)
+			}
+		case map[string]any:
+			if v[signatureKey] == secretSignature {
+				var inner any
+				if text, ok := v["plaintext"].(string); ok && json.Unmarshal([]byte(text), &inner) == nil {
+					walk(inner, true)
+				}
+				return
+			}
+			for _, e := range v {
+				walk(e, secret)
+			}
+		}
+	}
+	for _, r := range s.resources {
+		for _, m := range []map[string]any{r.Inputs, r.Outputs} {
+			for _, v := range m {
+				walk(v, false)
+			}
+		}
+	}
+	return out
+}
+
+// Place is somewhere a secret must not be.
+type Place struct {
+	Name string
+	Data []byte
+}
+
+// Leaks searches places for every secret of the stack. It reports where one was found without repeating it.
+func (s *Secrets) Leaks(places []Place) (needles int, err error) {
+	set := map[string]bool{}
+	for _, secret := range s.plain() {
+		for _, n := range fragments(secret) {
+			set[n] = true
+		}
+	}
+	var errs []error
+	for _, p := range places {
+		for n := range set {
+			if bytes.Contains(p.Data, []byte(n)) {
+				errs = append(errs, fmt.Errorf("%s has a secret in plain (it begins with %q)", p.Name, n[:6]))
+			}
+		}
+	}
+	return len(set), errors.Join(errs...)
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"k3s-aws-auth/scripts/lab/internal/build"
+)
+
+// row is one setup's line of the table.
+type row struct {
+	up      *upResult
+	checked *verification
+	total   float64
+}
+
+func runCommand() *cobra.Command {
+	var setup string
+	var keep, skip bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Deploy, prove, verify and take down setups, one after the other",
+		Example: `  lab run --setup all
+  lab run --setup roles-anywhere --keep`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			setups, err := chosen(setup, true)
+			if err != nil {
+				return err
+			}
+			return runAll(cmd.Context(), setups, keep, skip)
+		},
+	}
+	setupFlag(cmd, &setup, allSetups, true)
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave the labs running")
+	cmd.Flags().BoolVar(&skip, "skip-verify", false, "prove the identities only: no wrong callers, no second update, no search for secrets")
+	return cmd
+}
+
+func runAll(ctx context.Context, setups []string, keep, skip bool) error {
+	_, scripts, err := directories()
+	if err != nil {
+		return err
+	}
+	if _, err := build.All(ctx, scripts, os.Stderr); err != nil {
+		return err
+	}
+	var rows []row
+	for _, s := range setups {
+		start := time.Now()
+		r := row{up: &upResult{Setup: s}}
+		err := child(ctx, r.up, "up", "--setup", s, "--json")
+		if err == nil && !skip {
+			r.checked = &verification{}
+			err = child(ctx, r.checked, "verify", "--setup", s, "--json")
+		}
+		if err == nil && !keep {
+			err = child(ctx, &struct{}{}, "down", "--setup", s, "--json")
+		}
+		if err != nil {
+			table(os.Stdout, rows)
+			return fmt.Errorf("%s: %w", s, err)
+		}
+		r.total = seconds(start)
+		rows = append(rows, r)
+	}
+	table(os.Stdout, rows)
+	return nil
+}
+
+// child runs another command of this program in a process of its own: each lab has its own environment. Its output is
+// decoded into result.
+func child(ctx context.Context, result any, args ...string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, self, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("lab %s: %w", args[0], err)
+	}
+	if err := json.Unmarshal(out, result); err != nil {
+		return errors.Join(fmt.Errorf("lab %s printed no JSON", args[0]), err)
+	}
+	return nil
+}
+
+// table prints what was proven.
+func table(out io.Writer, rows []row) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SETUP\tIDENTITY\tCALLER ARN\tSESSION NAME\tPUT OBJECT\tREFUSED\tRESOURCES\tUP (S)\tTOTAL (S)")
+	for _, r := range rows {
+		refused, total := "-", "-"
+		if r.checked != nil {
+			refused = fmt.Sprint(len(r.checked.Refused))
+		}
+		if r.total > 0 {
+			total = fmt.Sprintf("%.1f", r.total)
+		}
+		for _, i := range r.up.Identities {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%.1f\t%s\n", r.up.Setup, i.Name, i.CallerARN, i.SessionName,
+				i.PutObject, refused, r.up.Resources, r.up.Seconds, total)
+		}
+	}
+	w.Flush()
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"k3s-aws-auth/scripts/lab/internal/build"
+	"k3s-aws-auth/scripts/lab/internal/program"
+	"k3s-aws-auth/scripts/lab/internal/prove"
+	"k3s-aws-auth/scripts/lab/internal/state"
+)
+
+// upResult is the JSON of `up`.
+type upResult struct {
+	Setup      string           `json:"setup"`
+	Resources  int              `json:"resources"`
+	Seconds    float64          `json:"seconds"`
+	Identities []prove.Identity `json:"identities"`
+}
+
+func upCommand() *cobra.Command {
+	var setup string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Deploy a setup in a lab of its own, prove its identities and leave it running",
+		Example: `  lab up --setup irsa-s3
+  lab up --setup roles-anywhere --json`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := chosen(setup, false); err != nil {
+				return err
+			}
+			res, err := up(cmd.Context(), setup)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(os.Stdout).Encode(res)
+			}
+			table(os.Stdout, []row{{up: res}})
+			return nil
+		},
+	}
+	setupFlag(cmd, &setup, "irsa-s3", false)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object on standard output")
+	return cmd
+}
+
+// up deploys a setup and proves its identities. The seconds are those of a warm lab: from the start of the daemon to
+// the last proof, without building the tools.
+func up(ctx context.Context, setup string) (*upResult, error) {
+	product, scripts, err := directories()
+	if err != nil {
+		return nil, err
+	}
+	tools, err := build.All(ctx, scripts, os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	lab, dir, err := ensureDaemon(ctx, setup)
+	if err != nil {
+		return nil, err
+	}
+	p, err := program.Open(ctx, lab, dir, tools, product)
+	if err != nil {
+		return nil, err
+	}
+	show := newProgress(os.Stderr, "up "+setup)
+	deploying, stop := context.WithCancelCause(ctx)
+	go watchMachines(deploying, lab, stop)
+	res, err := p.Up(deploying, show.and(externalDNS(ctx, lab)))
+	show.end()
+	if cause := context.Cause(deploying); err != nil && ctx.Err() == nil && cause != nil {
+		err = cause
+	}
+	stop(nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeKubeconfig(state.Kubeconfig(dir), res.Outputs); err != nil {
+		return nil, err
+	}
+	identities, err := prove.Identities(ctx, state.Kubeconfig(dir), res.Outputs)
+	out := &upResult{Setup: setup, Resources: res.Resources, Seconds: seconds(start), Identities: identities}
+	if err != nil {
+		return out, fmt.Errorf("%w\nThe lab of %s goes on: look with `eval \"$(lab env --setup %s)\"`, end it with `lab down --setup %s`",
+			err, setup, setup, setup)
+	}
+	return out, nil
+}
+
+// watchMachines ends a deployment as soon as a machine has failed to boot: the program would wait for it in vain.
+func watchMachines(ctx context.Context, lab *state.Lab, stop context.CancelCauseFunc) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(500 * time.Millisecond):
+		}
+		var status struct {
+			Error string `json:"error"`
+		}
+		if err := control(ctx, lab, http.MethodGet, "/_lab/machines", nil, &status); err == nil && status.Error != "" {
+			stop(fmt.Errorf("a machine did not boot: %s", status.Error))
+			return
+		}
+	}
+}
+
+func seconds(start time.Time) float64 {
+	return time.Since(start).Round(10 * time.Millisecond).Seconds()
+}
+
+// ensureDaemon returns the running lab of a setup, started where there is none.
+func ensureDaemon(ctx context.Context, setup string) (*state.Lab, string, error) {
+	lab, dir, err := state.Load(setup)
+	if !errors.Is(err, state.ErrNotRunning) {
+		return lab, dir, err
+	}
+	// What a lab leaves that was not taken down is no use to the next: its account lived in the daemon.
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, "", err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, "", err
+	}
+	log, err := os.OpenFile(state.DaemonLog(dir), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, "", err
+	}
+	defer log.Close()
+	cmd := exec.Command(self, "serve", "--setup", setup)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, "", err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		if lab, dir, err := state.Load(setup); err == nil {
+			return lab, dir, nil
+		}
+		select {
+		case err := <-ended:
+			said, _ := os.ReadFile(state.DaemonLog(dir))
+			return nil, "", fmt.Errorf("the lab's daemon ended: %v\n%s", err, said)
+		case <-ctx.Done():
+			return nil, "", ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil, "", fmt.Errorf("the lab's daemon did not start within a minute: see %s", state.DaemonLog(dir))
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/spf13/cobra"
+
+	"k3s-aws-auth/scripts/lab/internal/build"
+	"k3s-aws-auth/scripts/lab/internal/program"
+	"k3s-aws-auth/scripts/lab/internal/prove"
+	"k3s-aws-auth/scripts/lab/internal/state"
+	"k3s-aws-auth/scripts/lab/internal/verify"
+)
+
+// verification is the JSON of `verify`.
+type verification struct {
+	Setup string `json:"setup"`
+	// Changes is what a second `up` changed; it must be empty.
+	Changes map[string]int `json:"changes"`
+	Refused []verify.Case  `json:"refused"`
+	// Secrets is how many pieces of secrets were looked for, in Places.
+	Secrets int      `json:"secrets"`
+	Places  []string `json:"places"`
+}
+
+func verifyCommand() *cobra.Command {
+	var setup string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Hold a running lab against wrong callers, leaked secrets and a second update",
+		Long: `Verify runs the program again, which must change nothing, tries every wrong caller of the setup, each of which
+must be refused with AWS's own error, and searches state, preview, user data, tags and logs for the stack's secrets.`,
+		Example: "  lab verify --setup roles-anywhere",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			name, err := onlyOne(setup)
+			if err != nil {
+				return err
+			}
+			v, err := check(cmd.Context(), name)
+			if v != nil && asJSON {
+				return errors.Join(err, json.NewEncoder(os.Stdout).Encode(v))
+			}
+			if v != nil {
+				for _, c := range v.Refused {
+					mark := "refused"
+					if !c.OK {
+						mark = "WRONG  "
+					}
+					fmt.Printf("%s  %s: %s\n", mark, c.Name, firstLine(c.Got))
+				}
+				fmt.Printf("%d pieces of secrets looked for in %d places\n", v.Secrets, len(v.Places))
+			}
+			return err
+		},
+	}
+	setupFlag(cmd, &setup, "", false)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object on standard output")
+	return cmd
+}
+
+func firstLine(s string) string { return strings.SplitN(s, "\n", 2)[0] }
+
+func check(ctx context.Context, setup string) (*verification, error) {
+	lab, dir, err := state.Load(setup)
+	if err != nil {
+		return nil, err
+	}
+	product, scripts, err := directories()
+	if err != nil {
+		return nil, err
+	}
+	tools, err := build.All(ctx, scripts, os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	p, err := program.Open(ctx, lab, dir, tools, product)
+	if err != nil {
+		return nil, err
+	}
+	v := &verification{Setup: setup}
+	show := newProgress(os.Stderr, "second up "+setup)
+	again, err := p.Up(ctx, show.and(nil))
+	show.end()
+	if err != nil {
+		return v, err
+	}
+	v.Changes = again.Changes
+	var errs []error
+	if again.Changed() {
+		errs = append(errs, fmt.Errorf("a second up is not empty: %v", again.Changes))
+	}
+	target, err := newTarget(ctx, setup, dir, tools, p)
+	if err != nil {
+		return v, err
+	}
+	v.Refused, err = target.Refusals(ctx)
+	errs = append(errs, err)
+	places, err := places(ctx, p, target, dir)
+	if err != nil {
+		return v, errors.Join(append(errs, err)...)
+	}
+	for _, place := range places {
+		v.Places = append(v.Places, place.Name)
+	}
+	v.Secrets, err = target.Secrets.Leaks(places)
+	errs = append(errs, err)
+	if v.Secrets == 0 {
+		errs = append(errs, errors.New("the state has no secrets at all, so looking for them proves nothing"))
+	}
+	return v, errors.Join(errs...)
+}
+
+func newTarget(ctx context.Context, setup, dir string, tools *build.Tools, p *program.Program) (*verify.Target, error) {
+	outputs, err := p.Outputs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := prove.Connect(state.Kubeconfig(dir))
+	if err != nil {
+		return nil, err
+	}
+	identities, err := cluster.Declared(ctx, outputs)
+	if err != nil {
+		return nil, err
+	}
+	aws, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := p.PlainState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := verify.ParseSecrets(plain)
+	if err != nil {
+		return nil, err
+	}
+	return &verify.Target{Setup: setup, Dir: dir, AWS: aws, Cluster: cluster, Outputs: outputs, Secrets: secrets,
+		SigningHelper: tools.SigningHelper, Identity: identities[0]}, nil
+}
+
+// places gathers everything that others may read: what is kept, shown, handed to machines or logged.
+func places(ctx context.Context, p *program.Program, t *verify.Target, dir string) ([]verify.Place, error) {
+	exported, err := p.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	preview, err := p.Preview(ctx)
+	if err != nil {
+		return nil, err
+	}
+	places := []verify.Place{{Name: "the exported stack", Data: exported}, {Name: "the preview as JSON", Data: preview}}
+	client := ec2.NewFromConfig(t.AWS)
+	instances, err := client.DescribeInstances(ctx, &ec2.DescribeInstancesInput{})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range instances.Reservations {
+		for _, i := range r.Instances {
+			data, err := client.DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{InstanceId: i.InstanceId, Attribute: "userData"})
+			if err != nil {
+				return nil, err
+			}
+			if data.UserData == nil || data.UserData.Value == nil {
+				continue
+			}
+			user, err := verify.Unpack(*data.UserData.Value)
+			if err != nil {
+				return nil, err
+			}
+			places = append(places, verify.Place{Name: "user data of " + *i.InstanceId, Data: user})
+			tags, err := json.Marshal(i.Tags)
+			if err != nil {
+				return nil, err
+			}
+			places = append(places, verify.Place{Name: "tags of " + *i.InstanceId, Data: tags})
+		}
+	}
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".log" {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err == nil {
+			places = append(places, verify.Place{Name: path, Data: data})
+		}
+		return err
+	})
+	return places, err
+}
