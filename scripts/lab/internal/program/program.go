@@ -3,11 +3,9 @@
 package program
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +16,6 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/events"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optdestroy"
-	"github.com/pulumi/pulumi/sdk/v3/go/auto/optpreview"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
 	"sigs.k8s.io/yaml"
@@ -99,7 +96,7 @@ func Open(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, roo
 		open = auto.NewStackInlineSource
 	}
 	stack, err := open(ctx, stackName, project, stacks.Run,
-		auto.WorkDir(work), auto.Pulumi(command), auto.PulumiHome(tools.PulumiHome))
+		auto.WorkDir(work), auto.Pulumi(previewAsJSON{command}), auto.PulumiHome(tools.PulumiHome))
 	if err != nil {
 		return nil, fmt.Errorf("open the stack: %w", err)
 	}
@@ -192,17 +189,24 @@ func (p *Program) Up(ctx context.Context, watch Watcher) (*Result, error) {
 	return &Result{Changes: count.changes, Resources: count.resources, Outputs: res.Outputs}, nil
 }
 
-// Preview runs `pulumi preview` and returns its events as JSON, one a line: what `pulumi preview --json` is made of.
+// Preview runs `pulumi preview --json` and returns what it prints.
 func (p *Program) Preview(ctx context.Context) ([]byte, error) {
-	var said bytes.Buffer
-	encoder := json.NewEncoder(&said)
-	stream, counted := p.follow(func(e apitype.EngineEvent) { _ = encoder.Encode(e) })
-	_, err := p.stack.Preview(ctx, optpreview.EventStreams(stream), optpreview.ProgressStreams(io.Discard), optpreview.Diff())
-	count := <-counted
+	res, err := p.stack.Preview(ctx)
 	if err != nil {
-		return nil, failure("preview", err, count, p.log)
+		return nil, fmt.Errorf("pulumi preview: %w", err)
 	}
-	return said.Bytes(), nil
+	return []byte(res.StdOut), nil
+}
+
+// previewAsJSON is the engine's command line whose previews are JSON, for which the Automation API has no option.
+type previewAsJSON struct{ auto.PulumiCommand }
+
+// Run adds --json to previews.
+func (c previewAsJSON) Run(ctx context.Context, workdir string, stdin io.Reader, out, errOut []io.Writer, env []string, args ...string) (string, string, int, error) {
+	if len(args) > 0 && args[0] == "preview" {
+		args = append(args, "--json")
+	}
+	return c.PulumiCommand.Run(ctx, workdir, stdin, out, errOut, env, args...)
 }
 
 // Destroy runs `pulumi destroy` and removes the stack.
@@ -225,20 +229,21 @@ func (p *Program) Destroy(ctx context.Context, watch Watcher) error {
 func (p *Program) Outputs(ctx context.Context) (auto.OutputMap, error) { return p.stack.Outputs(ctx) }
 
 // State exports the stack's state as it is kept: secrets stay encrypted.
-func (p *Program) State(ctx context.Context) (json.RawMessage, error) {
-	d, err := p.stack.Export(ctx)
-	return d.Deployment, err
-}
-
-// PlainState exports the stack's state with its secrets in plain, for who searches for them. It is not written anywhere.
-func (p *Program) PlainState(ctx context.Context) ([]byte, error) {
+func (p *Program) State(ctx context.Context) ([]byte, error) {
 	w := p.stack.Workspace()
 	out, said, _, err := w.PulumiCommand().Run(ctx, w.WorkDir(), nil, nil, nil, []string{"PULUMI_HOME=" + w.PulumiHome()},
-		"stack", "export", "--show-secrets", "--stack", stackName)
+		"stack", "export", "--stack", stackName)
 	if err != nil {
 		return nil, fmt.Errorf("export the stack: %w: %s", err, said)
 	}
 	return []byte(out), nil
+}
+
+// PlainState exports the stack's resources with their secrets in plain, as the Automation API does, for who searches
+// for them. It is not written anywhere.
+func (p *Program) PlainState(ctx context.Context) ([]byte, error) {
+	d, err := p.stack.Export(ctx)
+	return d.Deployment, err
 }
 
 func (p *Program) openLog() (*os.File, error) {

@@ -3,9 +3,15 @@ package verify
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"io"
 	"strings"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // fragments are the pieces of a secret by which it would be known anywhere: the lines of a private key, the key data of
@@ -13,18 +19,10 @@ import (
 // What a secret document has of public things (certificates, addresses) is not among them.
 func fragments(secret string) []string {
 	var out []string
-	private := false
 	lines := strings.Split(strings.TrimSpace(secret), "\n")
+	out = append(out, keyLines(secret)...)
 	for _, line := range lines {
 		line = strings.TrimSpace(line)
-		switch {
-		case strings.HasPrefix(line, "-----BEGIN"):
-			private = strings.Contains(line, "PRIVATE KEY")
-		case strings.HasPrefix(line, "-----END"):
-			private = false
-		case private && len(line) >= 24:
-			out = append(out, line)
-		}
 		for _, key := range []string{"client-key-data", `"client-key-data"`} {
 			if v, ok := strings.CutPrefix(line, key+":"); ok {
 				v = strings.Trim(strings.TrimSpace(v), `",`)
@@ -50,6 +48,52 @@ func fragments(secret string) []string {
 		}
 	}
 	return out
+}
+
+// keyLines are the lines of private keys in PEM. A private key's encoding holds the public half too, which stands in
+// certificates and the JWKS with good reason: lines of that are left out.
+func keyLines(text string) []string {
+	var out []string
+	for rest := []byte(text); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return out
+		}
+		if !strings.Contains(block.Type, "PRIVATE KEY") {
+			continue
+		}
+		encoded := pem.EncodeToMemory(block)
+		half := publicHalf(encoded)
+		for _, line := range strings.Split(string(encoded), "\n") {
+			plain, err := base64.StdEncoding.DecodeString(line)
+			if err == nil && len(line) >= 24 && !bytes.Contains(half, plain) {
+				out = append(out, line)
+			}
+		}
+	}
+}
+
+// publicHalf is the public key of a private one, as SSH and as X.509 encode it. A key that cannot be read has none.
+func publicHalf(keyPEM []byte) []byte {
+	key, err := ssh.ParseRawPrivateKey(keyPEM)
+	if err != nil {
+		return nil
+	}
+	if p, ok := key.(*ed25519.PrivateKey); ok {
+		key = *p
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil
+	}
+	der, err := x509.MarshalPKIXPublicKey(signer.Public())
+	if err != nil {
+		return nil
+	}
+	if p, err := ssh.NewPublicKey(signer.Public()); err == nil {
+		der = append(der, p.Marshal()...)
+	}
+	return der
 }
 
 // Unpack decodes user data as EC2 gives it, and beside the document itself what its write_files carry compressed, so

@@ -1,19 +1,32 @@
 package verify
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-const (
-	keyLine = "MHcCAQEEIHd2dzN0aGlzaXNub3RhcmVhbGtleWJ1dGxvbmdlbm91Z2g"
-	key     = "-----BEGIN EC PRIVATE KEY-----\n" + keyLine + "\n-----END EC PRIVATE KEY-----\n"
-	token   = "K10aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa::server:0123456789abcdef0123456789abcdef"
-)
+const token = "K10aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa::server:0123456789abcdef0123456789abcdef"
+
+// newKey returns a private key, a line of it that is secret, and its public half.
+func newKey(t *testing.T) (key, line, public string) {
+	t.Helper()
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	key = string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(k)}))
+	der, err := x509.MarshalPKIXPublicKey(k.Public())
+	require.NoError(t, err)
+	public = string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})) +
+		base64.RawURLEncoding.EncodeToString(k.N.Bytes())
+	return key, strings.Split(key, "\n")[15], public
+}
 
 func stateWith(t *testing.T, secrets ...any) *Secrets {
 	t.Helper()
@@ -23,8 +36,8 @@ func stateWith(t *testing.T, secrets ...any) *Secrets {
 		require.NoError(t, err)
 		outputs[string(rune('a'+i))] = map[string]any{signatureKey: secretSignature, "plaintext": string(text)}
 	}
-	data, err := json.Marshal(map[string]any{"deployment": map[string]any{"resources": []any{
-		map[string]any{"urn": "urn:x", "type": "t", "outputs": outputs}}}})
+	data, err := json.Marshal(map[string]any{"resources": []any{
+		map[string]any{"urn": "urn:x", "type": "t", "outputs": outputs}}})
 	require.NoError(t, err)
 	s, err := ParseSecrets(data)
 	require.NoError(t, err)
@@ -32,6 +45,7 @@ func stateWith(t *testing.T, secrets ...any) *Secrets {
 }
 
 func TestLeaks(t *testing.T) {
+	key, keyLine, public := newKey(t)
 	kubeconfig := "apiVersion: v1\nusers:\n- user:\n    client-key-data: " + base64.StdEncoding.EncodeToString([]byte(key)) + "\n"
 	for name, tt := range map[string]struct {
 		secret any
@@ -44,6 +58,7 @@ func TestLeaks(t *testing.T) {
 		"a token's password":                {token, "0123456789abcdef0123456789abcdef", true},
 		"the key of a kubeconfig":           {kubeconfig, "k: " + base64.StdEncoding.EncodeToString([]byte(key)), true},
 		"a secret below others":             {map[string]any{"list": []any{token}}, token, true},
+		"the public half of a key":          {key, public, false},
 		"what a kubeconfig has of no worth": {kubeconfig, "apiVersion: v1\nusers:\n- user:\n", false},
 		"an address that a secret has":      {"https://127.20.0.1:6443", "https://127.20.0.1:6443", false},
 	} {

@@ -138,15 +138,13 @@ const (
 	secretSignature = "1b47061264138c4ac30d75fd1eb44270"
 )
 
-// ParseSecrets reads a state exported with its secrets in plain.
+// ParseSecrets reads the deployment of a state exported with its secrets in plain.
 func ParseSecrets(deployment []byte) (*Secrets, error) {
-	var d struct {
-		Deployment struct{ Resources []resource } `json:"deployment"`
-	}
+	var d struct{ Resources []resource }
 	if err := json.Unmarshal(deployment, &d); err != nil {
 		return nil, err
 	}
-	return &Secrets{resources: d.Deployment.Resources}, nil
+	return &Secrets{resources: d.Resources}, nil
 }
 
 // find returns the first resource of a type whose URN has a part.

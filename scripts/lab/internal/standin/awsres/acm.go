@@ -83,6 +83,13 @@ func acmTags(tags map[string]string) []types.Tag {
 	return out
 }
 
+// certificateOptions are the options of a certificate. AWS takes the one there is and, since it ended the opt-out of
+// transparency logs, does not report it faithfully: the state keeps what the program gave.
+func certificateOptions(o m) *types.CertificateOptions {
+	preference := types.CertificateTransparencyLoggingPreference(engine.Str(o, "certificateTransparencyLoggingPreference"))
+	return &types.CertificateOptions{CertificateTransparencyLoggingPreference: preference} //nolint:staticcheck // pulumi-aws still sends it
+}
+
 func createCertificate(ctx context.Context, c *call) (string, m, error) {
 	if engine.Has(c.In, "privateKey") {
 		return importCertificate(ctx, c, nil)
@@ -94,9 +101,7 @@ func createCertificate(ctx context.Context, c *call) (string, m, error) {
 		Tags: acmTags(c.Tags()),
 	}
 	if o := engine.Obj(c.In, "options"); o != nil {
-		in.Options = &types.CertificateOptions{
-			CertificateTransparencyLoggingPreference: types.CertificateTransparencyLoggingPreference(engine.Str(o, "certificateTransparencyLoggingPreference")),
-		}
+		in.Options = certificateOptions(o)
 	}
 	for _, o := range engine.Objs(c.In, "validationOptions") {
 		in.DomainValidationOptions = append(in.DomainValidationOptions, types.DomainValidationOption{
@@ -162,9 +167,6 @@ func readCertificate(ctx context.Context, c *call) (m, error) {
 		"pendingRenewal": false, "renewalSummaries": []any{}, "certificateAuthorityArn": aws.ToString(d.CertificateAuthorityArn),
 		"subjectAlternativeNames": engine.SortedList(d.SubjectAlternativeNames),
 	}
-	if d.Options != nil && engine.Has(c.Old, "options") {
-		state["options"] = m{"certificateTransparencyLoggingPreference": string(d.Options.CertificateTransparencyLoggingPreference)}
-	}
 	records, emails, method := []any{}, []any{}, ""
 	seen := map[string]bool{}
 	for _, o := range d.DomainValidationOptions {
@@ -220,9 +222,7 @@ func updateCertificate(ctx context.Context, c *call) (m, error) {
 	}
 	if c.Changed["options"] {
 		if _, err := c.Client.acm().UpdateCertificateOptions(ctx, &acm.UpdateCertificateOptionsInput{
-			CertificateArn: &c.ID,
-			Options: &types.CertificateOptions{CertificateTransparencyLoggingPreference: types.CertificateTransparencyLoggingPreference(
-				engine.Str(engine.Obj(c.In, "options"), "certificateTransparencyLoggingPreference"))},
+			CertificateArn: &c.ID, Options: certificateOptions(engine.Obj(c.In, "options")),
 		}); err != nil {
 			return nil, fmt.Errorf("updating ACM Certificate (%s) options: %w", c.ID, err)
 		}

@@ -71,12 +71,10 @@ func checkConfig(in m) (m, []engine.Failure) {
 		}
 		out[name] = v
 	}
-	defaults := []any{}
 	if !engine.Has(out, "region") {
 		for _, variable := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
 			if region := os.Getenv(variable); region != "" {
 				out["region"] = region
-				defaults = append(defaults, "region")
 				break
 			}
 		}
@@ -93,7 +91,6 @@ func checkConfig(in m) (m, []engine.Failure) {
 	} {
 		if !engine.Has(out, name) {
 			out[name] = value
-			defaults = append(defaults, name)
 		}
 	}
 	return out, failures
@@ -192,9 +189,9 @@ func (c *Client) arn(service, resource string) string {
 	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", c.Partition, service, c.Region, c.Account, resource)
 }
 
-// globalARN builds the ARN of a resource that has no region.
-func (c *Client) globalARN(service, resource string) string {
-	return fmt.Sprintf("arn:%s:%s::%s:%s", c.Partition, service, c.Account, resource)
+// cloudfrontARN builds the ARN of a CloudFront resource, which has no region.
+func (c *Client) cloudfrontARN(resource string) string {
+	return fmt.Sprintf("arn:%s:cloudfront::%s:%s", c.Partition, c.Account, resource)
 }
 
 // code returns the AWS error code of err, or the HTTP status as text where the answer had no code.

@@ -55,8 +55,8 @@ var distributionSkips = names{
 	"defaultCacheBehavior.functionAssociations.functionArn": "FunctionARN", "orderedCacheBehaviors.functionAssociations.functionArn": "FunctionARN",
 	"defaultCacheBehavior.lambdaFunctionAssociations.lambdaArn": "LambdaFunctionARN", "orderedCacheBehaviors.lambdaFunctionAssociations.lambdaArn": "LambdaFunctionARN",
 	"originGroups.originId": "Id", "customErrorResponses.errorCachingMinTtl": "ErrorCachingMinTTL",
-	"defaultCacheBehavior.defaultTtl": "DefaultTTL", "defaultCacheBehavior.maxTtl": "MaxTTL", "defaultCacheBehavior.minTtl": "MinTTL",
-	"orderedCacheBehaviors.defaultTtl": "DefaultTTL", "orderedCacheBehaviors.maxTtl": "MaxTTL", "orderedCacheBehaviors.minTtl": "MinTTL",
+	// The legacy way of caching: a cache policy takes its place, and AWS refuses both together.
+	"defaultTtl": "-", "maxTtl": "-", "minTtl": "-", "forwardedValues": "-",
 }
 
 func checkDistribution(c *checker) {
@@ -65,6 +65,9 @@ func checkDistribution(c *checker) {
 			if len(engine.Strs(b, name)) > 0 {
 				c.Fail("defaultCacheBehavior."+name, "The stand-in aws provider does not make signed distributions.")
 			}
+		}
+		if engine.Has(b, "forwardedValues") {
+			c.Fail("defaultCacheBehavior.forwardedValues", "The stand-in aws provider does not set the legacy forwardedValues: use cachePolicyId.")
 		}
 	}
 	cert := engine.Obj(c.In, "viewerCertificate")
@@ -92,15 +95,13 @@ func distributionConfig(in m, reference string) (*types.DistributionConfig, erro
 	}
 	for i := range config.CacheBehaviors.Items {
 		b := &config.CacheBehaviors.Items[i]
-		b.AllowedMethods, b.ForwardedValues = methods(behaviors[i]), forwarded(b.ForwardedValues)
-		legacyTTL(behaviors[i], &b.MinTTL, &b.MaxTTL, &b.DefaultTTL)
+		b.AllowedMethods = methods(behaviors[i])
 		b.SmoothStreaming = aws.Bool(engine.Bool(behaviors[i], "smoothStreaming"))
 		b.FieldLevelEncryptionId = aws.String(engine.Str(behaviors[i], "fieldLevelEncryptionId"))
 	}
 	def := engine.Obj(in, "defaultCacheBehavior")
 	d := config.DefaultCacheBehavior
-	d.AllowedMethods, d.ForwardedValues = methods(def), forwarded(d.ForwardedValues)
-	legacyTTL(def, &d.MinTTL, &d.MaxTTL, &d.DefaultTTL)
+	d.AllowedMethods = methods(def)
 	d.SmoothStreaming = aws.Bool(engine.Bool(def, "smoothStreaming"))
 	d.FieldLevelEncryptionId = aws.String(engine.Str(def, "fieldLevelEncryptionId"))
 	if config.Aliases == nil {
@@ -147,29 +148,6 @@ func methods(behavior m) *types.AllowedMethods {
 	allowed.Items, allowed.Quantity = set(engine.Strs(behavior, "allowedMethods"))
 	allowed.CachedMethods.Items, allowed.CachedMethods.Quantity = set(engine.Strs(behavior, "cachedMethods"))
 	return allowed
-}
-
-// legacyTTL leaves the TTL fields out where a cache policy decides.
-func legacyTTL(behavior m, fields ...**int64) {
-	if engine.Str(behavior, "cachePolicyId") != "" {
-		for _, f := range fields {
-			*f = nil
-		}
-	}
-}
-
-// forwarded fills in the lists that the API wants even when empty.
-func forwarded(f *types.ForwardedValues) *types.ForwardedValues {
-	if f == nil {
-		return nil
-	}
-	if f.Headers == nil {
-		f.Headers = &types.Headers{Quantity: aws.Int32(0)}
-	}
-	if f.QueryStringCacheKeys == nil {
-		f.QueryStringCacheKeys = &types.QueryStringCacheKeys{Quantity: aws.Int32(0)}
-	}
-	return f
 }
 
 func cloudfrontTags(tags map[string]string) *types.Tags {
@@ -245,9 +223,6 @@ func readDistribution(ctx context.Context, c *call) (m, error) {
 			}
 		}
 		behavior["cachedMethods"] = list
-		if engine.Str(behavior, "cachePolicyId") != "" {
-			delete(behavior, "forwardedValues")
-		}
 	}
 	if config.DefaultCacheBehavior != nil {
 		fix(engine.Obj(state, "defaultCacheBehavior"), config.DefaultCacheBehavior.AllowedMethods)

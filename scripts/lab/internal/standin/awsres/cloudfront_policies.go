@@ -56,7 +56,7 @@ func readOAC(ctx context.Context, c *call) (m, error) {
 		return nil, fmt.Errorf("reading CloudFront Origin Access Control (%s): %w", c.ID, err)
 	}
 	state := dump(out.OriginAccessControl.OriginAccessControlConfig, c.Type.Inputs, nil)
-	state["arn"] = c.Client.globalARN("cloudfront", "origin-access-control/"+c.ID)
+	state["arn"] = c.Client.cloudfrontARN("origin-access-control/" + c.ID)
 	state["etag"] = aws.ToString(out.ETag)
 	return state, nil
 }
@@ -138,7 +138,7 @@ func readCachePolicy(ctx context.Context, c *call) (m, error) {
 		return nil, fmt.Errorf("reading CloudFront Cache Policy (%s): %w", c.ID, err)
 	}
 	state := dump(out.CachePolicy.CachePolicyConfig, c.Type.Inputs, cachePolicyNames)
-	state["arn"] = c.Client.globalARN("cloudfront", "cache-policy/"+c.ID)
+	state["arn"] = c.Client.cloudfrontARN("cache-policy/" + c.ID)
 	state["etag"] = aws.ToString(out.ETag)
 	return state, nil
 }
@@ -211,7 +211,7 @@ func getCachePolicy(ctx context.Context, c *call) (m, error) {
 	}
 	config := out.CachePolicy.CachePolicyConfig
 	state := m{
-		"id": id, "arn": c.Client.globalARN("cloudfront", "cache-policy/"+id), "name": aws.ToString(config.Name), "comment": aws.ToString(config.Comment),
+		"id": id, "arn": c.Client.cloudfrontARN("cache-policy/" + id), "name": aws.ToString(config.Name), "comment": aws.ToString(config.Comment),
 		"etag": aws.ToString(out.ETag), "defaultTtl": float64(aws.ToInt64(config.DefaultTTL)), "maxTtl": float64(aws.ToInt64(config.MaxTTL)),
 		"minTtl": float64(aws.ToInt64(config.MinTTL)), "parametersInCacheKeyAndForwardedToOrigins": []any{},
 	}
@@ -297,7 +297,7 @@ func readHeadersPolicy(ctx context.Context, c *call) (m, error) {
 		return nil, fmt.Errorf("reading CloudFront Response Headers Policy (%s): %w", c.ID, err)
 	}
 	state := dump(out.ResponseHeadersPolicy.ResponseHeadersPolicyConfig, c.Type.Inputs, headersPolicyNames)
-	state["arn"] = c.Client.globalARN("cloudfront", "response-headers-policy/"+c.ID)
+	state["arn"] = c.Client.cloudfrontARN("response-headers-policy/" + c.ID)
 	state["etag"] = aws.ToString(out.ETag)
 	return state, nil
 }

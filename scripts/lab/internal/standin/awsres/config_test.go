@@ -69,19 +69,17 @@ func TestConfigureNamesBadCredentials(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
 	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-	configureWith := func(variables map[string]string) error {
-		_, err := engine.NewServer(Package(""), "").Configure(context.Background(), &pulumirpc.ConfigureRequest{Variables: variables})
+	configureWith := func(in m) error {
+		_, err := engine.NewServer(Package(""), "").Configure(context.Background(), &pulumirpc.ConfigureRequest{Args: object(t, in)})
 		return err
 	}
-	err := configureWith(map[string]string{"aws:config:region": "eu-central-1"})
+	err := configureWith(m{"region": "eu-central-1"})
 	require.ErrorContains(t, err, "unable to validate AWS credentials")
 	require.ErrorContains(t, err, "InvalidClientTokenId")
 	require.Equal(t, 1, calls)
-	require.NoError(t, configureWith(map[string]string{
-		"aws:config:region": "eu-central-1", "aws:config:skipCredentialsValidation": "true", "aws:config:skipRequestingAccountId": "true",
-	}))
+	require.NoError(t, configureWith(m{"region": "eu-central-1", "skipCredentialsValidation": "true", "skipRequestingAccountId": "true"}))
 	require.Equal(t, 1, calls, "no call where none is asked for")
-	require.ErrorContains(t, configureWith(map[string]string{}), "missing region")
+	require.ErrorContains(t, configureWith(m{}), "missing region")
 }
 
 func TestPartition(t *testing.T) {

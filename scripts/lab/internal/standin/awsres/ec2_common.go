@@ -74,9 +74,6 @@ func updateEC2Tags(ctx context.Context, c *call, ids ...string) error {
 	return nil
 }
 
-// onlyTags is the update of a resource whose other properties all replace.
-func onlyTags(ctx context.Context, c *call) (m, error) { return nil, updateEC2Tags(ctx, c, c.ID) }
-
 // deleteEC2 calls a delete until nothing depends on the resource any more.
 func deleteEC2(ctx context.Context, what, id string, gone []string, do func(context.Context) error) error {
 	err := engine.Retry(ctx, dependencyWait, func(err error) bool {

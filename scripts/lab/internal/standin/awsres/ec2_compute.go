@@ -293,12 +293,14 @@ func findInstance(ctx context.Context, c *Client, id string) (*types.Instance, e
 		return nil, fmt.Errorf("reading EC2 Instance (%s): %w", id, err)
 	}
 	for _, r := range out.Reservations {
-		for i := range r.Instances {
-			if r.Instances[i].State == nil {
-				r.Instances[i].State = &types.InstanceState{}
-			}
-			return &r.Instances[i], nil
+		if len(r.Instances) == 0 {
+			continue
 		}
+		i := r.Instances[0]
+		if i.State == nil {
+			i.State = &types.InstanceState{}
+		}
+		return &i, nil
 	}
 	return nil, engine.ErrGone
 }

@@ -76,7 +76,6 @@ func TestEveryPropertyReachesTheAPI(t *testing.T) {
 		require.Len(t, config.Origins.Items, 1)
 		require.Equal(t, "x", *config.Origins.Items[0].OriginAccessControlId)
 		require.Equal(t, []cftypes.Method{"x"}, config.DefaultCacheBehavior.AllowedMethods.CachedMethods.Items)
-		require.Nil(t, config.DefaultCacheBehavior.MinTTL, "a cache policy decides")
 		require.NotNil(t, config.Logging.Enabled)
 
 		back := dump(config, shape, distributionSkips)
@@ -85,7 +84,7 @@ func TestEveryPropertyReachesTheAPI(t *testing.T) {
 		}
 		for _, o := range []m{in, back} {
 			for _, b := range []m{engine.Obj(o, "defaultCacheBehavior"), engine.Objs(o, "orderedCacheBehaviors")[0]} {
-				for _, apart := range []string{"trustedSigners", "trustedKeyGroups", "cachedMethods", "minTtl", "maxTtl", "defaultTtl"} {
+				for _, apart := range []string{"trustedSigners", "trustedKeyGroups", "cachedMethods", "minTtl", "maxTtl", "defaultTtl", "forwardedValues"} {
 					delete(b, apart)
 				}
 			}

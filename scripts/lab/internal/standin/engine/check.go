@@ -75,7 +75,6 @@ func examine(name, path string) string { return fmt.Sprintf(" Examine values at 
 // check walks inputs by the facts.
 type check struct {
 	name     string
-	tags     bool
 	failures []Failure
 	warnings []string
 }

@@ -188,7 +188,7 @@ func TestCheckFailures(t *testing.T) {
 	}{
 		"missing":                {Map{"left": "l"}, "mode", "Missing required argument"},
 		"enum":                   {with(base, Map{"mode": "medium"}), "mode", `["fast" "slow"]`},
-		"unknown property":       {with(base, Map{"nmae": "x"}), "nmae", "Invalid or unknown key"},
+		"unknown property":       {with(base, Map{"nome": "x"}), "nome", "Invalid or unknown key"},
 		"unknown nested":         {with(base, Map{"block": Map{"kind": "x", "sise": 1}}), "block.sise", "Invalid or unknown key"},
 		"missing nested":         {with(base, Map{"block": Map{"size": 1}}), "block.kind", "Missing required argument"},
 		"missing in a list":      {with(base, Map{"rules": []any{Map{"port": 1}, Map{}}}), "rules[1].port", "Missing required argument"},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sort"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,14 +48,12 @@ type Server[C any] struct {
 
 	stop     context.Context
 	stopFunc context.CancelFunc
-	once     sync.Once
 }
 
 // NewServer returns a server of pkg that reports warnings to the Pulumi engine at engineAddress ("" for none).
 func NewServer[C any](pkg Package[C], engineAddress string) *Server[C] {
-	s := &Server[C]{pkg: pkg, host: host{address: engineAddress}}
-	s.stop, s.stopFunc = context.WithCancel(context.Background())
-	return s
+	stop, stopFunc := context.WithCancel(context.Background())
+	return &Server[C]{pkg: pkg, host: host{address: engineAddress}, stop: stop, stopFunc: stopFunc}
 }
 
 // GetPluginInfo answers the provider's version.
@@ -143,21 +140,13 @@ func (s *Server[C]) DiffConfig(_ context.Context, req *pulumirpc.DiffRequest) (*
 
 // Configure makes the client.
 func (s *Server[C]) Configure(ctx context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
-	in := Map{}
-	if args := req.GetArgs(); args != nil {
-		m, err := decode(args)
-		if err != nil {
-			return nil, err
-		}
-		in = revealMap(m)
-	} else {
-		for k, v := range req.GetVariables() {
-			in[strings.TrimPrefix(k, s.pkg.Name+":config:")] = v
-		}
+	in, err := decode(req.GetArgs())
+	if err != nil {
+		return nil, err
 	}
 	ctx, done := s.operation(ctx, 0)
 	defer done()
-	client, err := s.pkg.Configure(ctx, in)
+	client, err := s.pkg.Configure(ctx, revealMap(in))
 	if err != nil {
 		return nil, err
 	}

@@ -156,7 +156,7 @@ func inputsOf(t *facts.Type, olds, state Map, same map[string]func(old, new any)
 			// the cloud no longer has it
 		case has && isZero(now), has && p.Deprecated:
 		case has && importing:
-			if !sameScalar(p.DefaultValue, now) && !(p.Computed && p.Object != nil) {
+			if !sameScalar(p.DefaultValue, now) && (!p.Computed || p.Object == nil) {
 				in[name] = now
 			}
 		case has && !p.Computed && !sameScalar(p.DefaultValue, now):

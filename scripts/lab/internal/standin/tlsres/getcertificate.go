@@ -149,6 +149,7 @@ func connect(ctx context.Context, proxy *url.URL, address string) (net.Conn, err
 		_ = conn.Close()
 		return nil, fmt.Errorf("proxy %s: %w", via, err)
 	}
+	defer func() { _ = resp.Body.Close() }() // the tunnel itself is not the body
 	if resp.StatusCode != http.StatusOK {
 		_ = conn.Close()
 		return nil, fmt.Errorf("proxy %s: CONNECT %s: %s", via, address, resp.Status)
