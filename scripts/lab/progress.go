@@ -41,8 +41,10 @@ func (p *progress) and(next program.Watcher) program.Watcher {
 		case e.ResOutputsEvent != nil:
 			_ = p.bar.Add(1)
 		case e.DiagnosticEvent != nil && (e.DiagnosticEvent.Severity == "warning" || e.DiagnosticEvent.Severity == "info"):
-			_ = p.bar.Clear()
-			_, _ = io.WriteString(p.out, "\n"+strings.TrimRight(e.DiagnosticEvent.Message, "\n")+"\n")
+			if message := strings.TrimSpace(e.DiagnosticEvent.Message); message != "" && !e.DiagnosticEvent.Ephemeral {
+				_ = p.bar.Clear()
+				_, _ = io.WriteString(p.out, message+"\n")
+			}
 		}
 		if next != nil {
 			next(e)

@@ -51,7 +51,7 @@ func Run(ctx context.Context, setup, dir string, tools *build.Tools, log io.Writ
 	if err := os.WriteFile(state.CABundle(dir), g.CA(), 0o600); err != nil {
 		return err
 	}
-	served, err := services.Register(g, services.Options{AddressBase: addressBase(setup)})
+	served, err := services.Register(g, services.Options{AddressBase: addressBase(dir)})
 	if err != nil {
 		return err
 	}
@@ -111,9 +111,9 @@ func Run(ctx context.Context, setup, dir string, tools *build.Tools, log io.Writ
 }
 
 // addressBase keeps the public addresses of labs that run side by side apart: 127.x.y.z is one machine's for all users.
-func addressBase(setup string) netip.Addr {
+func addressBase(dir string) netip.Addr {
 	h := fnv.New32a()
-	_, _ = fmt.Fprint(h, setup, os.Getuid())
+	_, _ = h.Write([]byte(dir))
 	n := h.Sum32()
 	return netip.AddrFrom4([4]byte{127, byte(20 + n%200), byte(n >> 8), 1})
 }

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/events"
@@ -61,8 +62,9 @@ func Environment(l *state.Lab, dir string) map[string]string {
 }
 
 // Open makes the stack of a setup in a lab, or opens it where it is there. It sets the lab's environment in this
-// process, because the program runs in it. root is the product's directory.
-func Open(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, root string) (*Program, error) {
+// process, because the program runs in it. root is the product's directory,
+// and changes (key=value) are made to the configuration of Pulumi.lab.yaml.
+func Open(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, root string, changes ...string) (*Program, error) {
 	for k, v := range Environment(l, dir) {
 		if err := os.Setenv(k, v); err != nil {
 			return nil, err
@@ -83,7 +85,7 @@ func Open(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, roo
 	if err := passphrase(state.Passphrase(dir)); err != nil {
 		return nil, err
 	}
-	fresh, err := copyStack(root, work, l.Setup)
+	fresh, err := copyStack(root, work, l.Setup, changes)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +116,36 @@ func passphrase(path string) error {
 	return os.WriteFile(path, []byte(hex.EncodeToString(b)), 0o600)
 }
 
-// copyStack copies the project and its lab stack and selects the setup. fresh is true where there was no stack.
-func copyStack(root, work, setup string) (fresh bool, err error) {
+// change sets one value of the lab's configuration: key=value, where the key may lead into objects by dots and the value
+// is YAML.
+func change(config map[string]any, assignment string) error {
+	key, text, ok := strings.Cut(assignment, "=")
+	if !ok || key == "" {
+		return fmt.Errorf("--config: found %q: must be key=value, such as issuer.thumbprint=dynamic", assignment)
+	}
+	var value any
+	if err := yaml.Unmarshal([]byte(text), &value); err != nil {
+		return fmt.Errorf("--config %s: %w", key, err)
+	}
+	path := strings.Split(key, ".")
+	if !strings.Contains(path[0], ":") {
+		path[0] = project + ":" + path[0]
+	}
+	at := config
+	for _, p := range path[:len(path)-1] {
+		next, ok := at[p].(map[string]any)
+		if !ok {
+			next = map[string]any{}
+			at[p] = next
+		}
+		at = next
+	}
+	at[path[len(path)-1]] = value
+	return nil
+}
+
+// copyStack copies the project and its lab stack, selects the setup and makes the changes. fresh is true where there was no stack.
+func copyStack(root, work, setup string, changes []string) (fresh bool, err error) {
 	dest := filepath.Join(work, "Pulumi."+stackName+".yaml")
 	old, err := os.ReadFile(dest)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -135,8 +165,19 @@ func copyStack(root, work, setup string) (fresh bool, err error) {
 		return false, errors.New("Pulumi.lab.yaml has no config")
 	}
 	config[project+":setup"] = setup
+	for _, c := range changes {
+		if err := change(config, c); err != nil {
+			return false, err
+		}
+	}
+	// The salt belongs to the lab's own passphrase, not to the one of whoever works with the file.
+	delete(stack, "encryptionsalt")
 	if salt, ok := before["encryptionsalt"]; ok {
 		stack["encryptionsalt"] = salt
+	}
+	if len(before) > 0 && len(changes) == 0 {
+		// A lab that was made with changes keeps them.
+		stack["config"] = before["config"]
 	}
 	if data, err = yaml.Marshal(stack); err != nil {
 		return false, err

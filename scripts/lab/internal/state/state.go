@@ -33,8 +33,14 @@ type Lab struct {
 	Weaker []string `json:"weaker,omitempty"`
 }
 
+// RootVariable names a directory for the labs in place of the user's cache, so that several may run one setup.
+const RootVariable = "K3S_AWS_AUTH_LABS"
+
 // Root is the directory of all labs.
 func Root() (string, error) {
+	if root := os.Getenv(RootVariable); root != "" {
+		return filepath.Abs(root)
+	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("no cache directory for the labs: %w", err)

@@ -35,7 +35,7 @@ func (t *Target) certificateAttempts() ([]attempt, error) {
 	}
 	// The foreign CA has the right CA's name and serial: only its key differs.
 	foreign := *caCert
-	foreign.SubjectKeyId, foreign.AuthorityKeyId = nil, nil
+	foreign.SubjectKeyId, foreign.AuthorityKeyId, foreign.PublicKey = nil, nil, foreignKey.Public()
 	der, err := x509.CreateCertificate(rand.Reader, &foreign, &foreign, foreignKey.Public(), foreignKey)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (t *Target) session(ctx context.Context, ca *x509.Certificate, caKey crypto
 	anchor, _ := t.Outputs["trustAnchorArn"].Value.(string)
 	profile, _ := t.Outputs["profileArn"].Value.(string)
 	// The helper as in a pod: AWS's own host names, by way of the lab's proxy.
-	cmd := exec.CommandContext(ctx, t.SigningHelper, "credential-process", "--certificate", cert, "--private-key", keyFile,
+	cmd := exec.CommandContext(ctx, t.SigningHelper, "credential-process", "--with-proxy", "--certificate", cert, "--private-key", keyFile,
 		"--trust-anchor-arn", anchor, "--profile-arn", profile, "--role-arn", t.Identity.RoleARN)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
