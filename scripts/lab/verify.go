@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/spf13/cobra"
 
+	"k3s-aws-auth/scripts/internal/kube"
 	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/program"
 	"k3s-aws-auth/scripts/lab/internal/prove"
@@ -125,10 +126,11 @@ func newTarget(ctx context.Context, setup, dir string, tools *build.Tools, p *pr
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := prove.Connect(state.Kubeconfig(dir))
+	connection, err := kube.Connect(state.Kubeconfig(dir))
 	if err != nil {
 		return nil, err
 	}
+	cluster := &prove.Cluster{Cluster: connection}
 	identities, err := cluster.Declared(ctx, outputs)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@
 package prove
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,14 +11,10 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/tools/remotecommand"
+
+	"k3s-aws-auth/scripts/internal/kube"
 )
 
 // Identity is one proven pod identity.
@@ -45,46 +40,17 @@ type Declared struct {
 	Pod, Bucket, Prefix string `json:"-"`
 }
 
-// Cluster reaches the pods of a lab.
-type Cluster struct {
-	Client kubernetes.Interface
-	config *rest.Config
-}
-
-// Connect reads a kubeconfig.
-func Connect(kubeconfig string) (*Cluster, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		return nil, err
-	}
-	config.QPS = -1
-	client, err := kubernetes.NewForConfig(config)
-	return &Cluster{Client: client, config: config}, err
-}
-
-// Exec runs a command in a container of a pod and returns what it printed. An error has what it said on standard error.
-func (c *Cluster) Exec(ctx context.Context, namespace, pod, container string, command ...string) (string, error) {
-	req := c.Client.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{Container: container, Command: command, Stdout: true, Stderr: true}, scheme.ParameterCodec)
-	executor, err := remotecommand.NewWebSocketExecutor(c.config, "GET", req.URL().String())
-	if err != nil {
-		return "", err
-	}
-	var stdout, stderr bytes.Buffer
-	err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &stdout, Stderr: &stderr})
-	if err != nil {
-		return stdout.String(), fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, strings.TrimSpace(stderr.String()))
-	}
-	return stdout.String(), nil
-}
+// Cluster is a lab's cluster, whose demo pods can be asked.
+type Cluster struct{ *kube.Cluster }
 
 // Identities proves each identity of the program's outputs. It returns what it saw, with an error that names every
 // identity that is not what the program promised.
 func Identities(ctx context.Context, kubeconfig string, outputs auto.OutputMap) ([]Identity, error) {
-	cluster, err := Connect(kubeconfig)
+	connection, err := kube.Connect(kubeconfig)
 	if err != nil {
 		return nil, err
 	}
+	cluster := &Cluster{connection}
 	list, err := cluster.Declared(ctx, outputs)
 	if err != nil {
 		return nil, err
