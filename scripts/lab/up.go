@@ -30,18 +30,19 @@ type upResult struct {
 func upCommand() *cobra.Command {
 	var setup string
 	var changes []string
-	var asJSON bool
+	var asJSON, route53 bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Deploy a setup in a lab of its own, prove its identities and leave it running",
 		Example: `  lab up --setup irsa-s3
   lab up --setup roles-anywhere --json
+  lab up --setup irsa-cloudfront --route53
   lab up --setup irsa-s3 --config issuer.thumbprint=dynamic --config cluster.agents=1`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := chosen(setup, false); err != nil {
 				return err
 			}
-			res, err := up(cmd.Context(), setup, changes)
+			res, err := up(cmd.Context(), setup, route53, changes)
 			if err != nil {
 				return err
 			}
@@ -54,13 +55,14 @@ func upCommand() *cobra.Command {
 	}
 	setupFlag(cmd, &setup, "irsa-s3", false)
 	cmd.Flags().StringArrayVar(&changes, "config", nil, "change a value of Pulumi.lab.yaml: key=value, dots lead into objects, the value is YAML")
+	cmd.Flags().BoolVar(&route53, "route53", false, "let the issuer's DNS records be made in the account's own hosted zone")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object on standard output")
 	return cmd
 }
 
 // up deploys a setup and proves its identities. The seconds are those of a warm lab: from the start of the daemon to
 // the last proof, without building the tools.
-func up(ctx context.Context, setup string, changes []string) (*upResult, error) {
+func up(ctx context.Context, setup string, route53 bool, changes []string) (*upResult, error) {
 	product, scripts, err := directories()
 	if err != nil {
 		return nil, err
@@ -73,6 +75,9 @@ func up(ctx context.Context, setup string, changes []string) (*upResult, error) 
 	lab, dir, err := ensureDaemon(ctx, setup)
 	if err != nil {
 		return nil, err
+	}
+	if route53 {
+		changes = append(changes, "issuer.dns=route53", "issuer.hostedZoneId="+lab.HostedZoneID)
 	}
 	for _, w := range lab.Weaker {
 		fmt.Fprintln(os.Stderr, "weaker here:", w)

@@ -18,9 +18,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
 
 	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/gate"
@@ -82,9 +86,13 @@ func Run(ctx context.Context, setup, dir string, tools *build.Tools, log io.Writ
 		fmt.Fprintf(log, "no sandbox: %v\n", err)
 		box = nil
 	}
+	client := awsConfig(g, lab.Endpoint)
+	if lab.HostedZoneID, err = hostedZone(ctx, client, lab.AccessKeyID, lab.SecretKey); err != nil {
+		return err
+	}
 	m, err := machines.New(machines.Options{
 		Dir: filepath.Join(dir, "machines"), Sockets: sockets, Kubernetes: tools.Kubernetes, K3s: tools.K3s,
-		Gate: g, EC2: served.EC2, Sandbox: box, AWS: awsConfig(g, lab.Endpoint), Images: images(tools), Log: log,
+		Gate: g, EC2: served.EC2, Sandbox: box, AWS: client, Images: images(tools), Log: log,
 		HostEnv: []string{"AWS_ENDPOINT_URL=" + lab.Endpoint, "AWS_CA_BUNDLE=" + state.CABundle(dir), "SSL_CERT_FILE=" + state.CABundle(dir)},
 	})
 	if err != nil {
@@ -97,7 +105,7 @@ func Run(ctx context.Context, setup, dir string, tools *build.Tools, log io.Writ
 	if lab.ControlToken, err = newToken(); err != nil {
 		return err
 	}
-	control, err := serveHTTP(guard(lab.ControlToken, controls(g, m)))
+	control, err := serveHTTP(guard(lab.ControlToken, controls(g, m, g.Inventory())))
 	if err != nil {
 		return err
 	}
@@ -136,12 +144,31 @@ func serveHTTP(h http.Handler) (net.Listener, error) {
 	return l, nil
 }
 
-// controls is the lab's own interface: the gate's, and what is left where.
-func controls(g *gate.Gate, m *machines.Machines) http.Handler {
+// zoneName is the domain that the lab's account owns from the beginning, as a user's account owns one.
+const zoneName = "lab.example.com"
+
+func hostedZone(ctx context.Context, client aws.Config, accessKey, secretKey string) (id string, err error) {
+	client.Credentials = credentials.NewStaticCredentialsProvider(accessKey, secretKey, "")
+	zone, err := route53.NewFromConfig(client).CreateHostedZone(ctx, &route53.CreateHostedZoneInput{
+		Name: aws.String(zoneName), CallerReference: aws.String("lab")})
+	if err != nil {
+		return "", fmt.Errorf("the lab's hosted zone: %w", err)
+	}
+	return strings.TrimPrefix(*zone.HostedZone.Id, "/hostedzone/"), nil
+}
+
+// controls is the lab's own interface: the gate's, and what is left where beside what was there before.
+func controls(g *gate.Gate, m *machines.Machines, before map[string][]string) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/_lab/", g.Control())
 	mux.HandleFunc("GET /_lab/inventory", func(w http.ResponseWriter, _ *http.Request) {
 		left := g.Inventory()
+		for kind, ids := range before {
+			left[kind] = slices.DeleteFunc(left[kind], func(id string) bool { return slices.Contains(ids, id) })
+			if len(left[kind]) == 0 {
+				delete(left, kind)
+			}
+		}
 		for kind, ids := range m.Remaining() {
 			left[kind] = append(left[kind], ids...)
 		}

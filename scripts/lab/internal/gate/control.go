@@ -20,6 +20,8 @@ import (
 //	GET    /_lab/clock                 the gate's time and offset
 //	POST   /_lab/clock                 shift it: {"offset":"-20m"}
 //	POST   /_lab/jwks                  {"flush":true} and {"ttlSeconds":N} for the cache of issuers' keys
+//	GET    /_lab/latency               the delays by host
+//	POST   /_lab/latency               replace them: {"rules":[{"host":"sts.*.amazonaws.com","connectMs":4,"requestMs":40}]}
 //	GET    /_lab/revocations           the CRLs of Roles Anywhere with their serial numbers
 func (g *Gate) Control() http.Handler {
 	mux := http.NewServeMux()
@@ -106,6 +108,8 @@ func (g *Gate) Control() http.Handler {
 		}
 		controlJSON(w, map[string]bool{"flushed": in.Flush})
 	})
+	mux.HandleFunc("GET /_lab/latency", g.latencyControl)
+	mux.HandleFunc("POST /_lab/latency", g.latencyControl)
 	mux.HandleFunc("GET /_lab/revocations", func(w http.ResponseWriter, _ *http.Request) { controlJSON(w, g.Revocations()) })
 	return mux
 }

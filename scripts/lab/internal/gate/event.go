@@ -27,6 +27,8 @@ type Event struct {
 	UserAgent string `json:"userAgent,omitempty"`
 	// Seconds the call took, by the monotonic clock.
 	Seconds float64 `json:"seconds,omitempty"`
+	// NewConnection marks the first request of a TLS connection: its client had to shake hands first.
+	NewConnection bool `json:"newConnection,omitempty"`
 	// Details are service-specific: the sub and iss of a web identity, the serial of a certificate, a cache's verdict.
 	Details map[string]string `json:"details,omitempty"`
 }

@@ -35,6 +35,7 @@ type Gate struct {
 	options Options
 	web     *webCA
 	record  record
+	latency latency
 
 	mu       sync.RWMutex
 	services map[string]Service

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -72,6 +73,15 @@ func (a pipeAddr) String() string { return string(a) }
 
 type sourceKey struct{}
 
+// usedKey leads to whether a connection has had a request.
+type usedKey struct{}
+
+// firstOnConnection tells whether the request of a context is the first of its connection; it is so once.
+func firstOnConnection(ctx context.Context) bool {
+	used, ok := ctx.Value(usedKey{}).(*atomic.Bool)
+	return ok && used.CompareAndSwap(false, true)
+}
+
 // ServeTLS accepts TLS connections on l until it is closed and answers them as AWS does. source labels the events:
 // "host", "node/<name>", "pod/<namespace>/<name>"; a connection with a method Source() string labels itself. It always returns an error: net.ErrClosed after Close or l.Close.
 func (g *Gate) ServeTLS(l net.Listener, source string) error {
@@ -81,6 +91,7 @@ func (g *Gate) ServeTLS(l net.Listener, source string) error {
 		ReadHeaderTimeout: 30 * time.Second,
 		ErrorLog:          log.New(logWriter{g}, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			ctx = context.WithValue(ctx, usedKey{}, &atomic.Bool{})
 			if t, ok := c.(*tls.Conn); ok {
 				c = t.NetConn()
 			}

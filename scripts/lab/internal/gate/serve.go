@@ -21,15 +21,16 @@ const maxBody = 256 << 20
 // ServeHTTP answers any AWS request, by Host or, on loopback hosts, by credential scope, target or action.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host := hostname(r.Host)
+	started := time.Now()
+	now := g.Now()
+	g.DelayRequest(r.Context(), host)
 	for _, s := range g.each() {
 		if site, ok := s.(HostHandler); ok && site.HandlesHost(host) {
 			site.ServeHost(w, r)
 			return
 		}
 	}
-	started := time.Now()
 	recorder := &statusWriter{ResponseWriter: w}
-	now := g.Now()
 	w.Header().Set("Date", now.UTC().Format(http.TimeFormat)) // SDKs correct their clocks by it
 	c := &Call{R: r, Host: host, RequestID: newRequestID(), Time: now, gate: g}
 	c.Source, _ = r.Context().Value(sourceKey{}).(string)
@@ -93,6 +94,7 @@ func (g *Gate) Dispatch(w http.ResponseWriter, c *Call) {
 		c.Time = g.Now()
 	}
 	started := time.Now()
+	g.DelayRequest(c.R.Context(), c.Host)
 	recorder := &statusWriter{ResponseWriter: w}
 	if service, ok := g.Service(c.Service); ok {
 		c.protocol = service.Protocol()
@@ -271,7 +273,7 @@ func (p *Principal) caller() string {
 func (g *Gate) recordCall(c *Call, status int, took time.Duration) {
 	e := Event{Time: c.Time, RequestID: c.RequestID, Service: c.Service, Region: c.Region, Action: c.Action,
 		Caller: c.Principal.caller(), Resource: c.Resource, Status: status, Source: c.Source, SourceIP: remoteIP(c.R),
-		UserAgent: c.R.UserAgent(), Seconds: took.Seconds(), Details: c.Details}
+		UserAgent: c.R.UserAgent(), Seconds: took.Seconds(), NewConnection: firstOnConnection(c.R.Context()), Details: c.Details}
 	if c.Principal != nil {
 		e.AccessKeyID = c.Principal.AccessKeyID
 	}

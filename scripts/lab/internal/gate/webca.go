@@ -191,6 +191,7 @@ func (g *Gate) TLSConfig() *tls.Config {
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			g.DelayConnect(hello.Context(), strings.ToLower(strings.TrimSuffix(hello.ServerName, ".")))
 			for _, s := range g.each() {
 				source, ok := s.(CertificateSource)
 				if !ok {

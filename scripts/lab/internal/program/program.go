@@ -40,6 +40,7 @@ type Program struct {
 // Environment is what makes a tool work on a lab as it would on AWS: endpoints, trust and credentials, and nothing
 // else. The keys are those that the AWS SDKs, the Pulumi CLI, kubectl and Go programs honour.
 func Environment(l *state.Lab, dir string) map[string]string {
+	// Not every client reads a network in NO_PROXY, so the usual names of loopback stand beside it.
 	return map[string]string{
 		"AWS_ENDPOINT_URL":                            l.Endpoint,
 		"AWS_CA_BUNDLE":                               state.CABundle(dir),
@@ -51,7 +52,7 @@ func Environment(l *state.Lab, dir string) map[string]string {
 		"AWS_CONFIG_FILE":                             filepath.Join(dir, "no-config"),
 		"AWS_SHARED_CREDENTIALS_FILE":                 filepath.Join(dir, "no-credentials"),
 		"HTTPS_PROXY":                                 l.Proxy,
-		"NO_PROXY":                                    "127.0.0.0/8,localhost",
+		"NO_PROXY":                                    "localhost,127.0.0.1,127.0.0.0/8",
 		"SSL_CERT_FILE":                               state.CABundle(dir),
 		"KUBECONFIG":                                  state.Kubeconfig(dir),
 		"PULUMI_BACKEND_URL":                          "file://" + filepath.ToSlash(state.Backend(dir)),

@@ -29,6 +29,8 @@ type Lab struct {
 	AccountID    string `json:"accountId"`
 	AccessKeyID  string `json:"accessKeyId"`
 	SecretKey    string `json:"secretKey"`
+	// HostedZoneID is a Route 53 zone that the account owns from the beginning: lab.example.com.
+	HostedZoneID string `json:"hostedZoneId"`
 	// Weaker lists what this host cannot check: nothing on Linux with namespaces.
 	Weaker []string `json:"weaker,omitempty"`
 }

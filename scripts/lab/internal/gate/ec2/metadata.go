@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"regexp"
 	"sort"
@@ -69,6 +70,11 @@ func (t *imdsTokens) valid(token, instance string, now time.Time) (time.Duration
 // (X-Forwarded-For) get no token. The hop limit is not this handler's business: see ServeMetadata.
 func (s *Service) Metadata(instanceID string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		started, now := time.Now(), s.g.Now()
+		s.g.DelayRequest(r.Context(), gate.MetadataHost)
+		recorder := &imdsRecorder{ResponseWriter: w}
+		defer func() { s.recordMetadata(instanceID, r, recorder.status, now, time.Since(started)) }()
+		w = recorder
 		w.Header().Set("Server", "EC2ws")
 		w.Header().Set("Connection", "close")
 		i, ok := s.Instance(instanceID)
@@ -109,6 +115,32 @@ func (s *Service) Metadata(instanceID string) http.Handler {
 			_, _ = w.Write(body)
 		}
 	})
+}
+
+// imdsRecorder remembers the status for the event record.
+type imdsRecorder struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader remembers the status.
+func (w *imdsRecorder) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// recordMetadata notes a request to an instance's metadata service. AWS keeps no record of them; tools count them here.
+// A client that speaks for itself only is told by its address.
+func (s *Service) recordMetadata(instanceID string, r *http.Request, status int, at time.Time, took time.Duration) {
+	if status == 0 {
+		status = http.StatusOK
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	s.g.Record(gate.Event{Time: at, Service: "imds", Region: s.g.Region(), Action: r.Method, Caller: "anonymous", Resource: r.URL.Path, Status: status,
+		Source: "node/" + instanceID, SourceIP: host, UserAgent: r.UserAgent(), Seconds: took.Seconds()})
 }
 
 // imdsToken answers PUT /latest/api/token.

@@ -412,6 +412,15 @@ func TestIMDS(t *testing.T) {
 	var doc struct{ AccountID, Region, InstanceID string }
 	require.NoError(t, json.Unmarshal([]byte(get("/latest/dynamic/instance-identity/document")), &doc))
 	require.Equal(t, account, doc.AccountID)
+	events := l.Events()
+	last := events[len(events)-1]
+	require.Equal(t, []any{"imds", "GET", "/latest/dynamic/instance-identity/document", 200, "node/" + *i.InstanceId, "127.0.0.1"},
+		[]any{last.Service, last.Action, last.Resource, last.Status, last.Source, last.SourceIP}, "requests are counted")
+	require.NoError(t, l.SetLatency([]gate.LatencyRule{{Host: gate.MetadataHost, RequestMs: 30}}))
+	started := time.Now()
+	get("/latest/meta-data/instance-id")
+	require.GreaterOrEqual(t, time.Since(started), 30*time.Millisecond)
+	require.NoError(t, l.SetLatency(nil))
 
 	// The SDK's own client takes the credentials, and they are the role's session named by the instance.
 	m := imds.New(imds.Options{Endpoint: base})

@@ -52,7 +52,7 @@ type Server[C any] struct {
 
 // NewServer returns a server of pkg that reports warnings to the Pulumi engine at engineAddress ("" for none).
 func NewServer[C any](pkg Package[C], engineAddress string) *Server[C] {
-	stop, stopFunc := context.WithCancel(context.Background())
+	stop, stopFunc := context.WithCancel(context.Background()) // #nosec G118 -- Cancel calls it
 	return &Server[C]{pkg: pkg, host: host{address: engineAddress}, stop: stop, stopFunc: stopFunc}
 }
 

@@ -144,12 +144,12 @@ func connect(ctx context.Context, proxy *url.URL, address string) (net.Conn, err
 		return nil, fmt.Errorf("proxy %s: %w", via, err)
 	}
 	reader := bufio.NewReader(conn)
+	//nolint:bodyclose // what follows is the tunnel, whatever the answer's headers say of a body: closing would read it
 	resp, err := http.ReadResponse(reader, &http.Request{Method: http.MethodConnect})
 	if err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("proxy %s: %w", via, err)
 	}
-	defer func() { _ = resp.Body.Close() }() // the tunnel itself is not the body
 	if resp.StatusCode != http.StatusOK {
 		_ = conn.Close()
 		return nil, fmt.Errorf("proxy %s: CONNECT %s: %s", via, address, resp.Status)
