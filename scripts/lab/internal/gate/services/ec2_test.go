@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/stretchr/testify/require"
 
+	"k3s-aws-auth/scripts/lab/internal/gate"
 	labec2 "k3s-aws-auth/scripts/lab/internal/gate/ec2"
 )
 
