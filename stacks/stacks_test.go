@@ -510,6 +510,25 @@ func TestIdentitiesShareANamespace(t *testing.T) {
 	}
 }
 
+// TestNamesOfIdentitiesAndPolicies runs identities and policies whose names run into each other: the engine refuses a
+// resource that has the type and the name of another one.
+func TestNamesOfIdentitiesAndPolicies(t *testing.T) {
+	const one = `{"name":%q,"namespace":"team","serviceAccount":%q,"managedPolicyArns":["arn:aws:iam::aws:policy/%s","arn:aws:iam::111122223333:policy/%s"]}`
+	var identities []string
+	for name, policy := range map[string]string{
+		"a": "x-y", "a-x": "y", "a-leaf": "y", "a-role": "y", "a-policy": "y", "a-account": "y", "a-config": "y", "a-certificate": "y", "a-leaf-cert": "y",
+	} {
+		identities = append(identities, fmt.Sprintf(one, name, name, policy, policy))
+	}
+	for _, setup := range Setups() {
+		t.Run(setup, func(t *testing.T) {
+			runLab(t, setup, true, func(values map[string]string) {
+				values["k3s-aws-auth:identities"] = "[" + strings.Join(identities, ",") + "]"
+			})
+		})
+	}
+}
+
 func TestWithoutDemo(t *testing.T) {
 	for _, setup := range Setups() {
 		e := runLab(t, setup, true, func(values map[string]string) {

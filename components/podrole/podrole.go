@@ -115,8 +115,9 @@ func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pul
 		}
 	}
 	for _, arn := range args.ManagedPolicyArns {
-		// Named after the policy and its account, so that a change of the
-		// list's order touches nothing.
+		// Named after the policy, so that a change of the list's order touches
+		// nothing, and its account ("aws" for AWS's own), which also ends the
+		// role's part of the name: it stands before the first colon.
 		_, policyName, _ := strings.Cut(arn, "::")
 		if _, err := iam.NewRolePolicyAttachment(ctx, name+"-"+policyName, &iam.RolePolicyAttachmentArgs{
 			Role:      role.Name,

@@ -103,6 +103,39 @@ func TestManagedPoliciesSessionAndBoundary(t *testing.T) {
 	pulumitest.Golden(t, "managed/role.json", recorder.Get(t, "reader-role").JSON())
 }
 
+// TestAttachmentNames holds that no two attachments have one logical name: the
+// engine knows a resource by its type and that name, whichever role it is for.
+func TestAttachmentNames(t *testing.T) {
+	recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
+		for role, policies := range map[string][]string{
+			"a": {
+				"arn:aws:iam::aws:policy/y", "arn:aws:iam::111122223333:policy/y", "arn:aws:iam::444455556666:policy/y",
+				"arn:aws:iam::111122223333:policy/x-y", "arn:aws:iam::111122223333:policy/x/y", "arn:aws:iam::aws:policy/x-y",
+			},
+			"a-x":            {"arn:aws:iam::aws:policy/y", "arn:aws:iam::111122223333:policy/y"},
+			"a-aws":          {"arn:aws:iam::aws:policy/y", "arn:aws:iam::111122223333:policy/y"},
+			"a-111122223333": {"arn:aws:iam::aws:policy/y", "arn:aws:iam::111122223333:policy/y"},
+		} {
+			if _, err := podrole.NewPodRole(ctx, role, &podrole.PodRoleArgs{Trust: pulumi.String("{}"), ManagedPolicyArns: policies}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	attachments := recorder.OfType("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+	if len(attachments) != 12 {
+		t.Errorf("%d attachments, want 12", len(attachments))
+	}
+	for i := 1; i < len(attachments); i++ {
+		if a, b := attachments[i-1], attachments[i]; a.Name == b.Name {
+			t.Errorf("%s for policy %v of %s, and for policy %v of %s", a.Name, a.Input("policyArn"), a.Parent, b.Input("policyArn"), b.Parent)
+		}
+	}
+}
+
 func TestPolicyJSON(t *testing.T) {
 	for name, tc := range map[string]struct{ policy, want string }{
 		"fits":     {`{"Version": "2012-10-17"}`, ""},
