@@ -31,6 +31,7 @@ import (
 	_ "golang.org/x/net/dns/dnsmessage"
 	_ "golang.org/x/sync/errgroup"
 	_ "golang.org/x/sys/unix"
+	_ "gonum.org/v1/plot"
 	_ "k8s.io/api/core/v1"
 	_ "k8s.io/client-go/kubernetes"
 	_ "k8s.io/client-go/tools/remotecommand"
