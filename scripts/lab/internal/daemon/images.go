@@ -3,6 +3,7 @@ package daemon
 import (
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"k3s-aws-auth/scripts/lab/internal/build"
@@ -15,6 +16,8 @@ func images(tools *build.Tools) map[string]kubelet.Image {
 	return map[string]kubelet.Image{
 		"public.ecr.aws/aws-cli/aws-cli": client,
 		"amazon/aws-cli":                 client,
+		// The SDK for Go under the CLI's name, to compare the two clients; on AWS an image that a user builds of lab/probe.
+		"k3s-aws-auth/sdk-client": sdkClient(tools),
 		"public.ecr.aws/rolesanywhere/credential-helper": {
 			Files:      map[string]string{"/usr/local/bin/aws_signing_helper": tools.SigningHelper},
 			Entrypoint: []string{"/usr/local/bin/aws_signing_helper"},
@@ -25,22 +28,28 @@ func images(tools *build.Tools) map[string]kubelet.Image {
 
 const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// clientEnv: the CLI brings its own list of CAs and does not look at the system's.
+var clientEnv = []string{"AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt", "PYTHONDONTWRITEBYTECODE=1"}
+
 // awsClient is the AWS CLI of this machine where there is one, else the lab's own client under its name.
 func awsClient(tools *build.Tools) kubelet.Image {
-	// The CLI brings its own list of CAs and does not look at the system's.
-	env := []string{"AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt", "PYTHONDONTWRITEBYTECODE=1"}
 	if cli := awsCLI(); cli != "" {
-		image := kubelet.Image{Entrypoint: []string{cli}, Env: append(env, "PATH="+filepath.Dir(cli)+":"+systemPath)}
+		image := kubelet.Image{Entrypoint: []string{cli}, Env: append(slices.Clone(clientEnv), "PATH="+filepath.Dir(cli)+":"+systemPath)}
 		// Containers do not see the homes of this machine: a CLI that lives in one comes with all that it is installed with.
 		if prefix := filepath.Dir(filepath.Dir(cli)); strings.HasPrefix(prefix, "/root/") || strings.HasPrefix(prefix, "/home/") {
 			image.Files = map[string]string{prefix: prefix}
 		}
 		return image
 	}
+	return sdkClient(tools)
+}
+
+// sdkClient is the lab's own client on the AWS SDK for Go.
+func sdkClient(tools *build.Tools) kubelet.Image {
 	return kubelet.Image{
 		Files:      map[string]string{"/usr/local/bin/aws": tools.Probe},
 		Entrypoint: []string{"/usr/local/bin/aws"},
-		Env:        append(env, "PATH="+systemPath),
+		Env:        append(slices.Clone(clientEnv), "PATH="+systemPath),
 	}
 }
 
