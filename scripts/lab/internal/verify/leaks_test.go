@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"k3s-aws-auth/scripts/internal/stack"
 )
 
 const token = "K10aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa::server:0123456789abcdef0123456789abcdef"
@@ -34,7 +36,7 @@ func stateWith(t *testing.T, secrets ...any) *Secrets {
 	for i, s := range secrets {
 		text, err := json.Marshal(s)
 		require.NoError(t, err)
-		outputs[string(rune('a'+i))] = map[string]any{signatureKey: secretSignature, "plaintext": string(text)}
+		outputs[string(rune('a'+i))] = map[string]any{stack.SignatureKey: stack.SecretSignature, "plaintext": string(text)}
 	}
 	data, err := json.Marshal(map[string]any{"resources": []any{
 		map[string]any{"urn": "urn:x", "type": "t", "outputs": outputs}}})

@@ -4,20 +4,18 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 	authv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"k3s-aws-auth/scripts/internal/forge"
 )
 
 const stsAudience = "sts.amazonaws.com"
@@ -32,16 +30,11 @@ func (t *Target) tokenAttempts(ctx context.Context) ([]attempt, error) {
 	if err := t.assume(ctx, right); err != nil {
 		return nil, fmt.Errorf("the identity's own token is refused: %w", err)
 	}
-	parsed, err := jwt.ParseSigned(right, []jose.SignatureAlgorithm{jose.RS256})
+	claims, kid, err := forge.Claims(right)
 	if err != nil {
 		return nil, err
 	}
-	var claims map[string]any
-	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
-		return nil, err
-	}
-	kid := parsed.Headers[0].KeyID
-	own, err := t.Secrets.signingKey()
+	own, err := t.Secrets.SigningKey()
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +53,7 @@ func (t *Target) tokenAttempts(ctx context.Context) ([]attempt, error) {
 	}
 	forged := func(key *rsa.PrivateKey, kid string, change map[string]any) func(context.Context) error {
 		return func(ctx context.Context) error {
-			token, err := sign(key, kid, claims, change)
+			token, err := forge.Sign(jose.RS256, key, kid, forge.With(claims, change))
 			if err != nil {
 				return err
 			}
@@ -122,36 +115,4 @@ func (t *Target) namespace(ctx context.Context, name, account string) (remove fu
 		return nil, err
 	}
 	return remove, nil
-}
-
-// signingKey is the cluster's: the key whose public half is in the JWKS.
-func (s *Secrets) signingKey() (*rsa.PrivateKey, error) {
-	r, err := s.find("tls:index/privateKey:PrivateKey", "signing")
-	if err != nil {
-		return nil, err
-	}
-	key, err := text(r.Outputs, "privateKeyPem")
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode([]byte(key))
-	if block == nil {
-		return nil, errors.New("the signing key is no PEM")
-	}
-	return x509.ParsePKCS1PrivateKey(block.Bytes)
-}
-
-func sign(key *rsa.PrivateKey, kid string, claims, change map[string]any) (string, error) {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key},
-		(&jose.SignerOptions{}).WithHeader("kid", kid))
-	if err != nil {
-		return "", err
-	}
-	all := map[string]any{}
-	for _, m := range []map[string]any{claims, change} {
-		for k, v := range m {
-			all[k] = v
-		}
-	}
-	return jwt.Signed(signer).Claims(all).Serialize()
 }

@@ -5,7 +5,6 @@ package verify
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
 
+	"k3s-aws-auth/scripts/internal/stack"
 	"k3s-aws-auth/scripts/lab/internal/prove"
 )
 
@@ -120,92 +120,12 @@ func message(err error) string {
 }
 
 // Secrets are the values that the stack keeps secret.
-type Secrets struct {
-	resources []resource
-}
-
-type resource struct {
-	URN     string         `json:"urn"`
-	Type    string         `json:"type"`
-	Outputs map[string]any `json:"outputs"`
-	Inputs  map[string]any `json:"inputs"`
-}
-
-// The signature by which the engine marks a secret in a state
-// (https://www.pulumi.com/docs/iac/concepts/secrets/).
-const (
-	signatureKey    = "4dabf18193072939515e22adb298388d"
-	secretSignature = "1b47061264138c4ac30d75fd1eb44270"
-)
+type Secrets struct{ *stack.State }
 
 // ParseSecrets reads the deployment of a state exported with its secrets in plain.
 func ParseSecrets(deployment []byte) (*Secrets, error) {
-	var d struct{ Resources []resource }
-	if err := json.Unmarshal(deployment, &d); err != nil {
-		return nil, err
-	}
-	return &Secrets{resources: d.Resources}, nil
-}
-
-// find returns the first resource of a type whose URN has a part.
-func (s *Secrets) find(typ, part string) (resource, error) {
-	for _, r := range s.resources {
-		if r.Type == typ && strings.Contains(r.URN, part) {
-			return r, nil
-		}
-	}
-	return resource{}, fmt.Errorf("the state has no %s with %q in its URN", typ, part)
-}
-
-// text reads one string, secret or not, of a resource's inputs or outputs.
-func text(properties map[string]any, name string) (string, error) {
-	switch v := properties[name].(type) {
-	case string:
-		return v, nil
-	case map[string]any:
-		var plain string
-		if t, ok := v["plaintext"].(string); ok && json.Unmarshal([]byte(t), &plain) == nil {
-			return plain, nil
-		}
-	}
-	return "", fmt.Errorf("the state has no %s", name)
-}
-
-// plain lists all secret strings, however deep.
-func (s *Secrets) plain() []string {
-	var out []string
-	var walk func(v any, secret bool)
-	walk = func(v any, secret bool) {
-		switch v := v.(type) {
-		case string:
-			if secret {
-				out = append(out, v)
-			}
-		case []any:
-			for _, e := range v {
-				walk(e, secret)
-			}
-		case map[string]any:
-			if v[signatureKey] == secretSignature {
-				var inner any
-				if text, ok := v["plaintext"].(string); ok && json.Unmarshal([]byte(text), &inner) == nil {
-					walk(inner, true)
-				}
-				return
-			}
-			for _, e := range v {
-				walk(e, secret)
-			}
-		}
-	}
-	for _, r := range s.resources {
-		for _, m := range []map[string]any{r.Inputs, r.Outputs} {
-			for _, v := range m {
-				walk(v, false)
-			}
-		}
-	}
-	return out
+	s, err := stack.Parse(deployment)
+	return &Secrets{s}, err
 }
 
 // Place is somewhere a secret must not be.
@@ -217,7 +137,7 @@ type Place struct {
 // Leaks searches places for every secret of the stack. It reports where one was found without repeating it.
 func (s *Secrets) Leaks(places []Place) (needles int, err error) {
 	set := map[string]bool{}
-	for _, secret := range s.plain() {
+	for _, secret := range s.Secrets() {
 		for _, n := range fragments(secret) {
 			set[n] = true
 		}

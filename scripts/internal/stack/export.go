@@ -1,0 +1,71 @@
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Export reads a stack by `pulumi stack export --show-secrets`. env is the environment that leads to the stack's backend
+// (all of it, as for os/exec), name the stack's full name, such as organization/k3s-aws-auth/lab.
+func Export(ctx context.Context, env []string, name string) (*State, error) {
+	cli, own, err := findCLI()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "stack-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	cmd := exec.CommandContext(ctx, cli, "stack", "export", "--show-secrets", "--stack", name)
+	cmd.Dir, cmd.Env = dir, env // a directory without a project: the name says it all
+	if own {
+		cmd.Env = append(slices.Clone(env), "PULUMI_HOME="+dir)
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			return nil, fmt.Errorf("pulumi stack export: %w: %s", err, strings.TrimSpace(string(exit.Stderr)))
+		}
+		return nil, fmt.Errorf("pulumi stack export: %w", err)
+	}
+	var exported struct{ Deployment json.RawMessage }
+	if err := json.Unmarshal(out, &exported); err != nil {
+		return nil, fmt.Errorf("pulumi stack export: %w", err)
+	}
+	return Parse(exported.Deployment)
+}
+
+// findCLI returns the user's Pulumi CLI, else the newest that the lab has built. own tells the latter, which must not
+// touch the user's Pulumi home.
+func findCLI() (path string, own bool, err error) {
+	if path, err := exec.LookPath("pulumi"); err == nil {
+		return path, false, nil
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", false, err
+	}
+	built, err := filepath.Glob(filepath.Join(cache, "k3s-aws-auth", "tools", "pulumi-????????????????", "bin", "pulumi"))
+	if err != nil {
+		return "", false, err
+	}
+	var newest os.FileInfo
+	for _, b := range built {
+		if info, err := os.Stat(b); err == nil && (newest == nil || info.ModTime().After(newest.ModTime())) {
+			path, newest = b, info
+		}
+	}
+	if newest == nil {
+		return "", false, errors.New("no pulumi on the PATH and none built by the lab: run `make lab`, or install the Pulumi CLI")
+	}
+	return path, true, nil
+}
