@@ -10,10 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/go-jose/go-jose/v4"
-	authv1 "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"k3s-aws-auth/scripts/internal/forge"
 )
@@ -22,7 +18,7 @@ const stsAudience = "sts.amazonaws.com"
 
 // tokenAttempts are the wrong callers of IRSA.
 func (t *Target) tokenAttempts(ctx context.Context) ([]attempt, error) {
-	right, err := t.token(ctx, t.Identity.Namespace, t.Identity.ServiceAccount, stsAudience)
+	right, err := t.Cluster.Token(ctx, t.Identity.Namespace, t.Identity.ServiceAccount, stsAudience)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +40,7 @@ func (t *Target) tokenAttempts(ctx context.Context) ([]attempt, error) {
 	}
 	with := func(namespace, account, audience string) func(context.Context) error {
 		return func(ctx context.Context) error {
-			token, err := t.token(ctx, namespace, account, audience)
+			token, err := t.Cluster.Token(ctx, namespace, account, audience)
 			if err != nil {
 				return fmt.Errorf("the cluster gave no token: %w", err)
 			}
@@ -66,7 +62,7 @@ func (t *Target) tokenAttempts(ctx context.Context) ([]attempt, error) {
 			with(t.Identity.Namespace, "default", stsAudience)},
 		{"the same service account's name in another namespace", "AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity",
 			func(ctx context.Context) error {
-				remove, err := t.namespace(ctx, elsewhere, t.Identity.ServiceAccount)
+				remove, err := t.Cluster.Account(ctx, elsewhere, t.Identity.ServiceAccount)
 				if err != nil {
 					return err
 				}
@@ -83,36 +79,10 @@ func (t *Target) tokenAttempts(ctx context.Context) ([]attempt, error) {
 	}, nil
 }
 
-func (t *Target) token(ctx context.Context, namespace, account, audience string) (string, error) {
-	seconds := int64(3600)
-	r, err := t.Cluster.Client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, account, &authv1.TokenRequest{
-		Spec: authv1.TokenRequestSpec{Audiences: []string{audience}, ExpirationSeconds: &seconds}}, metav1.CreateOptions{})
-	if err != nil {
-		return "", err
-	}
-	return r.Status.Token, nil
-}
-
 func (t *Target) assume(ctx context.Context, token string) error {
 	config := t.AWS.Copy()
 	config.Credentials = aws.AnonymousCredentials{}
 	_, err := sts.NewFromConfig(config).AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
 		RoleArn: &t.Identity.RoleARN, RoleSessionName: aws.String("verify"), WebIdentityToken: &token})
 	return err
-}
-
-// namespace makes a namespace with a service account for one try.
-func (t *Target) namespace(ctx context.Context, name, account string) (remove func(), err error) {
-	core := t.Cluster.Client.CoreV1()
-	_, err = core.Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return nil, err
-	}
-	remove = func() { _ = core.Namespaces().Delete(context.WithoutCancel(ctx), name, metav1.DeleteOptions{}) }
-	_, err = core.ServiceAccounts(name).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		remove()
-		return nil, err
-	}
-	return remove, nil
 }

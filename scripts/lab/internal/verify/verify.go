@@ -13,6 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
 
+	"k3s-aws-auth/scripts/internal/kube"
 	"k3s-aws-auth/scripts/internal/stack"
 	"k3s-aws-auth/scripts/lab/internal/prove"
 )
@@ -81,7 +82,9 @@ func (t *Target) attempts(ctx context.Context) ([]attempt, func(), error) {
 		},
 	}}
 	if t.Setup != "instance-profile" {
-		stranger, remove, err := t.stranger(ctx)
+		// A region is no credential, and without one the client would fail for its lack.
+		stranger, remove, err := t.Cluster.Start(ctx, kube.Stranger{Namespace: t.Identity.Namespace, Model: t.Identity.Pod,
+			Container: prove.Container, Env: map[string]string{"AWS_REGION": t.AWS.Region}})
 		if err != nil {
 			return nil, nil, err
 		}
