@@ -3,7 +3,10 @@
 SETUP ?= all
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help lab test race lint fuzz golden bench
+# Builds the lab's programs where they are missing and puts their paths into the environment, for tests that start them.
+WITH_TOOLS = exports="$$(go -C scripts run ./lab tools)" && eval "$$exports" &&
+
+.PHONY: help lab test test-lab race lint fuzz golden bench
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -11,12 +14,15 @@ help: ## show this help
 lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one setup; KEEP=1 leaves them running
 	go -C scripts run ./lab run --setup $(SETUP) $(if $(KEEP),--keep)
 
-test: ## run all tests
+test: ## run all tests; those that need the lab's programs skip, see test-lab
 	go test ./...
 	go -C scripts test ./...
 
-race: ## run the tests of what runs concurrently with the race detector (needs a C compiler)
-	CGO_ENABLED=1 go -C scripts test -race ./internal/... ./lab/...
+test-lab: ## run the tests that start the lab's control plane and sandbox
+	$(WITH_TOOLS) go -C scripts test -count=1 ./lab/internal/cluster ./lab/internal/kubelet ./lab/internal/sandbox
+
+race: ## run the tests of what runs concurrently, test-lab's too, with the race detector (needs a C compiler)
+	$(WITH_TOOLS) CGO_ENABLED=1 go -C scripts test -race -timeout 20m ./internal/... ./lab/...
 
 lint: ## vet and lint both modules
 	go vet ./... && go -C scripts vet ./...
@@ -24,12 +30,23 @@ lint: ## vet and lint both modules
 	cd scripts && $(GOLANGCI_LINT) run ./...
 
 FUZZTIME ?= 20s
-fuzz: ## fuzz config loading, policy evaluation and name shortening for FUZZTIME each
-	./scripts/fuzz.sh $(FUZZTIME)
+FUZZ = -run '^$$' -fuzztime $(FUZZTIME) -fuzz
+fuzz: ## run every fuzz test for FUZZTIME
+	go test ./components/names $(FUZZ) '^FuzzShorten$$'
+	go test ./components/iampolicy $(FUZZ) '^FuzzDocument$$'
+	go test ./components/oidcissuer $(FUZZ) '^FuzzJWKS$$'
+	go test ./stacks/config $(FUZZ) '^FuzzLoad$$'
+	go -C scripts test ./internal/policy $(FUZZ) '^FuzzEvaluate$$'
+	go -C scripts test ./internal/policy $(FUZZ) '^FuzzGlob$$'
+	go -C scripts test ./internal/sigv4 $(FUZZ) '^FuzzDecodeChunks$$'
+	go -C scripts test ./lab/internal/gate/ec2 $(FUZZ) '^FuzzWildcard$$'
+	go -C scripts test ./lab/internal/gate/wire $(FUZZ) '^FuzzTree$$'
+	go -C scripts test ./lab/internal/kubelet $(FUZZ) '^FuzzExpand$$'
 
-golden: ## rewrite the golden files from what the program does now; this run fails, so that nobody commits it unread
-	-go test ./... -update
-	git diff --stat
+golden: ## rewrite the golden files from what the program does now; it fails where one differed, so that nobody commits it unread
+	@go test ./components/iampolicy ./components/instanceprofile ./components/k3s ./components/network \
+		./components/oidcissuer ./components/podrole ./components/rolesanywhere ./components/workload ./stacks -update; \
+	failed=$$?; git status --short -- '*/testdata/*'; exit $$failed
 
-bench: ## time one setup's warm `up` in the lab, several times
-	go -C scripts test ./lab -run '^$$' -bench Up -benchtime 3x -timeout 30m
+bench: ## time one setup's warm `up` and `down` in the lab, several times
+	LAB_BENCH=1 go -C scripts test ./lab -run '^$$' -bench Up -benchtime 3x -timeout 30m

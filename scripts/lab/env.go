@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -35,15 +36,22 @@ func envCommand() *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(os.Stdout).Encode(env)
 			}
-			for _, k := range slices.Sorted(maps.Keys(env)) {
-				fmt.Printf("export %s='%s'\n", k, strings.ReplaceAll(env[k], "'", `'\''`))
-			}
-			return nil
+			return exports(os.Stdout, env)
 		},
 	}
 	setupFlag(cmd, &setup, "", false)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object on standard output")
 	return cmd
+}
+
+// exports prints variables as a shell reads them, sorted.
+func exports(out io.Writer, env map[string]string) error {
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		if _, err := fmt.Fprintf(out, "export %s='%s'\n", k, strings.ReplaceAll(env[k], "'", `'\''`)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // onlyOne returns the given setup, or the one whose lab is running.

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
@@ -121,23 +122,25 @@ func passphrase(path string) error {
 // is YAML.
 func change(config map[string]any, assignment string) error {
 	key, text, ok := strings.Cut(assignment, "=")
-	if !ok || key == "" {
+	path := strings.Split(key, ".")
+	if !ok || slices.Contains(path, "") {
 		return fmt.Errorf("--config: found %q: must be key=value, such as issuer.thumbprint=dynamic", assignment)
 	}
 	var value any
 	if err := yaml.Unmarshal([]byte(text), &value); err != nil {
 		return fmt.Errorf("--config %s: %w", key, err)
 	}
-	path := strings.Split(key, ".")
 	if !strings.Contains(path[0], ":") {
 		path[0] = project + ":" + path[0]
 	}
 	at := config
-	for _, p := range path[:len(path)-1] {
+	for i, p := range path[:len(path)-1] {
+		if at[p] == nil {
+			at[p] = map[string]any{}
+		}
 		next, ok := at[p].(map[string]any)
 		if !ok {
-			next = map[string]any{}
-			at[p] = next
+			return fmt.Errorf("--config %s: %s is no object, so nothing in it can be changed by itself", key, strings.Join(path[:i+1], "."))
 		}
 		at = next
 	}
