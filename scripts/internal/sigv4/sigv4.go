@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -48,6 +49,8 @@ var (
 	ErrUnsigned = errors.New("request is not signed")
 	// ErrMalformed: the signature's parts cannot be read.
 	ErrMalformed = errors.New("malformed signature")
+	// ErrScopeDate: the date of the credential scope is not that of the signing time. It is an ErrMalformed too.
+	ErrScopeDate = fmt.Errorf("%w: Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP", ErrMalformed)
 	// ErrMismatch: the signature is not the one for this request and secret.
 	ErrMismatch = errors.New("signature does not match")
 	// ErrSkewed: the signing time is too far from the clock.
@@ -172,8 +175,8 @@ func (s *Signature) setCredential(value string) error {
 }
 
 func (s *Signature) check() error {
-	if s.Date != s.Time.UTC().Format(dateFormat) {
-		return fmt.Errorf("%w: date in Credential scope does not match YYYYMMDD of the signing time", ErrMalformed)
+	if day := s.Time.UTC().Format(dateFormat); s.Date != day {
+		return fmt.Errorf("%w: '%s' != '%s', from '%s'.", ErrScopeDate, s.Date, day, s.Time.UTC().Format(TimeFormat))
 	}
 	for _, h := range s.SignedHeaders {
 		if h == "host" {
@@ -181,6 +184,21 @@ func (s *Signature) check() error {
 		}
 	}
 	return fmt.Errorf("%w: 'Host' must be a 'SignedHeader' in the AWS Authorization", ErrMalformed)
+}
+
+// Unsigned lists the x-amz-* headers of a request that its signature does not cover, lower-case and sorted. S3 refuses
+// them ("all x-amz-* headers that you plan to include in your request" are to be signed); x-amz-content-sha256 is not
+// among them, since the canonical request has its value in any case.
+func (s *Signature) Unsigned(r *http.Request) []string {
+	var out []string
+	for name := range r.Header {
+		name = strings.ToLower(name)
+		if strings.HasPrefix(name, "x-amz-") && name != "x-amz-content-sha256" && !slices.Contains(s.SignedHeaders, name) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // CheckTime compares the signing time with a clock. Errors: ErrSkewed, ErrExpired (presigned).

@@ -8,6 +8,8 @@ type authFailure string
 const (
 	failUnsigned         authFailure = "unsigned"
 	failMalformed        authFailure = "malformed"
+	failScopeDate        authFailure = "scope date"
+	failUnsignedHeaders  authFailure = "unsigned headers"
 	failMismatch         authFailure = "mismatch"
 	failRegion           authFailure = "region"
 	failSkewed           authFailure = "skewed"
@@ -61,8 +63,12 @@ func authErrorS3(failure authFailure, detail string) *Error {
 	switch failure {
 	case failUnsigned:
 		code, message = "AccessDenied", "Access Denied"
-	case failMalformed:
+	case failMalformed, failScopeDate:
 		code, message, status = "AuthorizationHeaderMalformed", "The authorization header is malformed; "+detail, http.StatusBadRequest
+	case failUnsignedHeaders:
+		e := Errorf(status, "AccessDenied", "There were headers present in the request which were not signed")
+		e.Extra = map[string]string{"HeadersNotSigned": detail}
+		return e
 	case failRegion:
 		e := Errorf(http.StatusBadRequest, "AuthorizationHeaderMalformed", "The authorization header is malformed; a region is wrong; expecting '%s'", detail)
 		e.Extra = map[string]string{"Region": detail}
@@ -88,7 +94,7 @@ func authErrorEC2(failure authFailure, detail string) *Error {
 	switch failure {
 	case failUnsigned:
 		code, message, status = "MissingParameter", "The request must contain the parameter AWSAccessKeyId", http.StatusBadRequest
-	case failMalformed:
+	case failMalformed, failScopeDate:
 		code, message, status = "IncompleteSignature", detail, http.StatusBadRequest
 	case failSkewed, failPresignedExpired, failExpiredToken:
 		code, message, status = "RequestExpired", "Request has expired.", http.StatusBadRequest

@@ -316,6 +316,9 @@ func (g *Gate) authenticate(c *Call, service Service, signature *sigv4.Signature
 		}
 		return authError(c.protocol, failUnsigned, "")
 	}
+	if errors.Is(parseErr, sigv4.ErrScopeDate) {
+		return authError(c.protocol, failScopeDate, detail(parseErr))
+	}
 	if parseErr != nil {
 		return authError(c.protocol, failMalformed, detail(parseErr))
 	}
@@ -347,6 +350,9 @@ func (g *Gate) authenticate(c *Call, service Service, signature *sigv4.Signature
 			return Errorf(http.StatusBadRequest, "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.")
 		}
 		return authError(c.protocol, failMismatch, "")
+	}
+	if unsigned := signature.Unsigned(c.R); len(unsigned) > 0 && c.protocol == ProtocolS3 {
+		return authError(c.protocol, failUnsignedHeaders, strings.Join(unsigned, ", "))
 	}
 	if sigv4.IsChunked(c.R) {
 		payload, trailer, err := signature.DecodeChunks(c.R, raw, secret)
