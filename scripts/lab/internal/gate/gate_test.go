@@ -334,6 +334,7 @@ func TestAuthenticationErrors(t *testing.T) {
 	require.NoError(t, identity(session))
 	failure(t, identity(l.config(*c.AccessKeyId, *c.SecretAccessKey, "")), "InvalidClientTokenId", "", 403)
 	failure(t, put(l.config(*c.AccessKeyId, *c.SecretAccessKey, "x"), "k", ""), "InvalidToken", "", 400)
+	failure(t, put(l.config(*c.AccessKeyId, *c.SecretAccessKey, ""), "k", ""), "InvalidAccessKeyId", "does not exist in our records", 403)
 
 	l.clock.Add(14 * time.Minute) // the clients' clocks stay behind
 	require.NoError(t, identity(session))
@@ -378,6 +379,11 @@ func TestAuthErrorTable(t *testing.T) {
 		{ProtocolRESTXML, failUnknownKey, "InvalidClientTokenId", 403},
 		{ProtocolQuery, failPresignedExpired, "RequestExpired", 403},
 		{ProtocolQuery, failMalformed, "IncompleteSignature", 400},
+		{ProtocolQuery, failScopeDate, "SignatureDoesNotMatch", 403},
+		{ProtocolJSON11, failScopeDate, "InvalidSignatureException", 400},
+		{ProtocolEC2, failScopeDate, "IncompleteSignature", 400},
+		{ProtocolS3, failScopeDate, "AuthorizationHeaderMalformed", 400},
+		{ProtocolS3, failUnsignedHeaders, "AccessDenied", 403},
 		{ProtocolS3, failRegion, "AuthorizationHeaderMalformed", 400},
 		{ProtocolS3, failPresignedExpired, "AccessDenied", 403},
 	} {

@@ -100,10 +100,12 @@ func (s *sessionStore) get(id string) (*session, bool) {
 }
 
 // credentials finds the secret and the principal of an access key id. failure is empty where the key is good. A session
-// has to bring its token, a user's key none.
+// has to bring its token, a user's key none: without one the key of a session is unknown.
 func (g *Gate) credentials(id, token string) (secret string, p *Principal, failure authFailure) {
 	if s, ok := g.sessions.get(id); ok {
 		switch {
+		case token == "":
+			return "", nil, failUnknownKey
 		case subtle.ConstantTimeCompare([]byte(s.token), []byte(token)) != 1:
 			return "", nil, failBadToken
 		case !g.Now().Before(s.principal.Expires):
