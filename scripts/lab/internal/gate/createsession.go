@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -210,11 +211,11 @@ func (s *rolesAnywhere) lookup(c *Call, in createSessionInput) (trustAnchor, raP
 
 // checkLeaf applies the rules for end-entity certificates: X.509 version 3, not a CA, key usage digital signature,
 // SHA-256 or stronger, a subject, a chain to the trust anchor, and the clock. AWS's text for an expired certificate is
-// not known.
+// not known, nor does it document how short a key it takes: 2048 bits of RSA are what its own CAs begin with.
 func checkLeaf(caller certified, anchors []*x509.Certificate, now time.Time) error {
 	leaf := caller.leaf
 	switch {
-	case leaf.Version != 3, leaf.IsCA, leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0, !strongSignature(leaf), len(leaf.Subject.Names) == 0:
+	case leaf.Version != 3, leaf.IsCA, leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0, !strongSignature(leaf), !strongKey(leaf), len(leaf.Subject.Names) == 0:
 		return raDenied("Untrusted certificate. Insufficient certificate")
 	}
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
@@ -236,6 +237,12 @@ func checkLeaf(caller certified, anchors []*x509.Certificate, now time.Time) err
 		return raDenied("Untrusted certificate. Certificate is expired or not yet valid")
 	}
 	return raDenied("Untrusted signing certificate")
+}
+
+// strongKey tells RSA keys of at least 2048 bits, and all others.
+func strongKey(c *x509.Certificate) bool {
+	key, ok := c.PublicKey.(*rsa.PublicKey)
+	return !ok || key.N.BitLen() >= 2048
 }
 
 // revoked looks the leaf and its intermediates up in the CRLs.

@@ -249,6 +249,7 @@ func TestCreateSessionCertificates(t *testing.T) {
 		"not yet valid":         {a.ca.leaf(t, "uploader", "ES256", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), expired},
 		"is a CA":               {a.ca.leaf(t, "uploader", "ES256", func(c *x509.Certificate) { c.IsCA = true }), insufficient},
 		"no digital signature":  {a.ca.leaf(t, "uploader", "ES256", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }), insufficient},
+		"short RSA key":         {a.ca.leaf(t, "uploader", "RS1024", nil), insufficient},
 		"no subject":            {a.ca.leaf(t, "", "ES256", func(c *x509.Certificate) { c.Subject = pkix.Name{} }), insufficient},
 		"other common name":     {a.ca.leaf(t, "reader", "ES256", nil), "Unable to assume role for " + a.role},
 		"common name in case":   {a.ca.leaf(t, "Uploader", "ES256", nil), "Unable to assume role for " + a.role},

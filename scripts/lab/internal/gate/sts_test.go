@@ -116,6 +116,8 @@ func newKey(t *testing.T, algorithm string) crypto.Signer {
 		key, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	case "ES512":
 		key, err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	case "RS1024":
+		key, err = rsa.GenerateKey(rand.Reader, 1024)
 	default:
 		key, err = rsa.GenerateKey(rand.Reader, 2048)
 	}
