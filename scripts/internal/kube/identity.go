@@ -27,18 +27,21 @@ func (c *Cluster) Token(ctx context.Context, namespace, account, audience string
 func (c *Cluster) Account(ctx context.Context, namespace, account string) (remove func(), err error) {
 	core := c.Client.CoreV1()
 	_, err = core.Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
-	made := err == nil
+	madeNamespace, madeAccount := err == nil, false
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return nil, err
 	}
 	remove = func() {
 		after := context.WithoutCancel(ctx)
-		_ = core.ServiceAccounts(namespace).Delete(after, account, metav1.DeleteOptions{})
-		if made {
+		if madeAccount {
+			_ = core.ServiceAccounts(namespace).Delete(after, account, metav1.DeleteOptions{})
+		}
+		if madeNamespace {
 			_ = core.Namespaces().Delete(after, namespace, metav1.DeleteOptions{})
 		}
 	}
 	_, err = core.ServiceAccounts(namespace).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}, metav1.CreateOptions{})
+	madeAccount = err == nil
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		remove()
 		return nil, err
