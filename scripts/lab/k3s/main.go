@@ -60,7 +60,7 @@ func ask(r request) error {
 		return fmt.Errorf("no answer of the lab: %w", err)
 	}
 	fmt.Print(a.Output)
-	if a.Status == 0 && r.Program == "k3s" {
+	if a.Status == 0 && r.Program == "k3s" && len(r.Args) == 1 {
 		// The node runs: this process lives as long as it does.
 		err := decoder.Decode(&a)
 		if err == io.EOF {

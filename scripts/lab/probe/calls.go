@@ -69,6 +69,27 @@ func getCallerIdentity(ctx context.Context, c *command) (output, error) {
 	return output{{"UserId", aws.ToString(answer.UserId)}, {"Account", aws.ToString(answer.Account)}, {"Arn", aws.ToString(answer.Arn)}}, nil
 }
 
+// exportCredentials returns the credentials that the chain finds as shell exports (the CLI's format env). They are good
+// until they expire and are never refreshed.
+func exportCredentials(ctx context.Context, c *command) (output, error) {
+	if f := c.values["format"]; f != "env" {
+		return nil, usageError{fmt.Errorf("argument --format: found %q: this client has env alone", f)}
+	}
+	cfg, err := load(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	found, err := cfg.Credentials.Retrieve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := output{{"AWS_ACCESS_KEY_ID", found.AccessKeyID}, {"AWS_SECRET_ACCESS_KEY", found.SecretAccessKey}}
+	if found.SessionToken != "" {
+		out = append(out, field{"AWS_SESSION_TOKEN", found.SessionToken})
+	}
+	return out, nil
+}
+
 func putObject(ctx context.Context, c *command) (output, error) {
 	body, err := os.Open(c.values["body"])
 	if err != nil {
@@ -149,6 +170,14 @@ func style(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil }
 // show writes an answer as the CLI does: indented JSON, or the bare values as text; --query picks one member.
 func show(w io.Writer, c *command, out output) error {
 	if len(out) == 0 {
+		return nil
+	}
+	if c.values["format"] == "env" {
+		for _, f := range out {
+			if _, err := fmt.Fprintf(w, "export %s=%v\n", f.Name, f.Value); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
 	format := c.values["output"]

@@ -23,10 +23,11 @@ type command struct {
 }
 
 var operations = map[string]*operation{
-	"sts get-caller-identity": {name: "GetCallerIdentity", call: getCallerIdentity},
-	"s3api put-object":        {name: "PutObject", required: []string{"bucket", "key", "body"}, call: putObject},
-	"s3api get-object":        {name: "GetObject", required: []string{"bucket", "key"}, positional: "outfile", call: getObject},
-	"s3api list-objects-v2":   {name: "ListObjectsV2", required: []string{"bucket"}, optional: []string{"prefix"}, call: listObjects},
+	"sts get-caller-identity":      {name: "GetCallerIdentity", call: getCallerIdentity},
+	"configure export-credentials": {name: "ExportCredentials", optional: []string{"format"}, call: exportCredentials},
+	"s3api put-object":             {name: "PutObject", required: []string{"bucket", "key", "body"}, call: putObject},
+	"s3api get-object":             {name: "GetObject", required: []string{"bucket", "key"}, positional: "outfile", call: getObject},
+	"s3api list-objects-v2":        {name: "ListObjectsV2", required: []string{"bucket"}, optional: []string{"prefix"}, call: listObjects},
 }
 
 // global are the options that every command takes.

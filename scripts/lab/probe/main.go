@@ -2,6 +2,7 @@
 // without the AWS CLI. It has just what the demo pod and the proofs use, with the CLI's names, output and errors:
 //
 //	aws sts get-caller-identity [--output json|text] [--query Arn]
+//	aws configure export-credentials --format env
 //	aws s3api put-object --bucket BUCKET --key KEY --body FILE
 //	aws s3api get-object --bucket BUCKET --key KEY FILE
 //	aws s3api list-objects-v2 --bucket BUCKET [--prefix PREFIX]
@@ -27,6 +28,7 @@ func main() {
 }
 
 const help = `usage: aws sts get-caller-identity [--output json|text] [--query Arn]
+       aws configure export-credentials --format env
        aws s3api put-object --bucket BUCKET --key KEY --body FILE
        aws s3api get-object --bucket BUCKET --key KEY FILE
        aws s3api list-objects-v2 --bucket BUCKET [--prefix PREFIX]

@@ -44,6 +44,16 @@ type Config struct {
 	APIServerArg          stringList `json:"kube-apiserver-arg"`
 	ControllerManagerArg  stringList `json:"kube-controller-manager-arg"`
 	SchedulerArg          stringList `json:"kube-scheduler-arg"`
+
+	// The lab takes no snapshots of etcd.
+	EtcdS3            bool   `json:"etcd-s3"`
+	EtcdS3Bucket      string `json:"etcd-s3-bucket"`
+	EtcdS3Endpoint    string `json:"etcd-s3-endpoint"`
+	EtcdS3Folder      string `json:"etcd-s3-folder"`
+	EtcdS3Region      string `json:"etcd-s3-region"`
+	EtcdS3Retention   int    `json:"etcd-s3-retention"`
+	SnapshotSchedule  string `json:"etcd-snapshot-schedule-cron"`
+	SnapshotRetention int    `json:"etcd-snapshot-retention"`
 }
 
 // stringList reads a list, or one value where K3s accepts both.

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -37,6 +38,10 @@ type ServerOptions struct {
 	Kubernetes string
 	// PrivateIP is the node's address in its network; it becomes a name of the server certificate.
 	PrivateIP string
+	// Name is the node's name, and so that of its member of etcd.
+	Name string
+	// Join is a running server of the cluster that config.yaml tells to join; nil for the server that starts one.
+	Join *Server
 }
 
 // Server is a running control plane.
@@ -46,11 +51,15 @@ type Server struct {
 	// Config is what the node was given.
 	Config *Config
 
-	dir                 string
+	dir, name           string
+	kubernetes, etcd    string
 	serverCA, clientCA  *authority
 	password, agentPass string
+	life                context.Context
 	stop                context.CancelFunc
 	running             sync.WaitGroup
+	restarting          sync.Mutex
+	api                 apiServer
 	mu                  sync.Mutex
 	exited              error
 }
@@ -62,10 +71,7 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if config.Server != "" {
-		return nil, errors.New("config.yaml has a server to join: the lab starts one server")
-	}
-	s := &Server{Config: config, dir: o.Dir}
+	s := &Server{Config: config, dir: o.Dir, name: o.Name, kubernetes: o.Kubernetes}
 	if s.password, err = s.passwordOf(o.Root, config.Token, config.TokenFile, "token"); err != nil {
 		return nil, err
 	}
@@ -93,12 +99,24 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := keepPorts(filepath.Join(o.Dir, "ports"), 3)
 	if err != nil {
 		return nil, err
 	}
 	s.Address = fmt.Sprintf("127.0.0.1:%d", ports[0])
-	etcd := fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	s.etcd = fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	member := []string{"--name", o.Name, "--data-dir", filepath.Join(o.Dir, "etcd"), "--client-url", s.etcd,
+		"--peer-url", fmt.Sprintf("http://127.0.0.1:%d", ports[2])}
+	// A server that has a datastore goes on with it, whatever server its configuration tells it to join.
+	if _, err := os.Stat(filepath.Join(o.Dir, "etcd")); err != nil && config.Server != "" {
+		if o.Join == nil {
+			return nil, fmt.Errorf("no server answers at %s", config.Server)
+		}
+		if err := o.Join.admits(o.Root, config); err != nil {
+			return nil, fmt.Errorf("join %s: %w", config.Server, err)
+		}
+		member = append(member, "--join", o.Join.etcd)
+	}
 
 	file := func(name string, data []byte) string {
 		path := filepath.Join(o.Dir, name)
@@ -135,7 +153,7 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 		"client-ca-file":                     filepath.Join(tlsDir, "client-ca.crt"),
 		"enable-admission-plugins":           "NodeRestriction",
 		"endpoint-reconciler-type":           "none",
-		"etcd-servers":                       etcd,
+		"etcd-servers":                       s.etcd,
 		"kubelet-certificate-authority":      filepath.Join(tlsDir, "server-ca.crt"),
 		"kubelet-client-certificate":         kubeletCrt,
 		"kubelet-client-key":                 kubeletKey,
@@ -168,7 +186,6 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 		"bind-address":                     "127.0.0.1",
 		"controllers":                      controllers,
 		"kubeconfig":                       manager,
-		"leader-elect":                     "false",
 		"profiling":                        "false",
 		"root-ca-file":                     filepath.Join(tlsDir, "server-ca.crt"),
 		"secure-port":                      "0",
@@ -183,7 +200,6 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 		"authorization-kubeconfig":  scheduler,
 		"bind-address":              "127.0.0.1",
 		"kubeconfig":                scheduler,
-		"leader-elect":              "false",
 		"profiling":                 "false",
 		"secure-port":               "0",
 	}, config.SchedulerArg)
@@ -192,11 +208,15 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	}
 
 	life, stop := context.WithCancel(context.Background())
-	s.stop = stop
-	start := func(name string, args ...string) error { return s.start(life, o, name, args) }
+	s.life, s.stop = life, stop
+	s.api.options, s.api.args = o, apiserver
+	start := func(name string, args ...string) error {
+		_, err := s.start(life, o, name, args, nil)
+		return err
+	}
 	err = errors.Join(
-		start("etcd", "--data-dir", filepath.Join(o.Dir, "etcd"), "--client-url", etcd),
-		start("apiserver", apiserver...),
+		start("etcd", member...),
+		s.startAPIServer(apiserver, nil),
 	)
 	if err == nil {
 		err = s.waitReady(ctx)
@@ -236,19 +256,23 @@ func currentKey(path string) ([]byte, error) {
 	return pem.EncodeToMemory(block), nil
 }
 
-// start runs one component until the server stops. One that ends by itself is remembered and reported.
-func (s *Server) start(life context.Context, o ServerOptions, name string, args []string) error {
+// start runs one component until life ends; the channel is closed when the process has ended. One that ends by itself is
+// remembered and reported. env is added to the daemon's own.
+func (s *Server) start(life context.Context, o ServerOptions, name string, args, env []string) (<-chan struct{}, error) {
 	log, err := os.Create(filepath.Join(o.Dir, name+".log"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fmt.Fprintf(log, "%s %q\n", name, args)
 	cmd := exec.Command(o.Kubernetes, append([]string{name}, args...)...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, o.Dir
 	cmd.SysProcAttr = processAttributes()
+	if len(env) > 0 {
+		cmd.Env = append(os.Environ(), env...)
+	}
 	if err := cmd.Start(); err != nil {
 		log.Close()
-		return err
+		return nil, err
 	}
 	ended := make(chan struct{})
 	s.running.Add(1)
@@ -276,7 +300,7 @@ func (s *Server) start(life context.Context, o ServerOptions, name string, args 
 			_ = cmd.Process.Kill()
 		}
 	}()
-	return nil
+	return ended, nil
 }
 
 // Err tells whether a component has ended by itself, and with what last words.
@@ -414,6 +438,53 @@ func AgentInputs(root string) (config *Config, nodeToken string, err error) {
 	}
 	nodeToken, err = token(root, config.Token, config.TokenFile, "token")
 	return config, nodeToken, err
+}
+
+// admits checks a joining server's token: the CA that it pins and the servers' password.
+func (s *Server) admits(root string, joining *Config) error {
+	t, err := token(root, joining.Token, joining.TokenFile, "token")
+	if err != nil {
+		return err
+	}
+	caHash, password, err := credential(t)
+	if err != nil {
+		return err
+	}
+	if caHash != "" && caHash != s.serverCA.hash() {
+		return fmt.Errorf("token CA hash does not match the Cluster CA certificate hash: %s != %s", caHash, s.serverCA.hash())
+	}
+	if subtle.ConstantTimeCompare([]byte(password), []byte(s.password)) != 1 {
+		return errors.New("not authorized: the token's password is not the servers'")
+	}
+	return nil
+}
+
+// Forget takes a server's member out of etcd, as K3s does when its Node is deleted.
+func (s *Server) Forget(ctx context.Context, name string) error {
+	out, err := exec.CommandContext(ctx, s.kubernetes, "etcd-remove", "--client-url", s.etcd, "--name", name).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("remove %s from etcd: %w: %s", name, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// keepPorts chooses ports once and then keeps them: the members of etcd know each other by them.
+func keepPorts(path string, n int) ([]int, error) {
+	if data, err := os.ReadFile(path); err == nil {
+		var ports []int
+		if err := json.Unmarshal(data, &ports); err == nil && len(ports) == n {
+			return ports, nil
+		}
+	}
+	ports, err := freePorts(n)
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(ports)
+	if err != nil {
+		return nil, err
+	}
+	return ports, os.WriteFile(path, data, 0o600)
 }
 
 func freePorts(n int) ([]int, error) {

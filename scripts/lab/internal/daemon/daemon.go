@@ -92,7 +92,7 @@ func Run(ctx context.Context, setup, dir string, tools *build.Tools, log io.Writ
 	}
 	m, err := machines.New(machines.Options{
 		Dir: filepath.Join(dir, "machines"), Sockets: sockets, Kubernetes: tools.Kubernetes, K3s: tools.K3s,
-		Gate: g, EC2: served.EC2, Sandbox: box, AWS: client, Images: images(tools), Log: log,
+		Gate: g, EC2: served.EC2, ELB: served.ELB, Sandbox: box, AWS: client, Images: images(tools), Log: log,
 		HostEnv: []string{"AWS_ENDPOINT_URL=" + lab.Endpoint, "AWS_CA_BUNDLE=" + state.CABundle(dir), "SSL_CERT_FILE=" + state.CABundle(dir)},
 	})
 	if err != nil {
@@ -181,6 +181,7 @@ func controls(g *gate.Gate, m *machines.Machines, before map[string][]string) ht
 		}
 		_ = json.NewEncoder(w).Encode(status)
 	})
+	mux.HandleFunc("POST /_lab/apiserver", func(w http.ResponseWriter, r *http.Request) { changeAPIServers(w, r, m) })
 	return mux
 }
 

@@ -38,7 +38,11 @@ func awsClient(tools *build.Tools) kubelet.Image {
 		// Containers do not see the homes of this machine: a CLI that lives in one comes with all that it is installed with.
 		if prefix := filepath.Dir(filepath.Dir(cli)); strings.HasPrefix(prefix, "/root/") || strings.HasPrefix(prefix, "/home/") {
 			image.Files = map[string]string{prefix: prefix}
+		} else {
+			image.Files = map[string]string{}
 		}
+		// Version 1 of the CLI cannot export credentials; the image that it stands for can.
+		image.Files["/usr/local/bin/aws-session"] = tools.Probe
 		return image
 	}
 	return sdkClient(tools)

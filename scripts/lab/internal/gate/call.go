@@ -42,6 +42,7 @@ type Call struct {
 	failure  *Error
 	context  map[string][]string
 	internal bool
+	skew     time.Duration
 }
 
 // Gate returns the gate that carries the call.

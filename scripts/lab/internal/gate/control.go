@@ -19,6 +19,7 @@ import (
 //	DELETE /_lab/dns?name=X[&type=T]   remove those of a name
 //	GET    /_lab/clock                 the gate's time and offset
 //	POST   /_lab/clock                 shift it: {"offset":"-20m"}
+//	POST   /_lab/skew                  shift the clocks of callers: {"source":"pod/","offset":"5h"}, "0s" ends it
 //	POST   /_lab/jwks                  {"flush":true} and {"ttlSeconds":N} for the cache of issuers' keys
 //	GET    /_lab/latency               the delays by host
 //	POST   /_lab/latency               replace them: {"rules":[{"host":"sts.*.amazonaws.com","connectMs":4,"requestMs":40}]}
@@ -91,6 +92,22 @@ func (g *Gate) Control() http.Handler {
 		}
 		g.SetClockOffset(d)
 		clock(w)
+	})
+	mux.HandleFunc("POST /_lab/skew", func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			Source string `json:"source"`
+			Offset string `json:"offset"`
+		}
+		if !controlRead(w, r, &in) {
+			return
+		}
+		d, err := time.ParseDuration(in.Offset)
+		if err != nil || in.Source == "" {
+			http.Error(w, "source is a beginning such as pod/, offset a duration such as 5h", http.StatusBadRequest)
+			return
+		}
+		g.SetSkew(in.Source, d)
+		controlJSON(w, in)
 	})
 	mux.HandleFunc("POST /_lab/jwks", func(w http.ResponseWriter, r *http.Request) {
 		var in struct {

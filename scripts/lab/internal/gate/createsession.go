@@ -45,8 +45,8 @@ func (s *rolesAnywhere) authenticateCall(c *Call, signature *sigv4.Signature, ra
 	}
 	c.Detail("serial", leaf.SerialNumber.String())
 	c.Detail("subject", leaf.Subject.String())
-	if err := signature.CheckTime(c.Time); err != nil {
-		return true, Errorf(http.StatusForbidden, "AccessDeniedException", "%s", skewText(signature, c.Time))
+	if dated := c.dated(signature); dated.CheckTime(c.Time) != nil {
+		return true, Errorf(http.StatusForbidden, "AccessDeniedException", "%s", skewText(dated, c.Time))
 	}
 	if !isLoopbackName(c.Host) && (signature.Service != c.Service || signature.Region != c.Region) {
 		return true, raDenied("Credential should be scoped to a valid region and to correct service: '%s'.", c.Service)
@@ -173,7 +173,7 @@ func (s *rolesAnywhere) createSession(c *Call) (any, error) {
 		Subject string            `json:"subjectArn"`
 	}{[]raCredentialSet{{
 		AssumedRole: raAssumedRole{ARN: p.ARN, ID: p.UserID},
-		Credentials: raCredentials{credentials.AccessKeyID, credentials.SecretAccessKey, credentials.SessionToken, stamp(credentials.Expiration)},
+		Credentials: raCredentials{credentials.AccessKeyID, credentials.SecretAccessKey, credentials.SessionToken, stamp(c.callerTime(credentials.Expiration))},
 		PackedSize:  packed, RoleARN: role.arn, SourceIdentity: source,
 	}}, s.seen(c, caller.leaf)}, nil
 }

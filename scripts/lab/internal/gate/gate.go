@@ -41,6 +41,7 @@ type Gate struct {
 	services map[string]Service
 	order    []Service
 	offset   time.Duration
+	skews    map[string]time.Duration
 	dns      []DNSRecord
 	servers  map[*http.Server]struct{}
 	closed   bool

@@ -31,9 +31,10 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	recorder := &statusWriter{ResponseWriter: w}
-	w.Header().Set("Date", now.UTC().Format(http.TimeFormat)) // SDKs correct their clocks by it
 	c := &Call{R: r, Host: host, RequestID: newRequestID(), Time: now, gate: g}
 	c.Source, _ = r.Context().Value(sourceKey{}).(string)
+	c.skew = g.skewOf(c.Source)
+	w.Header().Set("Date", c.callerTime(now).UTC().Format(http.TimeFormat)) // SDKs correct their clocks by it
 	g.answer(recorder, c)
 	g.recordCall(c, recorder.status, time.Since(started))
 }
@@ -337,12 +338,13 @@ func (g *Gate) authenticate(c *Call, service Service, signature *sigv4.Signature
 	if failure != "" {
 		return authError(c.protocol, failure, "")
 	}
-	if err := signature.CheckTime(c.Time); err != nil {
+	dated := c.dated(signature)
+	if err := dated.CheckTime(c.Time); err != nil {
 		switch {
 		case errors.Is(err, sigv4.ErrExpired):
-			return authError(c.protocol, failPresignedExpired, skewText(signature, c.Time))
+			return authError(c.protocol, failPresignedExpired, skewText(dated, c.Time))
 		default:
-			return authError(c.protocol, failSkewed, skewText(signature, c.Time))
+			return authError(c.protocol, failSkewed, skewText(dated, c.Time))
 		}
 	}
 	if err := signature.Verify(c.R, raw, secret); err != nil {

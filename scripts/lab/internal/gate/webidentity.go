@@ -123,6 +123,7 @@ func (s *stsService) assumeRoleWithWebIdentity(c *Call) (any, error) {
 		tags: tags.tags, transitive: tags.transitive, policies: in.policies, region: c.Region,
 		context: map[string][]string{"aws:FederatedProvider": {provider.arn}}})
 	c.issued(p)
+	credentials.Expiration = c.callerTime(credentials.Expiration)
 	return struct {
 		Subject        string         `xml:"SubjectFromWebIdentityToken"`
 		Audience       string         `xml:"Audience"`

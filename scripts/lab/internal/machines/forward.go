@@ -18,9 +18,14 @@ func forward(address string, target func() string) (*forwarder, error) {
 	if err != nil {
 		return nil, err
 	}
+	return forwardFrom(l, target), nil
+}
+
+// forwardFrom carries what a listener accepts.
+func forwardFrom(l net.Listener, target func() string) *forwarder {
 	f := &forwarder{listener: l, target: target}
 	go f.accept()
-	return f, nil
+	return f
 }
 
 func (f *forwarder) accept() {

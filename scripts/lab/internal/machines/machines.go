@@ -12,8 +12,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -21,6 +24,7 @@ import (
 	"k3s-aws-auth/scripts/lab/internal/cluster"
 	"k3s-aws-auth/scripts/lab/internal/gate"
 	"k3s-aws-auth/scripts/lab/internal/gate/ec2"
+	"k3s-aws-auth/scripts/lab/internal/gate/elbv2"
 	"k3s-aws-auth/scripts/lab/internal/kubelet"
 	"k3s-aws-auth/scripts/lab/internal/sandbox"
 )
@@ -33,6 +37,7 @@ type Options struct {
 	Kubernetes, K3s string
 	Gate            *gate.Gate
 	EC2             *ec2.Service
+	ELB             *elbv2.Service
 	// Sandbox is nil where the system has no namespaces.
 	Sandbox *sandbox.Sandbox
 	// AWS has the endpoint of the gate; its credentials are replaced by each machine's own.
@@ -52,10 +57,13 @@ type Machines struct {
 	// readsInputs says why boot scripts are not run here; empty where they are.
 	readsInputs string
 
+	balancing sync.Mutex
+	balancers map[string]*forwarder // by address and port
+	turn      atomic.Uint32
+
 	mu        sync.Mutex
 	machines  map[string]*machine
 	addresses map[string]*address
-	changed   *sync.Cond
 }
 
 type machine struct {
@@ -84,8 +92,7 @@ const apiPort = "6443"
 
 // New makes a hook for the EC2 service.
 func New(o Options) (*Machines, error) {
-	m := &Machines{o: o, log: log.New(o.Log, "machines: ", log.LstdFlags), machines: map[string]*machine{}, addresses: map[string]*address{}}
-	m.changed = sync.NewCond(&m.mu)
+	m := &Machines{o: o, log: log.New(o.Log, "machines: ", log.LstdFlags), machines: map[string]*machine{}, addresses: map[string]*address{}, balancers: map[string]*forwarder{}}
 	missing := missingTools()
 	switch {
 	case o.Sandbox == nil:
@@ -99,6 +106,8 @@ func New(o Options) (*Machines, error) {
 		}
 		o.Gate.Register(releases)
 	}
+	o.ELB.SetHealth(m.healthy)
+	o.ELB.SetChanged(m.balance)
 	if m.readsInputs != "" {
 		m.log.Printf("boot scripts are not run: %s. The lab reads their inputs instead", m.readsInputs)
 	}
@@ -133,7 +142,6 @@ func (m *Machines) Run(i ec2.Instance) {
 			m.log.Printf("%s (%s) did not boot: %v", i.ID, name, err)
 			m.mu.Lock()
 			vm.err = err
-			m.changed.Broadcast()
 			m.mu.Unlock()
 		}
 	}()
@@ -159,10 +167,8 @@ func (m *Machines) Terminate(id string) {
 func (m *Machines) Associate(publicIP, instanceID string) {
 	m.Disassociate(publicIP)
 	f, err := forward(net.JoinHostPort(publicIP, apiPort), func() string {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if vm := m.machines[instanceID]; vm != nil && vm.server != nil {
-			return vm.server.Address
+		if server := m.serverOf(instanceID); server != nil {
+			return server.Address
 		}
 		return ""
 	})
@@ -224,6 +230,19 @@ func (m *Machines) Remaining() map[string][]string {
 	return left
 }
 
+// Servers returns the control planes that run.
+func (m *Machines) Servers() []*cluster.Server {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var servers []*cluster.Server
+	for _, vm := range m.machines {
+		if vm.server != nil {
+			servers = append(servers, vm.server)
+		}
+	}
+	return servers
+}
+
 // Errors tells why machines did not boot.
 func (m *Machines) Errors() error {
 	m.mu.Lock()
@@ -263,6 +282,11 @@ func (m *Machines) boot(ctx context.Context, vm *machine) error {
 		go m.serve(vm.name+" metadata", func() error { return m.serveMetadata(vm, network.Metadata) })
 		go m.serve(vm.name, func() error { return m.o.Gate.ServeTLS(network.HTTPS, "node/"+vm.name) })
 		go serveDNS(network.DNS, m.resolve)
+		closeBalancers, err := m.openBalancers(vm)
+		if err != nil {
+			return err
+		}
+		defer closeBalancers()
 	} else {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -346,8 +370,16 @@ func (m *Machines) resolve(name string) ([]string, bool) {
 }
 
 func (m *Machines) runServer(ctx context.Context, vm *machine, started func()) error {
+	config, err := cluster.ReadConfig(vm.root)
+	if err != nil {
+		return err
+	}
+	var join *cluster.Server
+	if config.Server != "" {
+		join = m.otherServer(vm, config.Server)
+	}
 	server, err := cluster.StartServer(ctx, cluster.ServerOptions{
-		Root: vm.root, Dir: filepath.Join(m.o.Dir, vm.instance.ID, "control-plane"),
+		Name: vm.name, Join: join, Root: vm.root, Dir: filepath.Join(m.o.Dir, vm.instance.ID, "control-plane"),
 		Kubernetes: m.o.Kubernetes, PrivateIP: vm.instance.PrivateIP,
 	})
 	if err != nil {
@@ -358,18 +390,26 @@ func (m *Machines) runServer(ctx context.Context, vm *machine, started func()) e
 		m.setServer(vm, nil)
 		server.Stop()
 	}()
+	// Where K3s keeps its datastore: a boot script tells by it that this server has joined already.
+	if err := os.MkdirAll(filepath.Join(vm.root, config.DataDir, "server/db/etcd"), 0o700); err != nil {
+		return err
+	}
 	member, err := server.Self(vm.name, kubeletIP, vm.instance.PrivateIP)
 	if err != nil {
 		return err
 	}
-	return m.runKubelet(ctx, vm, server.Config, member, started)
+	return m.runKubelet(ctx, vm, server.Config, member, func() {
+		if err := m.markServer(ctx, vm, server); err != nil && ctx.Err() == nil {
+			m.log.Printf("%s: %v", vm.name, err)
+		}
+		started()
+	})
 }
 
 func (m *Machines) setServer(vm *machine, server *cluster.Server) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	vm.server = server
-	m.changed.Broadcast()
 }
 
 func (m *Machines) runAgent(ctx context.Context, vm *machine, started func()) error {
@@ -385,35 +425,72 @@ func (m *Machines) runAgent(ctx context.Context, vm *machine, started func()) er
 	if err != nil {
 		return fmt.Errorf("join %s: %w", config.Server, err)
 	}
+	if host := hostOf(config.Server); net.ParseIP(host).IsLoopback() {
+		// A load balancer: the node outlives the server that admitted it.
+		member.REST.Host = config.Server
+	}
+	// K3s's agent keeps what it was admitted with.
+	if err := writeBelow(vm.root, filepath.Join(config.DataDir, "agent/client-kubelet.crt"), member.REST.CertData, 0o600); err != nil {
+		return err
+	}
 	return m.runKubelet(ctx, vm, config, member, started)
 }
 
-// serverAt waits for the server whose private address an agent was given.
+// serverAt waits for a server at the URL that an agent was given: a server's private address, or a load balancer.
 func (m *Machines) serverAt(ctx context.Context, url string) (*cluster.Server, error) {
-	host := strings.TrimSuffix(strings.TrimPrefix(url, "https://"), ":"+apiPort)
-	stop := context.AfterFunc(ctx, func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.changed.Broadcast()
-	})
-	defer stop()
+	for {
+		if server := m.otherServer(nil, url); server != nil {
+			return server, nil
+		}
+		if err := m.bootErrorAt(hostOf(url)); err != nil {
+			return nil, fmt.Errorf("the server at %s did not boot: %w", url, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("no server at %s: %w", url, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// bootErrorAt is why the machine with a private address did not boot; nil where it did or is still at it.
+func (m *Machines) bootErrorAt(privateIP string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for {
-		for _, vm := range m.machines {
-			if vm.instance.PrivateIP != host {
-				continue
-			}
-			if vm.server != nil {
-				return vm.server, nil
-			}
-			if vm.err != nil {
-				return nil, fmt.Errorf("the server at %s did not boot: %w", url, vm.err)
-			}
+	for _, vm := range m.machines {
+		if vm.instance.PrivateIP == privateIP && vm.err != nil {
+			return vm.err
 		}
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("no server at %s: %w", url, err)
-		}
-		m.changed.Wait()
 	}
+	return nil
+}
+
+// otherServer is a running server at a URL that is not the given machine; nil where there is none now.
+func (m *Machines) otherServer(self *machine, url string) *cluster.Server {
+	var candidates []string
+	for _, t := range m.targets(net.JoinHostPort(hostOf(url), apiPort)) {
+		candidates = append(candidates, t.InstanceID)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, vm := range m.machines {
+		if vm != self && vm.server != nil && (vm.instance.PrivateIP == hostOf(url) || slices.Contains(candidates, id)) {
+			return vm.server
+		}
+	}
+	return nil
+}
+
+// serverOf is an instance's control plane; nil where it has none now.
+func (m *Machines) serverOf(instanceID string) *cluster.Server {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if vm := m.machines[instanceID]; vm != nil {
+		return vm.server
+	}
+	return nil
+}
+
+func hostOf(url string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(url, "https://"), ":"+apiPort)
 }

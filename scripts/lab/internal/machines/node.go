@@ -32,6 +32,10 @@ func (m *Machines) runKubelet(ctx context.Context, vm *machine, config *cluster.
 	if err != nil {
 		return err
 	}
+	env, err := readEnv(filepath.Join(vm.root, bootEnvPath))
+	if err != nil {
+		return err
+	}
 	log, err := os.OpenFile(filepath.Join(m.o.Dir, vm.instance.ID, "kubelet.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -41,6 +45,7 @@ func (m *Machines) runKubelet(ctx context.Context, vm *machine, config *cluster.
 	k, err := kubelet.New(kubelet.Options{
 		NodeName:   vm.name,
 		ProviderID: "aws:///" + vm.instance.Zone + "/" + vm.instance.ID,
+		Version:    env["K3S_VERSION"],
 		Labels:     labels,
 		Taints:     taints,
 		Addresses: []corev1.NodeAddress{
