@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,6 +20,8 @@ func TestBootScriptParses(t *testing.T) {
 	for _, r := range bootScript {
 		require.Less(t, r, rune(128), "user data stays ASCII")
 	}
+	require.True(t, strings.HasPrefix(bootScript, "#!/usr/bin/env bash\nset -euo pipefail\n"), bootScript[:80])
+	require.NotContains(t, bootScript, "\n#")
 }
 
 func TestBootScriptIsLinted(t *testing.T) {
@@ -35,8 +38,8 @@ func TestUserDataIsCloudConfig(t *testing.T) {
 	if err != nil {
 		t.Skip("cloud-init is not installed")
 	}
-	c := preview(t, labArgs())
-	for _, name := range []string{"lab-server-0", "lab-agent-0"} {
+	c := preview(t, prodArgs())
+	for _, name := range []string{"lab-server-0", "lab-server-1", "lab-agent-0"} {
 		path := filepath.Join(t.TempDir(), name)
 		data := plain(c.Find(t, "aws:ec2/instance:Instance", name).Inputs["userData"]).StringValue()
 		require.NoError(t, os.WriteFile(path, []byte(data), 0o600))
@@ -46,7 +49,7 @@ func TestUserDataIsCloudConfig(t *testing.T) {
 }
 
 // binary is what the release has for every architecture here.
-const binary = "#!/bin/sh\necho 'k3s version v1.35.4+k3s1 (0123abcd)'\n"
+const binary = "#!/bin/sh\n[ $1 = --version ] || echo \"k3s $*\" >>\"$ROOT/calls\"\necho 'k3s version v1.35.4+k3s1 (0123abcd)'\n"
 
 // machine is a directory in which the boot script believes to be a machine: its
 // absolute paths lie below it, and the commands that would reach beyond it are
@@ -82,8 +85,18 @@ case $url in
   https://ssm.eu-central-1.amazonaws.com/)
     [[ $config == *'user = "ASIATEST:very/secret+key"'* && $config == *'X-Amz-Security-Token: session=='* ]] || exit 22
     name=${data#*\"Name\":\"} name=${name%%\"*}
+    if [[ $data == *Overwrite* ]]; then
+      echo "put $data" >>"$ROOT/calls"
+      value=${data#*\"Value\":\"} && printf %s "${value%%\"*}" >"$ROOT/parameter-founder"
+      echo '{"Version":2}'; exit
+    fi
+    if [[ $name == */founder ]]; then
+      printf '{"Parameter":{"Name":"%s","Value":"%s"}}' "$name" "$(cat "$ROOT/parameter-founder")"; exit
+    fi
     if [[ $name == *denied* ]]; then echo '{"__type":"AccessDeniedException"}'; exit 22; fi
     printf '{"Parameter":{"Name":"%s","Value":"line 1 of %s\\nline 2\\n"}}' "$name" "$name" ;;
+  http://169.254.169.254/latest/meta-data/instance-id) cat "$ROOT/instance-id" | answer ;;
+  https://join.example.com:6443/) [[ -e $ROOT/cluster ]] || exit 7 ;;
   */sha256sum-*.txt) cat "$ROOT/digests" | answer ;;
   */k3s|*/k3s-arm64) cat "$ROOT/release" | answer ;;
   *) echo "no such place: $url" >&2; exit 6 ;;
@@ -91,6 +104,7 @@ esac
 `,
 	"systemctl":  "#!/bin/bash\necho \"systemctl $*\" >>\"$ROOT/calls\"\n[[ $1 != restart || ! -e $ROOT/broken ]]\n",
 	"journalctl": "#!/bin/bash\necho 'the journal of k3s'\n",
+	"hostname":   "#!/bin/bash\necho ip-10-0-0-9\n",
 	"uname":      "#!/bin/bash\ncat \"$ROOT/arch\"\n",
 	"sleep":      "#!/bin/bash\necho \"sleep $*\" >>\"$ROOT/calls\"\n",
 }
@@ -221,6 +235,96 @@ func TestBootAgent(t *testing.T) {
 	require.Contains(t, unit, "/usr/local/bin/k3s agent\n")
 }
 
+// member makes the machine one of several servers, with what cloud-init writes
+// for it at each boot.
+func (m *machine) member(number int) {
+	env := strings.Split(m.read("etc/k3s-aws-auth/boot.env"), "SERVER=")[0]
+	config := "server: https://join.example.com:6443\ntoken-file: t\n"
+	env += "SERVER=" + strconv.Itoa(number) + "\nJOIN=https://join.example.com:6443\n"
+	if number == 0 {
+		env += "FOUNDER=/k3s-aws-auth/lab/server/founder\n"
+		config = "cluster-init: true\ntoken-file: t\n"
+	}
+	m.write("etc/k3s-aws-auth/boot.env", env, 0o644)
+	require.NoError(m.t, os.MkdirAll(filepath.Join(m.root, "etc/rancher/k3s"), 0o755))
+	m.write("etc/rancher/k3s/config.yaml", config, 0o600)
+}
+
+// The first machine starts the cluster, and goes on to do so when it is
+// interrupted or restarted.
+func TestBootFounder(t *testing.T) {
+	m := newMachine(t, "server", "x86_64", "")
+	m.write("instance-id", "i-1", 0o644)
+	m.write("parameter-founder", "none", 0o644)
+	m.member(0)
+	out, err := m.boot()
+	require.NoError(t, err, out)
+	require.Equal(t, "i-1", m.read("parameter-founder"))
+	require.Equal(t, "cluster-init: true\ntoken-file: t\n", m.read("etc/rancher/k3s/config.yaml"))
+	calls := m.calls()
+	require.Contains(t, calls, `put {"Name":"/k3s-aws-auth/lab/server/founder","Value":"i-1","Overwrite":true}`)
+	require.NotContains(t, calls, "join.example.com", "who starts a cluster waits for nobody")
+	require.NotContains(t, calls, "delete node")
+
+	// Interrupted after it had signed: it finds its own name there.
+	require.NoError(t, os.Remove(filepath.Join(m.root, "etc/k3s-aws-auth/founder")))
+	m.member(0)
+	out, err = m.boot()
+	require.NoError(t, err, out)
+	require.Contains(t, m.read("etc/rancher/k3s/config.yaml"), "cluster-init: true\n")
+	require.NotContains(t, m.calls(), "put ")
+
+	// At a later boot it asks nobody.
+	m.member(0)
+	out, err = m.boot("prepare")
+	require.NoError(t, err, out)
+	require.NotContains(t, m.calls(), "curl")
+}
+
+// A machine that replaces server 0 joins what the first one started, at its
+// first boot and at all others, and never starts a cluster of its own.
+func TestBootReplacedFounder(t *testing.T) {
+	m := newMachine(t, "server", "x86_64", "")
+	m.write("instance-id", "i-2", 0o644)
+	m.write("parameter-founder", "i-1", 0o644)
+	m.write("cluster", "", 0o644)
+	m.member(0)
+	out, err := m.boot()
+	require.NoError(t, err, out)
+	require.Contains(t, out, "i-1 started this cluster: this machine joins it")
+	require.Equal(t, "server: https://join.example.com:6443\ntoken-file: t\n", m.read("etc/rancher/k3s/config.yaml"))
+	require.Equal(t, "i-1", m.read("parameter-founder"))
+	calls := m.calls()
+	require.Less(t, strings.Index(calls, "https://join.example.com:6443/"), strings.Index(calls, "systemctl restart"), "it waits for a server first")
+	require.Contains(t, calls, "k3s kubectl delete node --wait=false --selector k3s-aws-auth/server=0,kubernetes.io/hostname!=ip-10-0-0-9\n")
+	require.Greater(t, strings.Index(calls, "delete node"), strings.Index(calls, "systemctl restart"))
+
+	m.member(0) // cloud-init writes the configuration anew
+	require.NoError(t, os.MkdirAll(filepath.Join(m.root, "var/lib/rancher/k3s/server/db/etcd"), 0o700))
+	out, err = m.boot("prepare")
+	require.NoError(t, err, out)
+	require.Equal(t, "server: https://join.example.com:6443\ntoken-file: t\n", m.read("etc/rancher/k3s/config.yaml"))
+	require.NotContains(t, m.calls(), "curl")
+
+	// With a datastore of its own it needs nobody to start again.
+	require.NoError(t, os.Remove(filepath.Join(m.root, "cluster")))
+	out, err = m.boot()
+	require.NoError(t, err, out)
+	require.NotContains(t, m.calls(), "delete node")
+}
+
+func TestBootJoin(t *testing.T) {
+	m := newMachine(t, "server", "x86_64", "")
+	m.write("cluster", "", 0o644)
+	m.member(2)
+	out, err := m.boot()
+	require.NoError(t, err, out)
+	calls := m.calls()
+	require.NotContains(t, calls, "instance-id", "only server 0 asks who started the cluster")
+	require.Contains(t, calls, "--cacert /var/lib/rancher/k3s/server/tls/server-ca.crt https://join.example.com:6443/")
+	require.Contains(t, calls, "k3s-aws-auth/server=2,kubernetes.io/hostname!=ip-10-0-0-9")
+}
+
 func TestBootFails(t *testing.T) {
 	server := func(t *testing.T, digest string, parameters ...string) *machine {
 		return newMachine(t, "server", "x86_64", digest, parameters...)
@@ -228,7 +332,7 @@ func TestBootFails(t *testing.T) {
 	// Time does not pass in a test: every retry gives up at once.
 	hurry := func(m *machine) {
 		script := m.read("usr/local/sbin/k3s-boot")
-		m.write("usr/local/sbin/k3s-boot", strings.NewReplacer("retry 300 ", "retry 0 ", "retry 600 ", "retry 0 ").Replace(script), 0o755)
+		m.write("usr/local/sbin/k3s-boot", strings.NewReplacer("retry 300 ", "retry 0 ", "retry 600 ", "retry 0 ", "retry 900 ", "retry 0 ", "patience=600", "patience=0").Replace(script), 0o755)
 	}
 	tests := []struct {
 		name    string
@@ -257,6 +361,11 @@ func TestBootFails(t *testing.T) {
 			m.write("broken", "", 0o644)
 			return m
 		}, []string{"the journal of k3s", "FAILED while starting k3s"}},
+		{"nobody to join", func(t *testing.T) *machine {
+			m := server(t, "")
+			m.member(1)
+			return m
+		}, []string{"no server answers at https://join.example.com:6443", "FAILED while waiting for a server at https://join"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
