@@ -153,6 +153,7 @@ func TestStackFiles(t *testing.T) {
 	require.Equal(t, Cluster{
 		Mode: "create", Version: "v1.35.4+k3s1", Servers: 1, Agents: 2,
 		ServerInstanceType: "t3.medium", AgentInstanceType: "t3.medium", RootVolumeGiB: 20, CPUCredits: "standard",
+		APIAccess: "public", EtcdSnapshots: EtcdSnapshots{Schedule: "0 */12 * * *", Retention: 5},
 	}, cfg.Cluster)
 	require.Equal(t, "eu-central-1", cfg.Region)
 	require.Equal(t, []string{"eu-central-1a"}, cfg.Network.Zones)
