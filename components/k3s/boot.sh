@@ -18,6 +18,7 @@ IMDS=http://169.254.169.254/latest
 UNITS=/etc/systemd/system
 CONFIG=/etc/rancher/k3s/config.yaml
 DATA=/var/lib/rancher/k3s/server
+ADMITTED=/var/lib/rancher/k3s/agent/client-kubelet.crt
 
 # From $SETTINGS/boot.env. An empty K3S_SHA256 means the release's own digest.
 ROLE="" K3S_VERSION="" K3S_SHA256="" REGION="" DNS_SUFFIX=""
@@ -125,7 +126,7 @@ fetch_secrets() {
     step="fetching $parameter"
     need_credentials
     mkdir -p "$(dirname "$file")"
-    retry 300 fetch "$parameter" "$file" "$mode" || fail "cannot read $parameter: may this machine's role?"
+    retry 300 fetch "$parameter" "$file" "$mode" || fail "cannot read $parameter, for the reason above: may this machine's role?"
   done 3<"$SETTINGS/parameters"
 }
 
@@ -142,10 +143,10 @@ find_founder() {
     step="reading $FOUNDER"
     need_credentials
     self=$(imds instance-id) || fail "no instance id from $IMDS"
-    retry 300 fetch "$FOUNDER" "$decision.seen" 0644 || fail "cannot read $FOUNDER: may this machine's role?"
-    founder=$(<"$decision.seen")
+    retry 300 fetch "$FOUNDER" "$decision.part" 0644 || fail "cannot read $FOUNDER, for the reason above"
+    founder=$(<"$decision.part")
     if [[ $founder == none ]]; then
-      retry 300 sign "$self" || fail "cannot write $FOUNDER: may this machine's role?"
+      retry 300 sign "$self" || fail "cannot write $FOUNDER, for the reason above"
       founder=$self
     fi
     echo "${founder/#"$self"/self}" >"$decision.part"
@@ -158,8 +159,8 @@ find_founder() {
   fi
 }
 
-# Whether this server has yet to join others: it has no datastore of its own.
-joins() { [[ $ROLE == server && ! -d $DATA/db/etcd ]] && grep -q '^server: ' "$CONFIG"; }
+# Whether this server is one that joined others, or will.
+joins() { [[ $ROLE == server ]] && grep -q '^server: ' "$CONFIG"; }
 
 # Whether any server answers at JOIN, whatever it says, with the cluster's CA.
 answers() { curl --silent --show-error --output /dev/null --max-time 10 --cacert "$DATA/tls/server-ca.crt" "$JOIN/"; }
@@ -177,6 +178,7 @@ download() { curl --silent --show-error --fail --location --max-time 600 --outpu
 install_k3s() {
   local url suffix arch digest
   step="installing K3s $K3S_VERSION"
+  rm -rf /usr/local/bin/.k3s.* # of a run that was killed
   if [[ -x $K3S ]] && "$K3S" --version | grep -qF "k3s version $K3S_VERSION "; then
     return
   fi
@@ -271,9 +273,9 @@ main() {
   install_k3s
   install_units
   if [[ ${1-} == prepare ]]; then return; fi # systemd starts K3s after this
-  local joining=false patience=0
-  if joins; then
-    joining=true patience=600 # etcd takes one new member at a time
+  local patience=0
+  if joins && [[ ! -d $DATA/db/etcd ]]; then
+    patience=600 # etcd takes one new member at a time
     step="waiting for a server at $JOIN"
     retry 900 answers || fail "no server answers at $JOIN: there is no cluster to join"
   fi
@@ -282,7 +284,16 @@ main() {
     journalctl --unit "$SERVICE" --lines 20 --no-pager || true
     fail "systemd keeps trying; follow it with: journalctl -fu $SERVICE"
   fi
-  if $joining; then
+  if [[ $ROLE == agent ]]; then
+    # systemd knows only that it runs. Once a server has admitted it, it has a
+    # certificate; with a wrong token or CA it would ask for one for ever.
+    step="joining the cluster"
+    if ! retry 900 test -s "$ADMITTED"; then
+      journalctl --unit "$SERVICE" --lines 20 --no-pager || true
+      fail "no server has admitted this agent; follow it with: journalctl -fu $SERVICE"
+    fi
+  fi
+  if joins; then
     step="removing the server that this one replaces"
     retry 60 forget_predecessor || log "could not; if there was one: kubectl delete node <its name>"
   fi

@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 )
 
@@ -102,7 +104,14 @@ case $url in
   *) echo "no such place: $url" >&2; exit 6 ;;
 esac
 `,
-	"systemctl":  "#!/bin/bash\necho \"systemctl $*\" >>\"$ROOT/calls\"\n[[ $1 != restart || ! -e $ROOT/broken ]]\n",
+	"systemctl": `#!/bin/bash
+echo "systemctl $*" >>"$ROOT/calls"
+[[ $1 != restart || ! -e $ROOT/broken ]] || exit 1
+if [[ $* == "restart k3s-agent.service" && ! -e $ROOT/refused ]]; then
+  mkdir -p "$ROOT/var/lib/rancher/k3s/agent" && echo certificate >"$ROOT/var/lib/rancher/k3s/agent/client-kubelet.crt"
+fi
+`,
+	"mv":         "#!/bin/bash\nexec /bin/mv \"$@\"\n",
 	"journalctl": "#!/bin/bash\necho 'the journal of k3s'\n",
 	"hostname":   "#!/bin/bash\necho ip-10-0-0-9\n",
 	"uname":      "#!/bin/bash\ncat \"$ROOT/arch\"\n",
@@ -116,7 +125,14 @@ func newMachine(t *testing.T, role, arch, digest string, parameters ...string) *
 		require.NoError(t, os.MkdirAll(filepath.Join(m.root, dir), 0o755))
 	}
 	for name, script := range tools {
-		m.write("bin/"+name, script, 0o755)
+		// The whole script can be killed at its n-th call of a tool.
+		_, body, _ := strings.Cut(script, "\n")
+		m.write("bin/"+name, `#!/bin/bash
+if [[ -e $ROOT/kill-at ]]; then
+  echo >>"$ROOT/count"
+  (($(wc -l <"$ROOT/count") != $(cat "$ROOT/kill-at"))) || kill -KILL 0
+fi
+`+body, 0o755)
 	}
 	script := bootScript
 	for _, dir := range []string{"/etc/", "/usr/local/", "/var/lib/"} {
@@ -160,6 +176,7 @@ func (m *machine) boot(args ...string) (output string, err error) {
 	m.t.Helper()
 	command := exec.Command(filepath.Join(m.root, "usr/local/sbin/k3s-boot"), args...)
 	command.Env = []string{"PATH=" + filepath.Join(m.root, "bin") + ":" + os.Getenv("PATH"), "ROOT=" + m.root, "HOME=" + m.root}
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := command.CombinedOutput()
 	return strings.ReplaceAll(string(out), m.root, ""), err
 }
@@ -310,7 +327,7 @@ func TestBootReplacedFounder(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(m.root, "cluster")))
 	out, err = m.boot()
 	require.NoError(t, err, out)
-	require.NotContains(t, m.calls(), "delete node")
+	require.NotContains(t, m.calls(), "join.example.com")
 }
 
 func TestBootJoin(t *testing.T) {
@@ -323,6 +340,58 @@ func TestBootJoin(t *testing.T) {
 	require.NotContains(t, calls, "instance-id", "only server 0 asks who started the cluster")
 	require.Contains(t, calls, "--cacert /var/lib/rancher/k3s/server/tls/server-ca.crt https://join.example.com:6443/")
 	require.Contains(t, calls, "k3s-aws-auth/server=2,kubernetes.io/hostname!=ip-10-0-0-9")
+}
+
+// state is all that a boot leaves behind, by path.
+func (m *machine) state() map[string]string {
+	files := map[string]string{}
+	for _, dir := range []string{"etc", "usr", "var"} {
+		require.NoError(m.t, filepath.WalkDir(filepath.Join(m.root, dir), func(path string, entry os.DirEntry, err error) error {
+			if err != nil || !entry.Type().IsRegular() {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			files[strings.TrimPrefix(path, m.root)] = strings.ReplaceAll(string(text), m.root, "")
+			return err
+		}))
+	}
+	return files
+}
+
+// Killed at any step and run again, the script ends as if nothing had been, and
+// a run after that changes nothing.
+func TestBootIsKilledAnywhere(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots dozens of machines")
+	}
+	start := func(t *testing.T) *machine {
+		m := newMachine(t, "server", "x86_64", "",
+			"/k3s-aws-auth/lab/server/service.key /var/lib/rancher/k3s/server/tls/service.key",
+			"/k3s-aws-auth/lab/server/token /etc/rancher/k3s/token")
+		m.write("instance-id", "i-1", 0o644)
+		m.write("parameter-founder", "none", 0o644)
+		m.member(0)
+		return m
+	}
+	undisturbed := start(t)
+	out, err := undisturbed.boot()
+	require.NoError(t, err, out)
+	want := undisturbed.state()
+	for n := 1; ; n++ {
+		m := start(t)
+		m.write("kill-at", strconv.Itoa(n), 0o644)
+		_, err := m.boot()
+		require.NoError(t, os.Remove(filepath.Join(m.root, "kill-at")))
+		if err == nil {
+			require.Greater(t, n, 15, "it was not killed often enough to mean anything")
+			return
+		}
+		for range 2 {
+			out, err := m.boot()
+			require.NoError(t, err, "killed at call %d: %s", n, out)
+			require.Empty(t, cmp.Diff(want, m.state()), "killed at call %d", n)
+		}
+	}
 }
 
 func TestBootFails(t *testing.T) {
@@ -361,6 +430,11 @@ func TestBootFails(t *testing.T) {
 			m.write("broken", "", 0o644)
 			return m
 		}, []string{"the journal of k3s", "FAILED while starting k3s"}},
+		{"not admitted", func(t *testing.T) *machine {
+			m := newMachine(t, "agent", "x86_64", "")
+			m.write("refused", "", 0o644)
+			return m
+		}, []string{"the journal of k3s", "no server has admitted this agent", "FAILED while joining the cluster"}},
 		{"nobody to join", func(t *testing.T) *machine {
 			m := server(t, "")
 			m.member(1)

@@ -119,7 +119,7 @@ func (access apiAccess) client() (*http.Client, error) {
 func bootHint(instanceID, region string) string {
 	return fmt.Sprintf("If connections time out, is this machine's public address in APICIDRs? "+
 		"Otherwise the server says why: `aws ec2 get-console-output --latest --output text --region %[2]s --instance-id %[1]s` "+
-		"(look for k3s-boot), or `aws ssm start-session --region %[2]s --target %[1]s` and there `sudo journalctl -u k3s` "+
+		"(look for k3s-boot; where it is missing, cloud-init did not run it), or `aws ssm start-session --region %[2]s --target %[1]s` and there `sudo journalctl -u k3s` "+
 		"and `sudo /usr/local/sbin/k3s-boot` to try again. Nothing is lost: the next `pulumi up` goes on from here.",
 		instanceID, region)
 }
