@@ -48,6 +48,9 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 	cluster.Endpoint = pulumi.String(access.Endpoint).ToStringOutput()
 	cluster.Provider, err = kubernetes.NewProvider(ctx, name+"-kubernetes", &kubernetes.ProviderArgs{
 		Kubeconfig: cluster.Kubeconfig,
+		// Else another address of the same cluster passes for another cluster, and
+		// everything in it is replaced.
+		ClusterIdentifier: pulumi.String(name),
 	}, pulumi.Parent(cluster))
 	if err != nil {
 		return nil, fmt.Errorf("existing cluster %s: kubernetes provider: %w", name, err)

@@ -191,6 +191,7 @@ func TestNewCluster(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "k3s-aws-auth:existing:Cluster mine\npulumi:providers:kubernetes mine-kubernetes < mine\n", recorder.Graph())
 	require.True(t, recorder.Get(t, "mine-kubernetes").IsSecret("kubeconfig"))
+	require.Equal(t, "mine", recorder.Get(t, "mine-kubernetes").Input("clusterIdentifier"))
 
 	for _, args := range []*ClusterArgs{nil, {}} {
 		recorder, err := pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {

@@ -129,6 +129,10 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 	cluster.Kubeconfig = cluster.readyKubeconfig(ctx, args, keys, slices.Concat(ways, entrance.ready(), firewall.rules))
 	cluster.Provider, err = kubernetes.NewProvider(ctx, name+"-kubernetes", &kubernetes.ProviderArgs{
 		Kubeconfig: cluster.Kubeconfig,
+		// Without it, another endpoint (one server becomes three), or a server whose
+		// id is not known before it is replaced, passes for another cluster, and
+		// everything in this one is replaced.
+		ClusterIdentifier: pulumi.String(args.ClusterName),
 	}, parent)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: kubernetes provider: %w", name, err)

@@ -397,6 +397,7 @@ func TestEverythingIsTagged(t *testing.T) {
 func TestProviderDependsOnTheWholeCluster(t *testing.T) {
 	provider := preview(t, labArgs()).Find(t, "pulumi:providers:kubernetes", "lab-kubernetes")
 	require.Equal(t, "lab", provider.Parent)
+	require.Equal(t, "lab", provider.Input("clusterIdentifier"), "the provider would be replaced with every server, and all of Kubernetes with it")
 	for _, needed := range []string{
 		"lab-server-0", "lab-agent-1", "lab-api",
 		"lab-servers-api-from-198-51-100-7-32",
