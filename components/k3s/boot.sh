@@ -167,9 +167,12 @@ answers() { curl --silent --show-error --output /dev/null --max-time 10 --cacert
 
 # Deletes the Node of the machine that was server number SERVER before: only then
 # does K3s take the dead machine out of etcd, where it counts for the majority.
+# That this machine's own Node has the expected name is made sure of first.
 forget_predecessor() {
-  "$K3S" kubectl delete node --wait=false \
-    --selector "k3s-aws-auth/server=$SERVER,kubernetes.io/hostname!=$(hostname)"
+  local self
+  self=$(hostname)
+  "$K3S" kubectl get node "${self,,}" >/dev/null &&
+    "$K3S" kubectl delete node --wait=false --selector "k3s-aws-auth/server=$SERVER,kubernetes.io/hostname!=${self,,}"
 }
 
 download() { curl --silent --show-error --fail --location --max-time 600 --output "$2" "$1"; }

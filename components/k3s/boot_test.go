@@ -113,7 +113,7 @@ fi
 `,
 	"mv":         "#!/bin/bash\nexec /bin/mv \"$@\"\n",
 	"journalctl": "#!/bin/bash\necho 'the journal of k3s'\n",
-	"hostname":   "#!/bin/bash\necho ip-10-0-0-9\n",
+	"hostname":   "#!/bin/bash\necho IP-10-0-0-9\n",
 	"uname":      "#!/bin/bash\ncat \"$ROOT/arch\"\n",
 	"sleep":      "#!/bin/bash\necho \"sleep $*\" >>\"$ROOT/calls\"\n",
 }
@@ -313,7 +313,7 @@ func TestBootReplacedFounder(t *testing.T) {
 	require.Equal(t, "i-1", m.read("parameter-founder"))
 	calls := m.calls()
 	require.Less(t, strings.Index(calls, "https://join.example.com:6443/"), strings.Index(calls, "systemctl restart"), "it waits for a server first")
-	require.Contains(t, calls, "k3s kubectl delete node --wait=false --selector k3s-aws-auth/server=0,kubernetes.io/hostname!=ip-10-0-0-9\n")
+	require.Contains(t, calls, "k3s kubectl get node ip-10-0-0-9\nk3s kubectl delete node --wait=false --selector k3s-aws-auth/server=0,kubernetes.io/hostname!=ip-10-0-0-9\n")
 	require.Greater(t, strings.Index(calls, "delete node"), strings.Index(calls, "systemctl restart"))
 
 	m.member(0) // cloud-init writes the configuration anew

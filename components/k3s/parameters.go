@@ -92,8 +92,9 @@ func newFounder(ctx *pulumi.Context, name string, args *ClusterArgs, parent pulu
 		Tier:        pulumi.String(standardTier),
 		Description: pulumi.Sprintf("K3s cluster %s: the instance that started it; set to none to start it anew", args.ClusterName),
 		Tags:        pulumi.ToStringMap(args.Tags),
-		// What the machine has written is not to be written over.
-	}, parent, pulumi.IgnoreChanges([]string{"value"}))
+		// What the machine has written is not to be written over: neither by its
+		// own value, nor with it, as SSM does when the description changes.
+	}, parent, pulumi.IgnoreChanges([]string{"value", "description"}))
 	if err != nil {
 		return nil, fmt.Errorf("parameter of the founder: %w", err)
 	}

@@ -147,7 +147,7 @@ func TestServersFollowEachOther(t *testing.T) {
 	require.Contains(t, agent.DependsOn, "lab-server-2", "no kubelet is newer than its API server")
 	require.False(t, agent.DeleteBeforeReplace)
 	founder := c.Find(t, "aws:ssm/parameter:Parameter", "lab-founder")
-	require.Equal(t, []string{"value"}, founder.IgnoreChanges)
+	require.Equal(t, []string{"value", "description"}, founder.IgnoreChanges)
 	require.Equal(t, "none", founder.Input("value"))
 }
 

@@ -49,7 +49,7 @@ func load(from source, project, stack string, setups []Setup) (*Config, error) {
 		if !ok {
 			continue
 		}
-		if from.secret(full) && !(key == "cluster" && hasKubeconfig(text)) {
+		if from.secret(full) && (key != "cluster" || !hasKubeconfig(text)) {
 			p.Add(key, "a secret", "plain, since its values become names, policies and the shape of what is deployed, "+
 				"which every preview shows; all key material is made by the program itself")
 			continue
