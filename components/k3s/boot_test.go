@@ -79,6 +79,7 @@ while (($#)); do
 done
 answer() { if [[ $output ]]; then cat >"$output"; else cat; fi; }
 if [[ -e $ROOT/flaky ]]; then rm "$ROOT/flaky"; exit 7; fi
+if [[ -e $ROOT/unreachable && $url == *"$(cat "$ROOT/unreachable")"* ]]; then echo "curl: (28) Connection timed out" >&2; exit 28; fi
 case $url in
   http://169.254.169.254/latest/api/token) echo metadata-token | answer ;;
   http://169.254.169.254/latest/meta-data/iam/security-credentials/) printf lab-role | answer ;;
@@ -96,6 +97,8 @@ case $url in
       printf '{"Parameter":{"Name":"%s","Value":"%s"}}' "$name" "$(cat "$ROOT/parameter-founder")"; exit
     fi
     if [[ $name == *denied* ]]; then echo '{"__type":"AccessDeniedException"}'; exit 22; fi
+    if [[ $name == *missing* ]]; then echo '{"__type":"ParameterNotFound"}'; exit 22; fi
+    if [[ -e $ROOT/late ]]; then echo '{"__type":"InvalidSignatureException","message":"Signature expired: 20260101T000000Z is now earlier than 20260101T050000Z"}'; exit 22; fi
     printf '{"Parameter":{"Name":"%s","Value":"line 1 of %s\\nline 2\\n"}}' "$name" "$name" ;;
   http://169.254.169.254/latest/meta-data/instance-id) cat "$ROOT/instance-id" | answer ;;
   https://join.example.com:6443/) [[ -e $ROOT/cluster ]] || exit 7 ;;
@@ -111,6 +114,7 @@ if [[ $* == "restart k3s-agent.service" && ! -e $ROOT/refused ]]; then
   mkdir -p "$ROOT/var/lib/rancher/k3s/agent" && echo certificate >"$ROOT/var/lib/rancher/k3s/agent/client-kubelet.crt"
 fi
 `,
+	"mktemp":     "#!/bin/bash\nif [[ -e $ROOT/full ]]; then echo 'mktemp: No space left on device' >&2; exit 1; fi\nexec /usr/bin/mktemp \"$@\"\n",
 	"mv":         "#!/bin/bash\nexec /bin/mv \"$@\"\n",
 	"journalctl": "#!/bin/bash\necho 'the journal of k3s'\n",
 	"hostname":   "#!/bin/bash\necho IP-10-0-0-9\n",
@@ -415,6 +419,29 @@ func TestBootFails(t *testing.T) {
 		{"no permission", func(t *testing.T) *machine {
 			return server(t, "", "/k3s-aws-auth/lab/denied/token /etc/rancher/k3s/token")
 		}, []string{"AccessDeniedException", "cannot read /k3s-aws-auth/lab/denied/token", "FAILED while fetching /k3s-aws-auth/lab/denied/token"}},
+		{"no parameter", func(t *testing.T) *machine {
+			return server(t, "", "/k3s-aws-auth/lab/missing/token /etc/rancher/k3s/token")
+		}, []string{"ParameterNotFound", "cannot read /k3s-aws-auth/lab/missing/token"}},
+		{"no metadata", func(t *testing.T) *machine {
+			m := server(t, "", "/k3s-aws-auth/lab/server/token /etc/rancher/k3s/token")
+			m.write("unreachable", "169.254.169.254", 0o644)
+			return m
+		}, []string{"no credentials of an instance profile from http://169.254.169.254/latest", "FAILED while fetching"}},
+		{"a clock hours behind", func(t *testing.T) *machine {
+			m := server(t, "", "/k3s-aws-auth/lab/server/token /etc/rancher/k3s/token")
+			m.write("late", "", 0o644)
+			return m
+		}, []string{"Signature expired", "for the reason above", "FAILED while fetching"}},
+		{"no releases", func(t *testing.T) *machine {
+			m := server(t, "")
+			m.write("unreachable", "github.com", 0o644)
+			return m
+		}, []string{"Connection timed out", "cannot download https://github.com/k3s-io/k3s/releases/download/v1.35.4%2Bk3s1/sha256sum-amd64.txt", "FAILED while installing K3s"}},
+		{"a full disk", func(t *testing.T) *machine {
+			m := server(t, "")
+			m.write("full", "", 0o644)
+			return m
+		}, []string{"No space left on device", "FAILED while installing K3s"}},
 		{"damaged binary", func(t *testing.T) *machine { return server(t, strings.Repeat("1", 64)) },
 			[]string{"has not the digest that it should have, 1111", "FAILED while installing K3s v1.35.4+k3s1"}},
 		{"no digest", func(t *testing.T) *machine {
