@@ -181,3 +181,18 @@ func TestPrivateAPI(t *testing.T) {
 	require.Equal(t, resource.NewProperty(true), balancers[0].Inputs["internal"])
 	require.Empty(t, e.of("aws:ec2/eip:Eip"))
 }
+
+// TestFirstPreviewOfThreeServers holds that the same graph comes out when
+// nothing is known that a provider computes.
+func TestFirstPreviewOfThreeServers(t *testing.T) {
+	names := func(e *testEngine) (all []string) {
+		for _, r := range e.resources {
+			all = append(all, r.URN)
+		}
+		slices.Sort(all)
+		return all
+	}
+	preview := runLab(t, "irsa-s3", false, three)
+	require.Equal(t, names(runLab(t, "irsa-s3", true, three)), names(preview))
+	require.True(t, preview.one(t, "aws:ec2/instance:Instance", "lab-cluster-server-1").Inputs["userData"].ContainsUnknowns())
+}
