@@ -1,8 +1,10 @@
 package stacks
 
 import (
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/existing"
 	"k3s-aws-auth/components/k3s"
 	"k3s-aws-auth/components/network"
 	"k3s-aws-auth/stacks/config"
@@ -23,21 +25,47 @@ type identityPlane struct {
 	nodeManagedPolicyArns []string
 }
 
-// newCluster makes the network and the K3s cluster in it.
-func newCluster(ctx *pulumi.Context, cfg *config.Config, plane identityPlane) (*k3s.Cluster, error) {
+// cluster is where pods run, whoever made it.
+type cluster struct {
+	// kubeconfig is an administrator's, secret.
+	kubeconfig, endpoint pulumi.StringOutput
+	// agentRoleArn is the role of the machines that pods run on. Nobody knows
+	// that of an existing cluster.
+	agentRoleArn pulumi.StringOutput
+	provider     *kubernetes.Provider
+}
+
+// newCluster makes the network and the K3s cluster in it, or the way into the
+// existing cluster.
+func newCluster(ctx *pulumi.Context, cfg *config.Config, plane identityPlane) (*cluster, error) {
+	if cfg.Existing() {
+		found, err := existing.NewCluster(ctx, named(cfg, "cluster"), &existing.ClusterArgs{Kubeconfig: cfg.Cluster.Kubeconfig})
+		if err != nil {
+			return nil, err
+		}
+		return &cluster{kubeconfig: found.Kubeconfig, endpoint: found.Endpoint, provider: found.Provider}, nil
+	}
 	net, err := network.NewNetwork(ctx, named(cfg, "network"), &network.NetworkArgs{
-		CIDR:  cfg.Network.CIDR,
-		Zones: cfg.Network.Zones,
-		Tags:  cfg.ResourceTags(),
+		CIDR:      cfg.Network.CIDR,
+		Zones:     cfg.Network.Zones,
+		Private:   cfg.Network.Private,
+		NAT:       cfg.Network.NAT,
+		Endpoints: cfg.Network.VPCEndpoints,
+		Region:    cfg.Region,
+		Tags:      cfg.ResourceTags(),
 	})
 	if err != nil {
 		return nil, err
+	}
+	subnets := net.SubnetIDs
+	if cfg.Network.Private {
+		subnets = net.PrivateSubnetIDs
 	}
 	hopLimit := 1
 	if plane.podsUseNodeRole {
 		hopLimit = 2
 	}
-	return k3s.NewCluster(ctx, named(cfg, "cluster"), &k3s.ClusterArgs{
+	made, err := k3s.NewCluster(ctx, named(cfg, "cluster"), &k3s.ClusterArgs{
 		ClusterName:            cfg.ClusterName,
 		Version:                cfg.Cluster.Version,
 		BinarySHA256:           cfg.Cluster.BinarySHA256,
@@ -49,7 +77,10 @@ func newCluster(ctx *pulumi.Context, cfg *config.Config, plane identityPlane) (*
 		RootVolumeGiB:          cfg.Cluster.RootVolumeGiB,
 		CPUCredits:             cfg.Cluster.CPUCredits,
 		VpcID:                  net.VpcID,
-		SubnetIDs:              net.SubnetIDs,
+		SubnetIDs:              subnets,
+		PublicSubnetIDs:        net.SubnetIDs,
+		LoadBalancer:           loadBalancer(cfg),
+		EtcdSnapshots:          etcdSnapshots(cfg),
 		VpcCIDR:                cfg.Network.CIDR,
 		APICIDRs:               cfg.Network.APICIDRs,
 		Issuers:                plane.issuers,
@@ -60,4 +91,27 @@ func newCluster(ctx *pulumi.Context, cfg *config.Config, plane identityPlane) (*
 		Region:                 cfg.Region,
 		Tags:                   cfg.ResourceTags(),
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &cluster{kubeconfig: made.Kubeconfig, endpoint: made.Endpoint, agentRoleArn: made.AgentRoleArn, provider: made.Provider}, nil
+}
+
+// loadBalancer is the one that the API needs, if any.
+func loadBalancer(cfg *config.Config) string {
+	switch {
+	case !cfg.Balanced():
+		return k3s.LoadBalancerNone
+	case cfg.Cluster.APIAccess == config.APIPrivate:
+		return k3s.LoadBalancerInternal
+	}
+	return k3s.LoadBalancerInternet
+}
+
+func etcdSnapshots(cfg *config.Config) *k3s.EtcdSnapshots {
+	s := cfg.Cluster.EtcdSnapshots
+	if s.Bucket == "" {
+		return nil
+	}
+	return &k3s.EtcdSnapshots{Bucket: s.Bucket, Schedule: s.Schedule, Retention: s.Retention}
 }

@@ -46,7 +46,8 @@ type registered struct {
 	Type, Name, URN, Parent, Provider string
 	Custom                            bool
 	Inputs                            resource.PropertyMap
-	DependsOn                         []string
+	DependsOn, IgnoreChanges          []string
+	DeleteBeforeReplace               bool
 }
 
 // testEngine records what a program does.
@@ -57,6 +58,8 @@ type testEngine struct {
 	// known makes every output known, as in an update. Without it, what a
 	// provider would compute is unknown, as in the first preview.
 	known bool
+	// image is Canonical's current one; empty means some.
+	image string
 
 	mu        sync.Mutex
 	resources []registered
@@ -110,6 +113,7 @@ func (e *testEngine) RegisterResource(_ context.Context, req *pulumirpc.Register
 	e.resources = append(e.resources, registered{
 		Type: req.GetType(), Name: req.GetName(), URN: urn, Parent: req.GetParent(), Provider: req.GetProvider(),
 		Custom: req.GetCustom(), Inputs: inputs, DependsOn: req.GetDependencies(),
+		IgnoreChanges: req.GetIgnoreChanges(), DeleteBeforeReplace: req.GetDeleteBeforeReplace(),
 	})
 	e.mu.Unlock()
 	object, err := plugin.MarshalProperties(outputs, keepAll)
@@ -137,11 +141,15 @@ func (e *testEngine) Invoke(_ context.Context, req *pulumirpc.ResourceInvokeRequ
 	e.mu.Lock()
 	e.invokes = append(e.invokes, req.GetTok())
 	e.mu.Unlock()
+	image := "ami-0123456789abcdef0"
+	if e.image != "" {
+		image = e.image
+	}
 	result, ok := map[string]resource.PropertyMap{
 		"aws:index/getCallerIdentity:getCallerIdentity": text("id", testAccount, "accountId", testAccount,
 			"arn", "arn:aws:iam::"+testAccount+":user/deployer", "userId", "AIDAEXAMPLE"),
 		"aws:index/getPartition:getPartition": text("id", "aws", "partition", "aws", "dnsSuffix", "amazonaws.com", "reverseDnsPrefix", "com.amazonaws"),
-		"aws:ssm/getParameter:getParameter":   text("id", "ami", "name", "ami", "value", "ami-0123456789abcdef0", "insecureValue", "ami-0123456789abcdef0", "arn", "a", "type", "String"),
+		"aws:ssm/getParameter:getParameter":   text("id", "ami", "name", "ami", "value", image, "insecureValue", image, "arn", "a", "type", "String"),
 		"tls:index/getCertificate:getCertificate": {"certificates": resource.NewArrayProperty([]resource.PropertyValue{
 			resource.NewObjectProperty(resource.PropertyMap{
 				"isCa": resource.NewProperty(true), "issuer": resource.NewProperty("CN=root"), "subject": resource.NewProperty("CN=intermediate"),
@@ -317,6 +325,10 @@ func computed(typeToken, name string, inputs resource.PropertyMap) resource.Prop
 		return text("arn", "arn:aws:rolesanywhere:"+testRegion+":"+testAccount+":profile/p")
 	case "aws:ec2/eip:Eip":
 		return text("publicIp", "203.0.113.10", "allocationId", "eipalloc-1")
+	case "aws:lb/loadBalancer:LoadBalancer":
+		m := text("arn", "arn:aws:elasticloadbalancing:"+testRegion+":"+testAccount+":loadbalancer/net/"+physical+"/0")
+		m["dnsName"] = resource.NewProperty(physical + "-0123456789abcdef.elb." + testRegion + ".amazonaws.com")
+		return m
 	case "aws:ec2/instance:Instance":
 		return text("privateIp", "10.0.0.10", "publicIp", "203.0.113.11")
 	case "tls:index/privateKey:PrivateKey":

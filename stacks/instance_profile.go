@@ -17,6 +17,10 @@ import (
 var instanceProfile = setup{
 	name: "instance-profile",
 	check: func(cfg *config.Config, p *config.Problems) {
+		if cfg.Existing() {
+			p.Add("cluster.mode", config.ModeExisting, "create for setup instance-profile: pods use the role of their machine, "+
+				"and the machines of an existing cluster are not the program's to give roles to")
+		}
 		// Room for the policies that agents have anyway.
 		const most = config.MaxInlinePolicy - 2240
 		if n := cfg.PolicyCharacters(); n > most {

@@ -29,7 +29,8 @@ var irsaCloudFront = setup{
 		if err != nil {
 			return err
 		}
-		keys, err := newSigningKeys(ctx, cfg)
+		url := "https://" + cfg.Issuer.Domain
+		keys, err := newSigningKeys(ctx, cfg, url)
 		if err != nil {
 			return err
 		}
@@ -52,9 +53,6 @@ var irsaCloudFront = setup{
 			return err
 		}
 		ctx.Export("dnsRecords", published.Records)
-		return deployIRSA(ctx, cfg, acct, keys, []issuer{{
-			url:   "https://" + cfg.Issuer.Domain,
-			ready: published.Ready,
-		}})
+		return deployIRSA(ctx, cfg, acct, keys, []issuer{{url: url, ready: published.Ready}})
 	},
 }

@@ -16,7 +16,8 @@ var irsaS3 = setup{
 		if err != nil {
 			return err
 		}
-		keys, err := newSigningKeys(ctx, cfg)
+		url := oidcissuer.IssuerURLFromBucket(acct.issuerBucket(cfg), cfg.Region, acct.dnsSuffix)
+		keys, err := newSigningKeys(ctx, cfg, url)
 		if err != nil {
 			return err
 		}
@@ -31,9 +32,6 @@ var irsaS3 = setup{
 		if err != nil {
 			return err
 		}
-		return deployIRSA(ctx, cfg, acct, keys, []issuer{{
-			url:   oidcissuer.IssuerURLFromBucket(acct.issuerBucket(cfg), cfg.Region, acct.dnsSuffix),
-			ready: published.Ready,
-		}})
+		return deployIRSA(ctx, cfg, acct, keys, []issuer{{url: url, ready: published.Ready}})
 	},
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"k3s-aws-auth/components/k3s"
 	"k3s-aws-auth/components/podrole"
 	ra "k3s-aws-auth/components/rolesanywhere"
 	"k3s-aws-auth/components/workload"
@@ -17,23 +16,23 @@ import (
 type kubernetesSide struct {
 	ctx     *pulumi.Context
 	cfg     *config.Config
-	cluster *k3s.Cluster
+	cluster *cluster
 	bucket  *demoBucket
 	// creators are the workloads that make a namespace, by its name.
 	creators map[string]*workload.Workload
 	outputs  pulumi.Array
 }
 
-func newKubernetesSide(ctx *pulumi.Context, cfg *config.Config, cluster *k3s.Cluster, bucket *demoBucket) *kubernetesSide {
+func newKubernetesSide(ctx *pulumi.Context, cfg *config.Config, cluster *cluster, bucket *demoBucket) *kubernetesSide {
 	return &kubernetesSide{ctx: ctx, cfg: cfg, cluster: cluster, bucket: bucket, creators: map[string]*workload.Workload{}}
 }
 
 // instanceProfile makes the Kubernetes side of an identity whose pods use the
 // agents' role.
 func (k *kubernetesSide) instanceProfile(identity config.Identity) error {
-	return k.add(identity, k.cluster.AgentRoleArn, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
+	return k.add(identity, k.cluster.agentRoleArn, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
 		return workload.NewInstanceProfile(k.ctx, name, &workload.InstanceProfileArgs{
-			Identity: who, RoleArn: k.cluster.AgentRoleArn, Demo: demo,
+			Identity: who, RoleArn: k.cluster.agentRoleArn, Demo: demo,
 		}, opts...)
 	})
 }
@@ -76,7 +75,7 @@ type newWorkload func(name string, who workload.Identity, demo *workload.Demo, o
 
 // add makes a workload in the cluster and notes the identity's outputs.
 func (k *kubernetesSide) add(identity config.Identity, roleArn pulumi.StringOutput, make newWorkload) error {
-	opts := []pulumi.ResourceOption{pulumi.Provider(k.cluster.Provider)}
+	opts := []pulumi.ResourceOption{pulumi.Provider(k.cluster.provider)}
 	creator, made := k.creators[identity.Namespace]
 	if made {
 		// Its namespace is a child of another identity's workload.
@@ -144,7 +143,7 @@ func prove(identity config.Identity, w *workload.Workload) pulumi.StringOutput {
 // export writes the outputs that all setups have.
 func (k *kubernetesSide) export() {
 	// Marked here too: whoever has it is the cluster's administrator.
-	k.ctx.Export("kubeconfig", pulumi.ToSecret(k.cluster.Kubeconfig))
-	k.ctx.Export("endpoint", k.cluster.Endpoint)
+	k.ctx.Export("kubeconfig", pulumi.ToSecret(k.cluster.kubeconfig))
+	k.ctx.Export("endpoint", k.cluster.endpoint)
 	k.ctx.Export("identities", k.outputs)
 }

@@ -6,6 +6,8 @@ import (
 	"github.com/pulumi/pulumi-tls/sdk/v5/go/tls"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/existing"
+	"k3s-aws-auth/components/oidcissuer"
 	"k3s-aws-auth/stacks/config"
 )
 
@@ -16,13 +18,17 @@ var signingKeyIDs = []string{"1"}
 
 // signingKeys are the keys of ServiceAccount tokens, the one that signs first.
 type signingKeys struct {
-	private pulumi.StringArray // secret, traditional RSA PEM
+	private pulumi.StringArray // secret, traditional RSA PEM; none of an existing cluster
 	public  pulumi.StringArray // PEM
 }
 
-// newSigningKeys makes RSA keys: STS verifies RS256, and it is what the API
-// server signs with. 2048 bits keep tokens short, and are what EKS uses.
-func newSigningKeys(ctx *pulumi.Context, cfg *config.Config) (*signingKeys, error) {
+// newSigningKeys makes the keys of the tokens of an issuer, or finds out those of
+// an existing cluster. They are RSA keys: STS verifies RS256, and it is what the
+// API server signs with. 2048 bits keep tokens short, and are what EKS uses.
+func newSigningKeys(ctx *pulumi.Context, cfg *config.Config, issuerURL string) (*signingKeys, error) {
+	if cfg.Existing() {
+		return existingKeys(ctx, cfg, issuerURL)
+	}
 	keys := &signingKeys{}
 	for _, id := range signingKeyIDs {
 		key, err := tls.NewPrivateKey(ctx, named(cfg, "signing-key-"+id), &tls.PrivateKeyArgs{
@@ -36,4 +42,48 @@ func newSigningKeys(ctx *pulumi.Context, cfg *config.Config) (*signingKeys, erro
 		keys.public = append(keys.public, key.PublicKeyPem)
 	}
 	return keys, nil
+}
+
+// existingKeys are the public keys of the existing cluster: those that are given,
+// or those that its API server shows. They are read while the graph is built, so
+// that a run whose cluster shows none, or signs for another issuer, changes
+// nothing at all.
+func existingKeys(ctx *pulumi.Context, cfg *config.Config, issuerURL string) (*signingKeys, error) {
+	access, err := existing.Parse(cfg.Cluster.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("cluster.kubeconfig: %w", err)
+	}
+	public := cfg.Cluster.PublicKeys
+	given := len(public) > 0
+	if !given {
+		if public, err = access.PublicKeys(ctx.Context()); err != nil {
+			return nil, fmt.Errorf("keys of the existing cluster: %w. Nothing was published. "+
+				"cluster.publicKeys can give them instead", err)
+		}
+	}
+	if _, err := oidcissuer.JWKS(public); err != nil {
+		return nil, fmt.Errorf("keys of the existing cluster: %w", err)
+	}
+	if err := checkIssuer(ctx, access, issuerURL, given); err != nil {
+		return nil, err
+	}
+	return &signingKeys{public: pulumi.ToStringArray(public)}, nil
+}
+
+// checkIssuer holds the issuer of the existing cluster's tokens against the one
+// that is published. Where the cluster does not show it, it warns if the keys
+// were given, as for a cluster that shows neither.
+func checkIssuer(ctx *pulumi.Context, access *existing.Access, issuerURL string, keysGiven bool) error {
+	found, err := access.Issuer(ctx.Context())
+	switch {
+	case err != nil && keysGiven:
+		return ctx.Log.Warn(fmt.Sprintf("the issuer of the existing cluster could not be compared (%v): "+
+			"it must be %s, by --service-account-issuer of every API server", err, issuerURL), nil)
+	case err != nil:
+		return fmt.Errorf("issuer of the existing cluster: %w", err)
+	case found != issuerURL:
+		return fmt.Errorf("the existing cluster's tokens have the issuer %s, and AWS would look for %s: give every API server "+
+			"--service-account-issuer=%[2]s first and --service-account-issuer=%[1]s second, and run this again", found, issuerURL)
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/existing"
 	"k3s-aws-auth/stacks/config"
 )
 
@@ -46,7 +47,16 @@ func Load(ctx *pulumi.Context) (*config.Config, error) {
 	for _, s := range registry {
 		known = append(known, config.Setup{Name: s.name, Check: s.check})
 	}
-	return config.Load(ctx, known)
+	cfg, err := config.Load(ctx, known)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Existing() {
+		if _, err := existing.Parse(cfg.Cluster.Kubeconfig); err != nil {
+			return nil, fmt.Errorf("cluster.kubeconfig: %w", err)
+		}
+	}
+	return cfg, nil
 }
 
 // Run is the program: it loads the configuration and deploys the setup that it

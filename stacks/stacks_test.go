@@ -326,7 +326,10 @@ func TestNoSecretIsPlain(t *testing.T) {
 			var secrets []string
 			for _, r := range e.of("tls:index/privateKey:PrivateKey") {
 				pem := testKey(r.Name, r.Inputs["algorithm"].StringValue())["privateKeyPem"].StringValue()
-				body := strings.Split(pem, "\n")[2] // a whole line, whatever is around it
+				// A whole line, whatever is around it, of the part that is private:
+				// an RSA key begins with its modulus, which the JWKS publishes.
+				line := map[string]int{"RSA": 8, "ECDSA": 1}[r.Inputs["algorithm"].StringValue()]
+				body := strings.Split(pem, "\n")[line]
 				secrets = append(secrets, body, base64.StdEncoding.EncodeToString([]byte(pem))[40:80])
 			}
 			require.NotEmpty(t, secrets)
@@ -430,6 +433,8 @@ func TestLongestNames(t *testing.T) {
 	label, account := strings.Repeat("n", 63), strings.Repeat("s", 253)
 	limits := map[string]int{ // of the physical name, 8 characters of which Pulumi adds
 		"aws:iam/role:Role":                                      64,
+		"aws:lb/loadBalancer:LoadBalancer":                       32,
+		"aws:lb/targetGroup:TargetGroup":                         32,
 		"aws:iam/rolePolicy:RolePolicy":                          128,
 		"aws:iam/instanceProfile:InstanceProfile":                128,
 		"aws:cloudfront/originAccessControl:OriginAccessControl": 64,
@@ -444,6 +449,7 @@ func TestLongestNames(t *testing.T) {
 				values["aws:region"] = "ap-southeast-1"
 				values["k3s-aws-auth:network"] = `{"zones":["ap-southeast-1a"],"apiCidrs":["0.0.0.0/0"]}`
 				values["k3s-aws-auth:clusterName"] = strings.Repeat("c", 28)
+				values["k3s-aws-auth:cluster"] = `{"servers":3}`
 				values["k3s-aws-auth:issuer"] = `{"dns":"external","domain":"` + strings.Repeat("o", 52) + `.example.com"}`
 				values["k3s-aws-auth:identities"] = fmt.Sprintf(`[{"name":%q,"namespace":%q,"serviceAccount":%q,"createNamespace":true,`+
 					`"statements":[{"actions":["s3:PutObject"],"resources":["${demo.bucketArn}/*"]}]}]`, strings.Repeat("i", 40), label, account)

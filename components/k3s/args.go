@@ -21,7 +21,9 @@ type ClusterArgs struct {
 	// check it against the release's own list of digests, which guards against
 	// damage but not against a release that was tampered with.
 	BinarySHA256 string
-	// Servers is the number of machines of the control plane: 1.
+	// Servers is the number of machines of the control plane: 1, 3 or 5, an odd
+	// number since etcd needs a majority of them. More than one need a
+	// LoadBalancer.
 	Servers int
 	// Agents is the number of machines for workloads, at least 1: servers take
 	// none.
@@ -37,10 +39,19 @@ type ClusterArgs struct {
 	RootVolumeGiB int
 	// CPUCredits is "standard" or "unlimited", for burstable instance types.
 	CPUCredits string
-	// VpcID and SubnetIDs are where nodes live. Subnets need a route to the
-	// internet and public addresses on launch; nodes are spread over them.
+	// LoadBalancer says what the API is reached by: "" is an elastic address on
+	// the only server, "internet" a load balancer that faces the internet and
+	// "internal" one with private addresses alone. Behind either, nodes join by a
+	// load balancer with private addresses.
+	LoadBalancer string
+	// VpcID and SubnetIDs are where nodes live, spread over the subnets. These
+	// need a way to SSM and to K3s's releases, and public addresses on launch
+	// where LoadBalancer is "".
 	VpcID     pulumi.StringInput
 	SubnetIDs pulumi.StringArrayInput
+	// PublicSubnetIDs are where a load balancer that faces the internet has its
+	// addresses, one subnet a zone. Nil means SubnetIDs.
+	PublicSubnetIDs pulumi.StringArrayInput
 	// VpcCIDR is the VPC's range. It must not overlap the ranges of pods and
 	// services; empty means that it is not checked.
 	VpcCIDR string
@@ -53,6 +64,9 @@ type ClusterArgs struct {
 	// SigningKeys are the ServiceAccount keys, secret, as traditional RSA PEM:
 	// the first signs, all verify. Nil means that the component makes one.
 	SigningKeys pulumi.StringArrayInput
+	// EtcdSnapshots sends etcd's snapshots to a bucket; nil keeps them on the
+	// servers' disks alone.
+	EtcdSnapshots *EtcdSnapshots
 	// AgentHopLimit is the metadata hop limit of agents: 1 keeps pods from the
 	// node's role, 2 gives it to them. Servers always have 1.
 	AgentHopLimit int
@@ -70,10 +84,35 @@ type ClusterArgs struct {
 	Tags map[string]string
 }
 
+// EtcdSnapshots is where K3s puts copies of etcd beyond the servers' disks, and
+// when. A snapshot holds everything of the cluster, its Secrets and keys too.
+type EtcdSnapshots struct {
+	// Bucket is the name of a bucket in the cluster's region that outlives the
+	// cluster. Snapshots are below the cluster's name.
+	Bucket string
+	// Schedule is a cron expression of five fields, in the servers' time (UTC).
+	Schedule string
+	// Retention is how many scheduled snapshots each server keeps on its disk
+	// and, all servers together, in the bucket; at least 1.
+	Retention int
+}
+
+// Values of ClusterArgs.LoadBalancer.
+const (
+	LoadBalancerNone     = ""
+	LoadBalancerInternet = "internet"
+	LoadBalancerInternal = "internal"
+)
+
+// balanced tells whether the API is behind a load balancer.
+func (args *ClusterArgs) balanced() bool { return args.LoadBalancer != LoadBalancerNone }
+
 // Names under which the component itself gives policies to nodes.
 const (
 	bootPolicy    = "boot"
 	sessionPolicy = "session-manager"
+	// snapshotPolicy is the servers' alone.
+	snapshotPolicy = "etcd-snapshots"
 )
 
 // Ranges that K3s gives to pods and services by default.
@@ -90,6 +129,8 @@ var (
 	amiPattern           = regexp.MustCompile(`^ami-[0-9a-f]+$`)
 	regionPattern        = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
 	featureGatePattern   = regexp.MustCompile(`^[A-Za-z0-9]+=(true|false)$`)
+	bucketPattern        = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	cronPattern          = regexp.MustCompile(`^[0-9*/,-]+( [0-9A-Za-z*/,?-]+){4}$`)
 	runtimeConfigPattern = regexp.MustCompile(`^[a-z0-9./-]+=(true|false)$`)
 )
 
@@ -112,7 +153,20 @@ func (args *ClusterArgs) validate() error {
 		"Version: is %q, must be a K3s release such as v1.35.4+k3s1", args.Version)
 	check(args.BinarySHA256 == "" || digestPattern.MatchString(args.BinarySHA256),
 		"BinarySHA256: is %q, must be 64 lower-case hex digits", args.BinarySHA256)
-	check(args.Servers == 1, "Servers: is %d, must be 1", args.Servers)
+	check(args.Servers == 1 || args.Servers == 3 || args.Servers == 5,
+		"Servers: is %d, must be 1, 3 or 5: etcd needs a majority, and an even number adds none", args.Servers)
+	switch args.LoadBalancer {
+	case LoadBalancerInternet, LoadBalancerInternal:
+	case LoadBalancerNone:
+		check(args.Servers <= 1, "LoadBalancer: is empty, must be internet or internal for %d servers", args.Servers)
+	default:
+		check(false, "LoadBalancer: is %q, must be internet, internal or empty", args.LoadBalancer)
+	}
+	if snapshots := args.EtcdSnapshots; snapshots != nil {
+		check(bucketPattern.MatchString(snapshots.Bucket), "EtcdSnapshots.Bucket: is %q, must be the name of a bucket", snapshots.Bucket)
+		check(cronPattern.MatchString(snapshots.Schedule), "EtcdSnapshots.Schedule: is %q, must be a cron expression such as 0 */6 * * *", snapshots.Schedule)
+		check(snapshots.Retention >= 1, "EtcdSnapshots.Retention: is %d, must be at least 1", snapshots.Retention)
+	}
 	check(args.Agents >= 1, "Agents: is %d, must be at least 1: servers take no workloads", args.Agents)
 	check(instanceTypePattern.MatchString(args.ServerInstanceType),
 		"ServerInstanceType: is %q, must be an instance type such as t3.medium", args.ServerInstanceType)

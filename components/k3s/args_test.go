@@ -18,7 +18,11 @@ func TestNewClusterRefuses(t *testing.T) {
 		{"version without k3s", func(a *ClusterArgs) { a.Version = "v1.35.4" }, []string{"Version: is"}},
 		{"version to a shell", func(a *ClusterArgs) { a.Version = "v1.35.4+k3s1;reboot" }, []string{"Version: is"}},
 		{"digest", func(a *ClusterArgs) { a.BinarySHA256 = "abc" }, []string{"BinarySHA256: is"}},
-		{"counts", func(a *ClusterArgs) { a.Servers, a.Agents = 3, 0 }, []string{"Servers: is 3", "Agents: is 0"}},
+		{"counts", func(a *ClusterArgs) { a.Servers, a.Agents = 2, 0 }, []string{"Servers: is 2", "Agents: is 0"}},
+		{"servers without a balancer", func(a *ClusterArgs) { a.Servers = 3 }, []string{"LoadBalancer: is empty, must be internet or internal for 3 servers"}},
+		{"balancer", func(a *ClusterArgs) { a.LoadBalancer = "public" }, []string{`LoadBalancer: is "public"`}},
+		{"snapshots", func(a *ClusterArgs) { a.EtcdSnapshots = &EtcdSnapshots{Bucket: "B", Schedule: "hourly\nx: y"} },
+			[]string{`EtcdSnapshots.Bucket: is "B"`, "EtcdSnapshots.Schedule: is", "EtcdSnapshots.Retention: is 0"}},
 		{"types", func(a *ClusterArgs) { a.ServerInstanceType, a.AgentInstanceType = "", "t3" }, []string{"ServerInstanceType: is", "AgentInstanceType: is"}},
 		{"two architectures", func(a *ClusterArgs) {
 			a.AgentInstanceType = "t4g.medium"

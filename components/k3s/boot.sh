@@ -16,9 +16,15 @@ K3S=/usr/local/bin/k3s
 RELEASES=https://github.com/k3s-io/k3s/releases/download
 IMDS=http://169.254.169.254/latest
 UNITS=/etc/systemd/system
+CONFIG=/etc/rancher/k3s/config.yaml
+DATA=/var/lib/rancher/k3s/server
+ADMITTED=/var/lib/rancher/k3s/agent/client-kubelet.crt
 
 # From $SETTINGS/boot.env. An empty K3S_SHA256 means the release's own digest.
 ROLE="" K3S_VERSION="" K3S_SHA256="" REGION="" DNS_SUFFIX=""
+# Of several servers also: the number of this one, the URL by which nodes join
+# and, on number 0 alone, the parameter that says who started the cluster.
+SERVER="" JOIN="" FOUNDER=""
 
 step="starting" # what the script is doing, for messages
 work=""         # a directory to remove at the end
@@ -83,18 +89,29 @@ get_credentials() {
   printf -v credentials 'user = "%s:%s"\nheader = "X-Amz-Security-Token: %s"\n' "$id" "$secret" "$token"
 }
 
-# fetch PARAMETER FILE MODE: writes the decrypted parameter, whole or not at all.
-fetch() {
+need_credentials() {
+  [[ -n ${credentials-} ]] || retry 300 get_credentials || fail "no credentials of an instance profile from $IMDS"
+}
+
+# ssm ACTION PARAMETER FIELDS: calls SSM and prints its answer.
+ssm() {
   local answer
   if ! answer=$(curl --config - --silent --show-error --fail-with-body --max-time 20 \
     --aws-sigv4 "aws:amz:$REGION:ssm" \
-    --header "X-Amz-Target: AmazonSSM.GetParameter" \
+    --header "X-Amz-Target: AmazonSSM.$1" \
     --header "Content-Type: application/x-amz-json-1.1" \
-    --data "{\"Name\":\"$1\",\"WithDecryption\":true}" \
+    --data "{\"Name\":\"$2\",$3}" \
     "https://ssm.$REGION.$DNS_SUFFIX/" <<<"$credentials"); then
-    log "$1: $answer" # an error never holds the value
+    log "$2: $answer" >&2 # an error never holds the value
     return 1
   fi
+  printf '%s' "$answer"
+}
+
+# fetch PARAMETER FILE MODE: writes the decrypted parameter, whole or not at all.
+fetch() {
+  local answer
+  answer=$(ssm GetParameter "$1" '"WithDecryption":true') || return 1
   json Parameter Value <<<"$answer" >"$2.part" || return 1
   chmod "$3" "$2.part" && mv "$2.part" "$2"
 }
@@ -107,10 +124,55 @@ fetch_secrets() {
   while read -r -u 3 parameter file mode; do
     [[ -s $file ]] && continue
     step="fetching $parameter"
-    [[ -n ${credentials-} ]] || retry 300 get_credentials || fail "no credentials of an instance profile from $IMDS"
+    need_credentials
     mkdir -p "$(dirname "$file")"
-    retry 300 fetch "$parameter" "$file" "$mode" || fail "cannot read $parameter: may this machine's role?"
+    retry 300 fetch "$parameter" "$file" "$mode" || fail "cannot read $parameter, for the reason above: may this machine's role?"
   done 3<"$SETTINGS/parameters"
+}
+
+sign() { ssm PutParameter "$FOUNDER" "\"Value\":\"$1\",\"Overwrite\":true" >/dev/null; }
+
+# Settles once and for all whether server 0 starts the cluster or joins it. The
+# first machine writes its id into the parameter, which is "none" until then. One
+# that replaces it finds another id: to start etcd again would be to make a second
+# cluster with the keys of the first.
+find_founder() {
+  local self founder decision=$SETTINGS/founder
+  [[ -n $FOUNDER ]] || return 0
+  if [[ ! -s $decision ]]; then
+    step="reading $FOUNDER"
+    need_credentials
+    self=$(imds instance-id) || fail "no instance id from $IMDS"
+    retry 300 fetch "$FOUNDER" "$decision.part" 0644 || fail "cannot read $FOUNDER, for the reason above"
+    founder=$(<"$decision.part")
+    if [[ $founder == none ]]; then
+      retry 300 sign "$self" || fail "cannot write $FOUNDER, for the reason above"
+      founder=$self
+    fi
+    echo "${founder/#"$self"/self}" >"$decision.part"
+    mv "$decision.part" "$decision"
+  fi
+  founder=$(<"$decision")
+  if [[ $founder != self ]]; then
+    log "$founder started this cluster: this machine joins it"
+    sed -i "s|^cluster-init: true\$|server: $JOIN|" "$CONFIG"
+  fi
+}
+
+# Whether this server is one that joined others, or will.
+joins() { [[ $ROLE == server ]] && grep -q '^server: ' "$CONFIG"; }
+
+# Whether any server answers at JOIN, whatever it says, with the cluster's CA.
+answers() { curl --silent --show-error --output /dev/null --max-time 10 --cacert "$DATA/tls/server-ca.crt" "$JOIN/"; }
+
+# Deletes the Node of the machine that was server number SERVER before: only then
+# does K3s take the dead machine out of etcd, where it counts for the majority.
+# That this machine's own Node has the expected name is made sure of first.
+forget_predecessor() {
+  local self
+  self=$(hostname)
+  "$K3S" kubectl get node "${self,,}" >/dev/null &&
+    "$K3S" kubectl delete node --wait=false --selector "k3s-aws-auth/server=$SERVER,kubernetes.io/hostname!=${self,,}"
 }
 
 download() { curl --silent --show-error --fail --location --max-time 600 --output "$2" "$1"; }
@@ -119,6 +181,7 @@ download() { curl --silent --show-error --fail --location --max-time 600 --outpu
 install_k3s() {
   local url suffix arch digest
   step="installing K3s $K3S_VERSION"
+  rm -rf /usr/local/bin/.k3s.* # of a run that was killed
   if [[ -x $K3S ]] && "$K3S" --version | grep -qF "k3s version $K3S_VERSION "; then
     return
   fi
@@ -209,13 +272,33 @@ main() {
   (umask 022 && mkdir -p /var/lib/rancher/k3s /etc/rancher/k3s)
 
   fetch_secrets
+  find_founder
   install_k3s
   install_units
   if [[ ${1-} == prepare ]]; then return; fi # systemd starts K3s after this
+  local patience=0
+  if joins && [[ ! -d $DATA/db/etcd ]]; then
+    patience=600 # etcd takes one new member at a time
+    step="waiting for a server at $JOIN"
+    retry 900 answers || fail "no server answers at $JOIN: there is no cluster to join"
+  fi
   step="starting $SERVICE"
-  if ! systemctl restart "$SERVICE.service"; then
+  if ! retry $patience systemctl restart "$SERVICE.service"; then
     journalctl --unit "$SERVICE" --lines 20 --no-pager || true
     fail "systemd keeps trying; follow it with: journalctl -fu $SERVICE"
+  fi
+  if [[ $ROLE == agent ]]; then
+    # systemd knows only that it runs. Once a server has admitted it, it has a
+    # certificate; with a wrong token or CA it would ask for one for ever.
+    step="joining the cluster"
+    if ! retry 900 test -s "$ADMITTED"; then
+      journalctl --unit "$SERVICE" --lines 20 --no-pager || true
+      fail "no server has admitted this agent; follow it with: journalctl -fu $SERVICE"
+    fi
+  fi
+  if joins; then
+    step="removing the server that this one replaces"
+    retry 60 forget_predecessor || log "could not; if there was one: kubectl delete node <its name>"
   fi
 }
 

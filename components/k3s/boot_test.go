@@ -6,9 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 )
 
@@ -19,6 +22,8 @@ func TestBootScriptParses(t *testing.T) {
 	for _, r := range bootScript {
 		require.Less(t, r, rune(128), "user data stays ASCII")
 	}
+	require.True(t, strings.HasPrefix(bootScript, "#!/usr/bin/env bash\nset -euo pipefail\n"), bootScript[:80])
+	require.NotContains(t, bootScript, "\n#")
 }
 
 func TestBootScriptIsLinted(t *testing.T) {
@@ -35,8 +40,8 @@ func TestUserDataIsCloudConfig(t *testing.T) {
 	if err != nil {
 		t.Skip("cloud-init is not installed")
 	}
-	c := preview(t, labArgs())
-	for _, name := range []string{"lab-server-0", "lab-agent-0"} {
+	c := preview(t, prodArgs())
+	for _, name := range []string{"lab-server-0", "lab-server-1", "lab-agent-0"} {
 		path := filepath.Join(t.TempDir(), name)
 		data := plain(c.Find(t, "aws:ec2/instance:Instance", name).Inputs["userData"]).StringValue()
 		require.NoError(t, os.WriteFile(path, []byte(data), 0o600))
@@ -46,7 +51,7 @@ func TestUserDataIsCloudConfig(t *testing.T) {
 }
 
 // binary is what the release has for every architecture here.
-const binary = "#!/bin/sh\necho 'k3s version v1.35.4+k3s1 (0123abcd)'\n"
+const binary = "#!/bin/sh\n[ $1 = --version ] || echo \"k3s $*\" >>\"$ROOT/calls\"\necho 'k3s version v1.35.4+k3s1 (0123abcd)'\n"
 
 // machine is a directory in which the boot script believes to be a machine: its
 // absolute paths lie below it, and the commands that would reach beyond it are
@@ -74,6 +79,7 @@ while (($#)); do
 done
 answer() { if [[ $output ]]; then cat >"$output"; else cat; fi; }
 if [[ -e $ROOT/flaky ]]; then rm "$ROOT/flaky"; exit 7; fi
+if [[ -e $ROOT/unreachable && $url == *"$(cat "$ROOT/unreachable")"* ]]; then echo "curl: (28) Connection timed out" >&2; exit 28; fi
 case $url in
   http://169.254.169.254/latest/api/token) echo metadata-token | answer ;;
   http://169.254.169.254/latest/meta-data/iam/security-credentials/) printf lab-role | answer ;;
@@ -82,15 +88,36 @@ case $url in
   https://ssm.eu-central-1.amazonaws.com/)
     [[ $config == *'user = "ASIATEST:very/secret+key"'* && $config == *'X-Amz-Security-Token: session=='* ]] || exit 22
     name=${data#*\"Name\":\"} name=${name%%\"*}
+    if [[ $data == *Overwrite* ]]; then
+      echo "put $data" >>"$ROOT/calls"
+      value=${data#*\"Value\":\"} && printf %s "${value%%\"*}" >"$ROOT/parameter-founder"
+      echo '{"Version":2}'; exit
+    fi
+    if [[ $name == */founder ]]; then
+      printf '{"Parameter":{"Name":"%s","Value":"%s"}}' "$name" "$(cat "$ROOT/parameter-founder")"; exit
+    fi
     if [[ $name == *denied* ]]; then echo '{"__type":"AccessDeniedException"}'; exit 22; fi
+    if [[ $name == *missing* ]]; then echo '{"__type":"ParameterNotFound"}'; exit 22; fi
+    if [[ -e $ROOT/late ]]; then echo '{"__type":"InvalidSignatureException","message":"Signature expired: 20260101T000000Z is now earlier than 20260101T050000Z"}'; exit 22; fi
     printf '{"Parameter":{"Name":"%s","Value":"line 1 of %s\\nline 2\\n"}}' "$name" "$name" ;;
+  http://169.254.169.254/latest/meta-data/instance-id) cat "$ROOT/instance-id" | answer ;;
+  https://join.example.com:6443/) [[ -e $ROOT/cluster ]] || exit 7 ;;
   */sha256sum-*.txt) cat "$ROOT/digests" | answer ;;
   */k3s|*/k3s-arm64) cat "$ROOT/release" | answer ;;
   *) echo "no such place: $url" >&2; exit 6 ;;
 esac
 `,
-	"systemctl":  "#!/bin/bash\necho \"systemctl $*\" >>\"$ROOT/calls\"\n[[ $1 != restart || ! -e $ROOT/broken ]]\n",
+	"systemctl": `#!/bin/bash
+echo "systemctl $*" >>"$ROOT/calls"
+[[ $1 != restart || ! -e $ROOT/broken ]] || exit 1
+if [[ $* == "restart k3s-agent.service" && ! -e $ROOT/refused ]]; then
+  mkdir -p "$ROOT/var/lib/rancher/k3s/agent" && echo certificate >"$ROOT/var/lib/rancher/k3s/agent/client-kubelet.crt"
+fi
+`,
+	"mktemp":     "#!/bin/bash\nif [[ -e $ROOT/full ]]; then echo 'mktemp: No space left on device' >&2; exit 1; fi\nexec /usr/bin/mktemp \"$@\"\n",
+	"mv":         "#!/bin/bash\nexec /bin/mv \"$@\"\n",
 	"journalctl": "#!/bin/bash\necho 'the journal of k3s'\n",
+	"hostname":   "#!/bin/bash\necho IP-10-0-0-9\n",
 	"uname":      "#!/bin/bash\ncat \"$ROOT/arch\"\n",
 	"sleep":      "#!/bin/bash\necho \"sleep $*\" >>\"$ROOT/calls\"\n",
 }
@@ -102,7 +129,14 @@ func newMachine(t *testing.T, role, arch, digest string, parameters ...string) *
 		require.NoError(t, os.MkdirAll(filepath.Join(m.root, dir), 0o755))
 	}
 	for name, script := range tools {
-		m.write("bin/"+name, script, 0o755)
+		// The whole script can be killed at its n-th call of a tool.
+		_, body, _ := strings.Cut(script, "\n")
+		m.write("bin/"+name, `#!/bin/bash
+if [[ -e $ROOT/kill-at ]]; then
+  echo >>"$ROOT/count"
+  (($(wc -l <"$ROOT/count") != $(cat "$ROOT/kill-at"))) || kill -KILL 0
+fi
+`+body, 0o755)
 	}
 	script := bootScript
 	for _, dir := range []string{"/etc/", "/usr/local/", "/var/lib/"} {
@@ -146,6 +180,7 @@ func (m *machine) boot(args ...string) (output string, err error) {
 	m.t.Helper()
 	command := exec.Command(filepath.Join(m.root, "usr/local/sbin/k3s-boot"), args...)
 	command.Env = []string{"PATH=" + filepath.Join(m.root, "bin") + ":" + os.Getenv("PATH"), "ROOT=" + m.root, "HOME=" + m.root}
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := command.CombinedOutput()
 	return strings.ReplaceAll(string(out), m.root, ""), err
 }
@@ -221,6 +256,152 @@ func TestBootAgent(t *testing.T) {
 	require.Contains(t, unit, "/usr/local/bin/k3s agent\n")
 }
 
+// member makes the machine one of several servers, with what cloud-init writes
+// for it at each boot.
+func (m *machine) member(number int) {
+	env := strings.Split(m.read("etc/k3s-aws-auth/boot.env"), "SERVER=")[0]
+	config := "server: https://join.example.com:6443\ntoken-file: t\n"
+	env += "SERVER=" + strconv.Itoa(number) + "\nJOIN=https://join.example.com:6443\n"
+	if number == 0 {
+		env += "FOUNDER=/k3s-aws-auth/lab/server/founder\n"
+		config = "cluster-init: true\ntoken-file: t\n"
+	}
+	m.write("etc/k3s-aws-auth/boot.env", env, 0o644)
+	require.NoError(m.t, os.MkdirAll(filepath.Join(m.root, "etc/rancher/k3s"), 0o755))
+	m.write("etc/rancher/k3s/config.yaml", config, 0o600)
+}
+
+// The first machine starts the cluster, and goes on to do so when it is
+// interrupted or restarted.
+func TestBootFounder(t *testing.T) {
+	m := newMachine(t, "server", "x86_64", "")
+	m.write("instance-id", "i-1", 0o644)
+	m.write("parameter-founder", "none", 0o644)
+	m.member(0)
+	out, err := m.boot()
+	require.NoError(t, err, out)
+	require.Equal(t, "i-1", m.read("parameter-founder"))
+	require.Equal(t, "cluster-init: true\ntoken-file: t\n", m.read("etc/rancher/k3s/config.yaml"))
+	calls := m.calls()
+	require.Contains(t, calls, `put {"Name":"/k3s-aws-auth/lab/server/founder","Value":"i-1","Overwrite":true}`)
+	require.NotContains(t, calls, "join.example.com", "who starts a cluster waits for nobody")
+	require.NotContains(t, calls, "delete node")
+
+	// Interrupted after it had signed: it finds its own name there.
+	require.NoError(t, os.Remove(filepath.Join(m.root, "etc/k3s-aws-auth/founder")))
+	m.member(0)
+	out, err = m.boot()
+	require.NoError(t, err, out)
+	require.Contains(t, m.read("etc/rancher/k3s/config.yaml"), "cluster-init: true\n")
+	require.NotContains(t, m.calls(), "put ")
+
+	// At a later boot it asks nobody.
+	m.member(0)
+	out, err = m.boot("prepare")
+	require.NoError(t, err, out)
+	require.NotContains(t, m.calls(), "curl")
+}
+
+// A machine that replaces server 0 joins what the first one started, at its
+// first boot and at all others, and never starts a cluster of its own.
+func TestBootReplacedFounder(t *testing.T) {
+	m := newMachine(t, "server", "x86_64", "")
+	m.write("instance-id", "i-2", 0o644)
+	m.write("parameter-founder", "i-1", 0o644)
+	m.write("cluster", "", 0o644)
+	m.member(0)
+	out, err := m.boot()
+	require.NoError(t, err, out)
+	require.Contains(t, out, "i-1 started this cluster: this machine joins it")
+	require.Equal(t, "server: https://join.example.com:6443\ntoken-file: t\n", m.read("etc/rancher/k3s/config.yaml"))
+	require.Equal(t, "i-1", m.read("parameter-founder"))
+	calls := m.calls()
+	require.Less(t, strings.Index(calls, "https://join.example.com:6443/"), strings.Index(calls, "systemctl restart"), "it waits for a server first")
+	require.Contains(t, calls, "k3s kubectl get node ip-10-0-0-9\nk3s kubectl delete node --wait=false --selector k3s-aws-auth/server=0,kubernetes.io/hostname!=ip-10-0-0-9\n")
+	require.Greater(t, strings.Index(calls, "delete node"), strings.Index(calls, "systemctl restart"))
+
+	m.member(0) // cloud-init writes the configuration anew
+	require.NoError(t, os.MkdirAll(filepath.Join(m.root, "var/lib/rancher/k3s/server/db/etcd"), 0o700))
+	out, err = m.boot("prepare")
+	require.NoError(t, err, out)
+	require.Equal(t, "server: https://join.example.com:6443\ntoken-file: t\n", m.read("etc/rancher/k3s/config.yaml"))
+	require.NotContains(t, m.calls(), "curl")
+
+	// With a datastore of its own it needs nobody to start again.
+	require.NoError(t, os.Remove(filepath.Join(m.root, "cluster")))
+	out, err = m.boot()
+	require.NoError(t, err, out)
+	require.NotContains(t, m.calls(), "join.example.com")
+}
+
+func TestBootJoin(t *testing.T) {
+	m := newMachine(t, "server", "x86_64", "")
+	m.write("cluster", "", 0o644)
+	m.member(2)
+	out, err := m.boot()
+	require.NoError(t, err, out)
+	calls := m.calls()
+	require.NotContains(t, calls, "instance-id", "only server 0 asks who started the cluster")
+	require.Contains(t, calls, "--cacert /var/lib/rancher/k3s/server/tls/server-ca.crt https://join.example.com:6443/")
+	require.Contains(t, calls, "k3s-aws-auth/server=2,kubernetes.io/hostname!=ip-10-0-0-9")
+}
+
+// state is all that a boot leaves behind, by path.
+func (m *machine) state() map[string]string {
+	files := map[string]string{}
+	for _, dir := range []string{"etc", "usr", "var"} {
+		require.NoError(m.t, filepath.WalkDir(filepath.Join(m.root, dir), func(path string, entry os.DirEntry, err error) error {
+			if err != nil || !entry.Type().IsRegular() {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			files[strings.TrimPrefix(path, m.root)] = strings.ReplaceAll(string(text), m.root, "")
+			return err
+		}))
+	}
+	return files
+}
+
+// Killed at any step and run again, the script ends as if nothing had been, and
+// a run after that changes nothing.
+func TestBootIsKilledAnywhere(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots dozens of machines")
+	}
+	start := func(t *testing.T) *machine {
+		m := newMachine(t, "server", "x86_64", "",
+			"/k3s-aws-auth/lab/server/service.key /var/lib/rancher/k3s/server/tls/service.key",
+			"/k3s-aws-auth/lab/server/token /etc/rancher/k3s/token")
+		m.write("instance-id", "i-1", 0o644)
+		m.write("parameter-founder", "none", 0o644)
+		m.member(0)
+		return m
+	}
+	undisturbed := start(t)
+	out, err := undisturbed.boot()
+	require.NoError(t, err, out)
+	want := undisturbed.state()
+	for n := 1; ; n++ {
+		m := start(t)
+		m.write("kill-at", strconv.Itoa(n), 0o644)
+		_, err := m.boot()
+		require.NoError(t, os.Remove(filepath.Join(m.root, "kill-at")))
+		if err == nil {
+			require.Greater(t, n, 15, "it was not killed often enough to mean anything")
+			return
+		}
+		again := 1
+		if n%5 == 0 {
+			again = 2
+		}
+		for range again {
+			out, err := m.boot()
+			require.NoError(t, err, "killed at call %d: %s", n, out)
+			require.Empty(t, cmp.Diff(want, m.state()), "killed at call %d", n)
+		}
+	}
+}
+
 func TestBootFails(t *testing.T) {
 	server := func(t *testing.T, digest string, parameters ...string) *machine {
 		return newMachine(t, "server", "x86_64", digest, parameters...)
@@ -228,7 +409,7 @@ func TestBootFails(t *testing.T) {
 	// Time does not pass in a test: every retry gives up at once.
 	hurry := func(m *machine) {
 		script := m.read("usr/local/sbin/k3s-boot")
-		m.write("usr/local/sbin/k3s-boot", strings.NewReplacer("retry 300 ", "retry 0 ", "retry 600 ", "retry 0 ").Replace(script), 0o755)
+		m.write("usr/local/sbin/k3s-boot", strings.NewReplacer("retry 300 ", "retry 0 ", "retry 600 ", "retry 0 ", "retry 900 ", "retry 0 ", "patience=600", "patience=0").Replace(script), 0o755)
 	}
 	tests := []struct {
 		name    string
@@ -238,6 +419,29 @@ func TestBootFails(t *testing.T) {
 		{"no permission", func(t *testing.T) *machine {
 			return server(t, "", "/k3s-aws-auth/lab/denied/token /etc/rancher/k3s/token")
 		}, []string{"AccessDeniedException", "cannot read /k3s-aws-auth/lab/denied/token", "FAILED while fetching /k3s-aws-auth/lab/denied/token"}},
+		{"no parameter", func(t *testing.T) *machine {
+			return server(t, "", "/k3s-aws-auth/lab/missing/token /etc/rancher/k3s/token")
+		}, []string{"ParameterNotFound", "cannot read /k3s-aws-auth/lab/missing/token"}},
+		{"no metadata", func(t *testing.T) *machine {
+			m := server(t, "", "/k3s-aws-auth/lab/server/token /etc/rancher/k3s/token")
+			m.write("unreachable", "169.254.169.254", 0o644)
+			return m
+		}, []string{"no credentials of an instance profile from http://169.254.169.254/latest", "FAILED while fetching"}},
+		{"a clock hours behind", func(t *testing.T) *machine {
+			m := server(t, "", "/k3s-aws-auth/lab/server/token /etc/rancher/k3s/token")
+			m.write("late", "", 0o644)
+			return m
+		}, []string{"Signature expired", "for the reason above", "FAILED while fetching"}},
+		{"no releases", func(t *testing.T) *machine {
+			m := server(t, "")
+			m.write("unreachable", "github.com", 0o644)
+			return m
+		}, []string{"Connection timed out", "cannot download https://github.com/k3s-io/k3s/releases/download/v1.35.4%2Bk3s1/sha256sum-amd64.txt", "FAILED while installing K3s"}},
+		{"a full disk", func(t *testing.T) *machine {
+			m := server(t, "")
+			m.write("full", "", 0o644)
+			return m
+		}, []string{"No space left on device", "FAILED while installing K3s"}},
 		{"damaged binary", func(t *testing.T) *machine { return server(t, strings.Repeat("1", 64)) },
 			[]string{"has not the digest that it should have, 1111", "FAILED while installing K3s v1.35.4+k3s1"}},
 		{"no digest", func(t *testing.T) *machine {
@@ -257,6 +461,16 @@ func TestBootFails(t *testing.T) {
 			m.write("broken", "", 0o644)
 			return m
 		}, []string{"the journal of k3s", "FAILED while starting k3s"}},
+		{"not admitted", func(t *testing.T) *machine {
+			m := newMachine(t, "agent", "x86_64", "")
+			m.write("refused", "", 0o644)
+			return m
+		}, []string{"the journal of k3s", "no server has admitted this agent", "FAILED while joining the cluster"}},
+		{"nobody to join", func(t *testing.T) *machine {
+			m := server(t, "")
+			m.member(1)
+			return m
+		}, []string{"no server answers at https://join.example.com:6443", "FAILED while waiting for a server at https://join"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -113,7 +113,21 @@ func (c *cloud) outputs(r pulumitest.Resource) (resource.PropertyMap, error) {
 		if c.onBoot != nil && strings.Contains(r.Name, "-server-") {
 			c.onBoot(text("userData"))
 		}
-		return resource.NewPropertyMapFromMap(map[string]any{"privateIp": "10.0.0.4"}), nil
+		address := "10.0.0.4"
+		if n := r.Name[len(r.Name)-1]; strings.Contains(r.Name, "-server-") && n != '0' {
+			address = "10.0.0." + string(n+4)
+		}
+		return resource.NewPropertyMapFromMap(map[string]any{"privateIp": address}), nil
+	case "aws:lb/loadBalancer:LoadBalancer":
+		return resource.NewPropertyMapFromMap(map[string]any{
+			"arn": "arn:aws:elasticloadbalancing:eu-central-1:111122223333:loadbalancer/net/" + r.Name + "/1",
+			// As AWS names them: longer than the name by about 60 characters.
+			"dnsName": r.Name + "-0a1b2c3-0123456789abcdef.elb.eu-central-1.amazonaws.com",
+		}), nil
+	case "aws:lb/targetGroup:TargetGroup":
+		return resource.NewPropertyMapFromMap(map[string]any{
+			"arn": "arn:aws:elasticloadbalancing:eu-central-1:111122223333:targetgroup/" + r.Name + "/1",
+		}), nil
 	case "aws:iam/role:Role", "aws:iam/instanceProfile:InstanceProfile":
 		return resource.NewPropertyMapFromMap(map[string]any{
 			"name": r.Name + "-0a1b2c3",
@@ -279,6 +293,16 @@ func labArgs() *ClusterArgs {
 		Region:             "eu-central-1",
 		Tags:               map[string]string{"team": "platform"},
 	}
+}
+
+// prodArgs are the arguments of a cluster of three servers.
+func prodArgs() *ClusterArgs {
+	args := labArgs()
+	args.Servers, args.LoadBalancer = 3, LoadBalancerInternet
+	args.SubnetIDs = pulumi.ToStringArray([]string{"subnet-a", "subnet-b", "subnet-c"})
+	args.PublicSubnetIDs = pulumi.ToStringArray([]string{"public-a", "public-b", "public-c"})
+	args.EtcdSnapshots = &EtcdSnapshots{Bucket: "acme-backups", Schedule: "0 */6 * * *", Retention: 12}
+	return args
 }
 
 // preview makes the cluster without waiting for it.

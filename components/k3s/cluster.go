@@ -27,7 +27,7 @@ type Cluster struct {
 	// ready and depends on all nodes: what uses it exists only while the cluster
 	// can serve it, also on the way down.
 	Kubeconfig pulumi.StringOutput `pulumi:"kubeconfig"`
-	// Endpoint is the API's URL.
+	// Endpoint is the API's URL: of the elastic address, or of the load balancer.
 	Endpoint pulumi.StringOutput `pulumi:"endpoint"`
 	// AgentRoleArn, AgentRoleName and ServerRoleArn are the nodes' roles.
 	AgentRoleArn  pulumi.StringOutput `pulumi:"agentRoleArn"`
@@ -40,8 +40,8 @@ type Cluster struct {
 	Provider *kubernetes.Provider
 }
 
-// NewCluster makes a cluster of one server and any number of agents and waits,
-// except in previews, until its API is ready.
+// NewCluster makes a cluster of one, three or five servers and any number of
+// agents and waits, except in previews, until its API is ready.
 //
 // It fails before registering anything if args is nil or incomplete, each line
 // of the error naming the argument. If the API is not ready in time, Kubeconfig
@@ -73,6 +73,10 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", name, err)
 	}
+	founder, err := newFounder(ctx, name, args, parent)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
+	}
 
 	// What nodes may do, and who may reach them.
 	serverProfile, err := newServerProfile(ctx, name, args, here, parent)
@@ -88,54 +92,47 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 		return nil, fmt.Errorf("cluster %s: %w", name, err)
 	}
 
-	// The machines. The server's address is made first, since its certificate
-	// names it; agents join by the server's private address.
-	address, err := ec2.NewEip(ctx, name+"-api", &ec2.EipArgs{
-		Domain: pulumi.String("vpc"),
-		Tags:   args.named(name + "-api"),
-	}, parent)
+	// The machines. What they are reached by is made first, since certificates
+	// name it.
+	entrance, err := newEntrance(ctx, name, args, firewall, parent)
 	if err != nil {
-		return nil, fmt.Errorf("cluster %s: elastic address: %w", name, err)
+		return nil, fmt.Errorf("cluster %s: %w", name, err)
 	}
 	images, err := newImages(ctx, args, parent)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", name, err)
 	}
-	servers, err := newNodes(ctx, name, args, nodes{
-		role: serverRole, count: args.Servers, instanceType: args.ServerInstanceType,
-		images: images, hopLimit: 1, group: firewall.servers, profile: serverProfile,
-		userData: serverUserData(args, here, address.PublicIp, serverSecrets(keys, tokens)),
-		after:    slices.Concat(parameters, firewall.rules),
-	}, parent)
+	before := slices.Concat(parameters, founder, firewall.rules, entrance.ready())
+	servers, ways, well, err := newServers(ctx, name, args, nodes{
+		role: serverRole, instanceType: args.ServerInstanceType,
+		images: images, hopLimit: 1, group: firewall.servers, profile: serverProfile, after: before,
+	}, here, entrance, serverSecrets(keys, tokens), cluster.settled(ctx, args, keys, entrance), parent)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", name, err)
 	}
-	association, err := ec2.NewEipAssociation(ctx, name+"-api", &ec2.EipAssociationArgs{
-		AllocationId: address.AllocationId,
-		InstanceId:   servers[0].ID(),
-		// A replaced server takes the address over while the old one still has it.
-		AllowReassociation: pulumi.Bool(true),
-	}, parent)
-	if err != nil {
-		return nil, fmt.Errorf("cluster %s: associate the elastic address: %w", name, err)
+	join := entrance.join
+	if !args.balanced() {
+		join = servers[0].PrivateIp.ApplyT(apiURL).(pulumi.StringOutput)
 	}
-	agents, err := newNodes(ctx, name, args, nodes{
-		role: agentRole, count: args.Agents, instanceType: args.AgentInstanceType,
-		images: images, hopLimit: args.AgentHopLimit, group: firewall.agents, profile: agentProfile,
-		userData: agentUserData(args, here, servers[0].PrivateIp, agentSecrets(tokens)),
-		after:    slices.Concat(parameters, firewall.rules),
-	}, parent)
+	agents, err := newAgents(ctx, name, args, nodes{
+		role: agentRole, instanceType: args.AgentInstanceType,
+		images: images, hopLimit: args.AgentHopLimit, group: firewall.agents, profile: agentProfile, after: before,
+	}, agentUserData(args, here, join, well, agentSecrets(tokens)), parent)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", name, err)
 	}
 
 	// The way in.
-	cluster.Endpoint = pulumi.Sprintf("https://%s:%d", address.PublicIp, apiPort)
+	cluster.Endpoint = entrance.endpoint
 	cluster.ServerInstanceIDs = instanceIDs(servers)
 	cluster.AgentInstanceIDs = instanceIDs(agents)
-	cluster.Kubeconfig = cluster.readyKubeconfig(ctx, args, keys, association, firewall)
+	cluster.Kubeconfig = cluster.readyKubeconfig(ctx, args, keys, slices.Concat(ways, entrance.ready(), firewall.rules))
 	cluster.Provider, err = kubernetes.NewProvider(ctx, name+"-kubernetes", &kubernetes.ProviderArgs{
 		Kubeconfig: cluster.Kubeconfig,
+		// Without it, another endpoint (one server becomes three), or a server whose
+		// id is not known before it is replaced, passes for another cluster, and
+		// everything in this one is replaced.
+		ClusterIdentifier: pulumi.String(args.ClusterName),
 	}, parent)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: kubernetes provider: %w", name, err)
@@ -159,10 +156,10 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 	return cluster, nil
 }
 
-// newServerProfile gives servers a role that reads the cluster's secrets and
-// nothing else.
+// newServerProfile gives servers a role that reads the cluster's secrets, does
+// what several servers and their snapshots need, and nothing else.
 func newServerProfile(ctx *pulumi.Context, name string, args *ClusterArgs, here place, parent pulumi.ResourceOption) (*instanceprofile.InstanceProfile, error) {
-	policies, err := serverPolicies(here, args.ClusterName)
+	policies, err := serverPolicies(here, args)
 	if err != nil {
 		return nil, err
 	}
@@ -190,16 +187,16 @@ func newAgentProfile(ctx *pulumi.Context, name string, args *ClusterArgs, here p
 }
 
 // readyKubeconfig is the admin's kubeconfig, held back until the API server is
-// ready. It depends on the machines, the address and the firewall beyond the
-// values it needs, so that on destroy everything in the cluster goes first,
+// ready. It depends on the machines, the ways to them and the firewall beyond
+// the values it needs, so that on destroy everything in the cluster goes first,
 // while the API still answers and agents still end their pods.
-func (cluster *Cluster) readyKubeconfig(ctx *pulumi.Context, args *ClusterArgs, keys *pki, association *ec2.EipAssociation, firewall *firewall) pulumi.StringOutput {
+func (cluster *Cluster) readyKubeconfig(ctx *pulumi.Context, args *ClusterArgs, keys *pki, after []pulumi.Resource) pulumi.StringOutput {
 	needed := []any{
 		cluster.Endpoint, keys.server.bundlePEM, keys.adminCertPEM, keys.adminKeyPEM, cluster.ServerInstanceIDs,
-		cluster.AgentInstanceIDs, association.ID(),
+		cluster.AgentInstanceIDs,
 	}
-	for _, rule := range firewall.rules {
-		needed = append(needed, rule.(pulumi.CustomResource).ID())
+	for _, resource := range after {
+		needed = append(needed, resource.(pulumi.CustomResource).ID())
 	}
 	ready := pulumi.All(needed...).ApplyTWithContext(ctx.Context(), func(waiting context.Context, values []any) (string, error) {
 		access := apiAccess{
@@ -219,4 +216,33 @@ func (cluster *Cluster) readyKubeconfig(ctx *pulumi.Context, args *ClusterArgs, 
 		return config, waitForAPI(waiting, access, apiDeadline, hint, progress)
 	}).(pulumi.StringOutput)
 	return pulumi.ToSecret(ready).(pulumi.StringOutput)
+}
+
+// settled returns the function that waits, except in previews, for a server to
+// be a healthy node of the wanted version, with all other servers well too.
+func (cluster *Cluster) settled(ctx *pulumi.Context, args *ClusterArgs, keys *pki, e *entrance) func(*ec2.Instance, []pulumi.Resource) pulumi.StringOutput {
+	return func(server *ec2.Instance, ways []pulumi.Resource) pulumi.StringOutput {
+		needed := []any{e.endpoint, keys.server.bundlePEM, keys.adminCertPEM, keys.adminKeyPEM, server.PrivateIp, server.ID()}
+		for _, way := range ways {
+			needed = append(needed, way.(pulumi.CustomResource).ID())
+		}
+		well := pulumi.All(needed...).ApplyTWithContext(ctx.Context(), func(waiting context.Context, values []any) (string, error) {
+			if ctx.DryRun() {
+				return "", nil
+			}
+			access := apiAccess{
+				endpoint: values[0].(string),
+				caPEM:    values[1].(string),
+				certPEM:  values[2].(string),
+				keyPEM:   values[3].(string),
+			}
+			progress := func(answer string) {
+				_ = ctx.Log.Info("waiting for server "+values[4].(string)+": "+answer, &pulumi.LogArgs{Resource: cluster, Ephemeral: true})
+			}
+			hint := bootHint(string(values[5].(pulumi.ID)), args.Region)
+			return "", waitForServer(waiting, access, values[4].(string), args.Version, apiDeadline, hint, progress)
+		}).(pulumi.StringOutput)
+		// That a server is well is no secret, though the key that asks is one.
+		return pulumi.Unsecret(well).(pulumi.StringOutput)
+	}
 }

@@ -73,7 +73,7 @@ func TestUserDataWithoutIssuers(t *testing.T) {
 
 func TestUserDataRefusesIssuers(t *testing.T) {
 	for _, issuer := range []string{"", "http://issuer.example.com", "issuer.example.com", "https://", "https://a.example.com?x=1", "https://a.example.com/\nx"} {
-		_, err := newServerConfig(labArgs(), "203.0.113.10", []string{"https://good.example.com", issuer})
+		_, err := newServerConfig(labArgs(), place{}, member{}, []string{"203.0.113.10"}, []string{"https://good.example.com", issuer})
 		require.ErrorContains(t, err, "Issuers[1]", issuer)
 	}
 }
@@ -89,7 +89,7 @@ func TestUserDataSize(t *testing.T) {
 	for i := range args.RuntimeConfig {
 		args.RuntimeConfig[i] = "admissionregistration.k8s.io/v1beta1=true"
 	}
-	_, err := userData(serverRole, args, place{}, serverConfig{KubeAPIServerArg: args.RuntimeConfig}, nil)
+	_, err := userData(serverRole, args, place{}, member{}, serverConfig{KubeAPIServerArg: args.RuntimeConfig}, nil)
 	require.ErrorContains(t, err, "larger than EC2 takes")
 }
 
@@ -333,8 +333,8 @@ func TestGivenImage(t *testing.T) {
 	require.Empty(t, r.IgnoreChanges)
 }
 
-func TestFirewall(t *testing.T) {
-	c := preview(t, labArgs())
+// rules lists the rules of all security groups, one a line.
+func rules(c *cloud) string {
 	var got strings.Builder
 	for _, kind := range []string{"Ingress", "Egress"} {
 		for _, r := range c.OfType("aws:vpc/securityGroup" + kind + "Rule:SecurityGroup" + kind + "Rule") {
@@ -351,7 +351,12 @@ func TestFirewall(t *testing.T) {
 			got.WriteString(strings.Join([]string{kind, r.Inputs["securityGroupId"].StringValue(), r.Inputs["ipProtocol"].StringValue(), ports, peer}, " ") + "\n")
 		}
 	}
-	pulumitest.Golden(t, "firewall.golden", got.String())
+	return got.String()
+}
+
+func TestFirewall(t *testing.T) {
+	c := preview(t, labArgs())
+	pulumitest.Golden(t, "firewall.golden", rules(c))
 	for _, r := range c.OfType("aws:ec2/securityGroup:SecurityGroup") {
 		require.False(t, r.Inputs.HasValue("ingress") || r.Inputs.HasValue("egress"), "%s: inline and separate rules remove each other", r)
 		require.NotEqual(t, "Managed by Pulumi", r.Inputs["description"].StringValue(), r)
@@ -392,6 +397,7 @@ func TestEverythingIsTagged(t *testing.T) {
 func TestProviderDependsOnTheWholeCluster(t *testing.T) {
 	provider := preview(t, labArgs()).Find(t, "pulumi:providers:kubernetes", "lab-kubernetes")
 	require.Equal(t, "lab", provider.Parent)
+	require.Equal(t, "lab", provider.Input("clusterIdentifier"), "the provider would be replaced with every server, and all of Kubernetes with it")
 	for _, needed := range []string{
 		"lab-server-0", "lab-agent-1", "lab-api",
 		"lab-servers-api-from-198-51-100-7-32",

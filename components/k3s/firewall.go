@@ -12,9 +12,12 @@ import (
 // apiPort is where servers answer kubectl, agents and each other.
 const apiPort = 6443
 
-// firewall is the two security groups of a cluster and their rules.
+// firewall is the security groups of a cluster and their rules.
 type firewall struct {
 	servers, agents pulumi.StringOutput
+	// join and api are those of the load balancers: of the one that nodes join
+	// by, and of the one that faces the internet. Unset where there is none.
+	join, api pulumi.StringOutput
 	// rules are all rules: what needs the network must depend on them.
 	rules []pulumi.Resource
 }
@@ -30,7 +33,8 @@ type rule struct {
 }
 
 // newFirewall makes the groups and the rules that K3s needs, no more: the API
-// from nodes and from the given ranges, the pod network (VXLAN) and the kubelets
+// from nodes and from the given ranges, these by the load balancer where there
+// is one, the pod network (VXLAN) and the kubelets
 // among all nodes, etcd among servers. Nodes are named by their group, so that a
 // new node needs no new rule.
 func newFirewall(ctx *pulumi.Context, name string, args *ClusterArgs, parent pulumi.ResourceOption) (*firewall, error) {
@@ -42,22 +46,36 @@ func newFirewall(ctx *pulumi.Context, name string, args *ClusterArgs, parent pul
 	if f.agents, err = newGroup(ctx, name+"-agents", "K3s agents of "+args.ClusterName, args, parent); err != nil {
 		return nil, err
 	}
+	entrances, err := f.entrances(ctx, name, args, parent)
+	if err != nil {
+		return nil, err
+	}
 	rules := []rule{
 		{name: "servers-api-from-servers", description: "Kubernetes API from servers", to: f.servers, protocol: "tcp", from: apiPort, until: apiPort, sourceGroup: f.servers},
 		{name: "servers-api-from-agents", description: "Kubernetes API from agents", to: f.servers, protocol: "tcp", from: apiPort, until: apiPort, sourceGroup: f.agents},
 		{name: "servers-etcd-from-servers", description: "etcd among servers", to: f.servers, protocol: "tcp", from: 2379, until: 2380, sourceGroup: f.servers},
 	}
+	// The given ranges reach the last of the entrances: the only server, or the
+	// load balancer for everybody outside.
+	outermost := entrances[len(entrances)-1]
 	for _, cidr := range args.APICIDRs {
 		rules = append(rules, rule{
-			name:        "servers-api-from-" + strings.NewReplacer(".", "-", "/", "-").Replace(cidr),
+			name:        outermost.name + "-api-from-" + strings.NewReplacer(".", "-", "/", "-").Replace(cidr),
 			description: "Kubernetes API from " + cidr,
-			to:          f.servers, protocol: "tcp", from: apiPort, until: apiPort, sourceCIDR: cidr,
+			to:          outermost.id, protocol: "tcp", from: apiPort, until: apiPort, sourceCIDR: cidr,
 		})
 	}
-	groups := []struct {
-		name string
-		id   pulumi.StringOutput
-	}{{"servers", f.servers}, {"agents", f.agents}}
+	if args.balanced() {
+		for _, source := range []group{{"servers", f.servers}, {"agents", f.agents}} {
+			rules = append(rules, rule{name: "join-api-from-" + source.name, description: "Kubernetes API from " + source.name,
+				to: f.join, protocol: "tcp", from: apiPort, until: apiPort, sourceGroup: source.id})
+		}
+		for _, balancer := range entrances {
+			rules = append(rules, rule{name: "servers-api-from-" + balancer.name, description: "Kubernetes API from the load balancer " + balancer.name,
+				to: f.servers, protocol: "tcp", from: apiPort, until: apiPort, sourceGroup: balancer.id})
+		}
+	}
+	groups := []group{{"servers", f.servers}, {"agents", f.agents}}
 	for _, to := range groups {
 		for _, source := range groups {
 			rules = append(rules,
@@ -100,7 +118,50 @@ func newFirewall(ctx *pulumi.Context, name string, args *ClusterArgs, parent pul
 		}
 		f.rules = append(f.rules, made)
 	}
+	if args.balanced() {
+		for _, balancer := range entrances {
+			made, err := vpc.NewSecurityGroupEgressRule(ctx, name+"-"+balancer.name+"-egress", &vpc.SecurityGroupEgressRuleArgs{
+				SecurityGroupId:           balancer.id,
+				Description:               pulumi.String("Kubernetes API of servers"),
+				IpProtocol:                pulumi.String("tcp"),
+				FromPort:                  pulumi.Int(apiPort),
+				ToPort:                    pulumi.Int(apiPort),
+				ReferencedSecurityGroupId: f.servers,
+				Tags:                      pulumi.ToStringMap(args.Tags),
+			}, parent)
+			if err != nil {
+				return nil, fmt.Errorf("egress rule of %s: %w", balancer.name, err)
+			}
+			f.rules = append(f.rules, made)
+		}
+	}
 	return f, nil
+}
+
+// group is a security group and the part of its name behind the cluster's.
+type group struct {
+	name string
+	id   pulumi.StringOutput
+}
+
+// entrances makes the load balancers' groups and returns the groups that the API
+// is entered by, the outermost last: the servers' own where there is no load
+// balancer.
+func (f *firewall) entrances(ctx *pulumi.Context, name string, args *ClusterArgs, parent pulumi.ResourceOption) ([]group, error) {
+	if !args.balanced() {
+		return []group{{"servers", f.servers}}, nil
+	}
+	var err error
+	if f.join, err = newGroup(ctx, name+"-join", "Load balancer by which nodes of "+args.ClusterName+" join", args, parent); err != nil {
+		return nil, err
+	}
+	if args.LoadBalancer == LoadBalancerInternal {
+		return []group{{"join", f.join}}, nil
+	}
+	if f.api, err = newGroup(ctx, name+"-api", "Load balancer of the Kubernetes API of "+args.ClusterName, args, parent); err != nil {
+		return nil, err
+	}
+	return []group{{"join", f.join}, {"api", f.api}}, nil
 }
 
 // newGroup makes a security group without rules. Its description is part of its

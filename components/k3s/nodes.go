@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ssm"
@@ -15,31 +16,32 @@ import (
 // nodes describes the machines of one role.
 type nodes struct {
 	role         string
-	count        int
 	instanceType string
 	images       map[string]pulumi.StringOutput // by architecture
 	hopLimit     int
 	group        pulumi.StringOutput
 	profile      *instanceprofile.InstanceProfile
-	userData     pulumi.StringOutput
 	// after must exist before a machine boots, and outlive it.
 	after []pulumi.Resource
+	// deleteFirst has a machine that is replaced removed before the new one is
+	// made.
+	deleteFirst bool
 }
 
-// newNodes makes the machines, spread over the subnets in their order.
+// newNode makes machine number i, in one of the subnets in their order, after
+// the machines that it waits for.
 //
 // A change of user data (an issuer, a feature gate, the K3s version) restarts
 // the machine in place, and the boot script applies it; see boot.sh. Replacing
 // is not asked for: it would take a server's etcd with its volume, and leave the
-// nodes of replaced agents behind in the cluster. Restarted agents are all away
-// for about a minute.
-func newNodes(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, parent pulumi.ResourceOption) ([]*ec2.Instance, error) {
+// nodes of replaced agents behind in the cluster.
+func newNode(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, i int, userData pulumi.StringOutput, after []pulumi.Resource, parent pulumi.ResourceOption) (*ec2.Instance, error) {
 	opts := []pulumi.ResourceOption{
 		parent,
 		// The boot script reads its parameters with the role's permissions as
 		// soon as the machine runs. The profile's name alone would not wait for
 		// the policies.
-		pulumi.DependsOn(append([]pulumi.Resource{n.profile}, n.after...)),
+		pulumi.DependsOn(slices.Concat([]pulumi.Resource{n.profile}, n.after, after)),
 	}
 	if args.AmiID == "" {
 		// Canonical moves its current image every few weeks, and another image
@@ -47,43 +49,93 @@ func newNodes(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, pare
 		// AmiID does replace.
 		opts = append(opts, pulumi.IgnoreChanges([]string{"ami"}))
 	}
-	machines := make([]*ec2.Instance, 0, n.count)
-	for i := range n.count {
-		machineName := fmt.Sprintf("%s-%s-%d", name, n.role, i)
-		instance := &ec2.InstanceArgs{
-			Ami:                 n.images[architecture(n.instanceType)],
-			InstanceType:        pulumi.String(n.instanceType),
-			SubnetId:            subnetFor(args, i),
-			VpcSecurityGroupIds: pulumi.StringArray{n.group},
-			IamInstanceProfile:  n.profile.ProfileName,
-			UserData:            n.userData,
-			// IMDSv2 only, and the hop limit always said: an image can bring its
-			// own. Tags stay out of the metadata, as for a new account.
-			MetadataOptions: ec2.InstanceMetadataOptionsArgs{
-				HttpEndpoint:            pulumi.String("enabled"),
-				HttpTokens:              pulumi.String("required"),
-				HttpPutResponseHopLimit: pulumi.Int(n.hopLimit),
-				InstanceMetadataTags:    pulumi.String("disabled"),
-			},
-			RootBlockDevice: ec2.InstanceRootBlockDeviceArgs{
-				VolumeType:          pulumi.String("gp3"),
-				VolumeSize:          pulumi.Int(args.RootVolumeGiB),
-				Encrypted:           pulumi.Bool(true),
-				DeleteOnTermination: pulumi.Bool(true),
-				Tags:                args.named(machineName),
-			},
-			Tags: args.named(machineName),
-		}
-		if burstable(n.instanceType) {
-			instance.CreditSpecification = ec2.InstanceCreditSpecificationArgs{CpuCredits: pulumi.String(args.CPUCredits)}
-		}
-		machine, err := ec2.NewInstance(ctx, machineName, instance, opts...)
-		if err != nil {
-			return nil, fmt.Errorf("instance %s: %w", machineName, err)
-		}
-		machines = append(machines, machine)
+	if n.deleteFirst {
+		opts = append(opts, pulumi.DeleteBeforeReplace(true))
 	}
-	return machines, nil
+	machineName := fmt.Sprintf("%s-%s-%d", name, n.role, i)
+	instance := &ec2.InstanceArgs{
+		Ami:                 n.images[architecture(n.instanceType)],
+		InstanceType:        pulumi.String(n.instanceType),
+		SubnetId:            subnetFor(args, i),
+		VpcSecurityGroupIds: pulumi.StringArray{n.group},
+		IamInstanceProfile:  n.profile.ProfileName,
+		UserData:            userData,
+		// IMDSv2 only, and the hop limit always said: an image can bring its
+		// own. Tags stay out of the metadata, as for a new account.
+		MetadataOptions: ec2.InstanceMetadataOptionsArgs{
+			HttpEndpoint:            pulumi.String("enabled"),
+			HttpTokens:              pulumi.String("required"),
+			HttpPutResponseHopLimit: pulumi.Int(n.hopLimit),
+			InstanceMetadataTags:    pulumi.String("disabled"),
+		},
+		RootBlockDevice: ec2.InstanceRootBlockDeviceArgs{
+			VolumeType:          pulumi.String("gp3"),
+			VolumeSize:          pulumi.Int(args.RootVolumeGiB),
+			Encrypted:           pulumi.Bool(true),
+			DeleteOnTermination: pulumi.Bool(true),
+			Tags:                args.named(machineName),
+		},
+		Tags: args.named(machineName),
+	}
+	if burstable(n.instanceType) {
+		instance.CreditSpecification = ec2.InstanceCreditSpecificationArgs{CpuCredits: pulumi.String(args.CPUCredits)}
+	}
+	machine, err := ec2.NewInstance(ctx, machineName, instance, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("instance %s: %w", machineName, err)
+	}
+	return machine, nil
+}
+
+// newServers makes the servers, one after the other: each waits, also when all
+// of them change, until the one before is a healthy member again, so that etcd
+// keeps its majority. It returns the servers, the ways to them, and an output
+// that resolves when the last of them is well.
+//
+// A server that is replaced goes before its successor comes: that keeps the
+// count of etcd's members at what it should be. The successor joins by the load
+// balancer and removes the old one's Node, by which K3s removes it from etcd.
+func newServers(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, here place, e *entrance, files []secretFile, settled func(*ec2.Instance, []pulumi.Resource) pulumi.StringOutput, parent pulumi.ResourceOption) ([]*ec2.Instance, []pulumi.Resource, pulumi.StringOutput, error) {
+	well := pulumi.String("").ToStringOutput()
+	n.deleteFirst = args.Servers > 1
+	var servers []*ec2.Instance
+	var ways, before []pulumi.Resource
+	for i := range args.Servers {
+		server, err := newNode(ctx, name, args, n, i, serverUserData(args, here, i, e, well, files), before, parent)
+		if err != nil {
+			return nil, nil, well, err
+		}
+		way, err := e.lead(ctx, name, i, server, parent)
+		if err != nil {
+			return nil, nil, well, err
+		}
+		if args.Servers > 1 {
+			well = settled(server, way)
+		}
+		servers, ways = append(servers, server), append(ways, way...)
+		before = append([]pulumi.Resource{server}, way...)
+	}
+	return servers, ways, well, nil
+}
+
+// newAgents makes the agents in as many lanes as a tenth of them, at least one.
+// Within a lane one follows the other, so that a change restarts few at a time
+// and pods find room elsewhere.
+func newAgents(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, userData pulumi.StringOutput, parent pulumi.ResourceOption) ([]*ec2.Instance, error) {
+	lanes := max(1, args.Agents/10)
+	var agents []*ec2.Instance
+	for i := range args.Agents {
+		var before []pulumi.Resource
+		if i >= lanes {
+			before = []pulumi.Resource{agents[i-lanes]}
+		}
+		agent, err := newNode(ctx, name, args, n, i, userData, before, parent)
+		if err != nil {
+			return nil, err
+		}
+		agents = append(agents, agent)
+	}
+	return agents, nil
 }
 
 // newImages finds the image for each architecture in use: the given one, or
@@ -122,25 +174,33 @@ func subnetFor(args *ClusterArgs, node int) pulumi.StringOutput {
 	}).(pulumi.StringOutput)
 }
 
-// serverUserData is the user data of a server that is reached by address.
-func serverUserData(args *ClusterArgs, here place, address pulumi.StringOutput, files []secretFile) pulumi.StringOutput {
+// serverUserData is the user data of server number i, once the server before it
+// is well.
+func serverUserData(args *ClusterArgs, here place, i int, e *entrance, well pulumi.StringOutput, files []secretFile) pulumi.StringOutput {
 	issuers := args.Issuers
 	if issuers == nil {
 		issuers = pulumi.StringArray{}
 	}
-	return pulumi.All(address, issuers).ApplyT(func(values []any) (string, error) {
-		config, err := newServerConfig(args, values[0].(string), values[1].([]string))
+	join := e.join
+	if args.Servers == 1 {
+		join = pulumi.String("").ToStringOutput() // the only server joins nobody
+	}
+	return pulumi.All(e.names, issuers, join, well).ApplyT(func(values []any) (string, error) {
+		m := member{number: i, join: values[2].(string)}
+		config, err := newServerConfig(args, here, m, values[0].([]string), values[1].([]string))
 		if err != nil {
 			return "", err
 		}
-		return userData(serverRole, args, here, config, files)
+		return userData(serverRole, args, here, m, config, files)
 	}).(pulumi.StringOutput)
 }
 
-// agentUserData is the user data of an agent that joins the server at address.
-func agentUserData(args *ClusterArgs, here place, address pulumi.StringOutput, files []secretFile) pulumi.StringOutput {
-	return address.ApplyT(func(address string) (string, error) {
-		return userData(agentRole, args, here, newAgentConfig(address), files)
+// agentUserData is the user data of agents that join at a URL, once the servers
+// are well: Kubernetes allows a kubelet that is older than the API server, not
+// one that is newer, so that servers change their version first.
+func agentUserData(args *ClusterArgs, here place, join, well pulumi.StringOutput, files []secretFile) pulumi.StringOutput {
+	return pulumi.All(join, well).ApplyT(func(values []any) (string, error) {
+		return userData(agentRole, args, here, member{}, newAgentConfig(values[0].(string)), files)
 	}).(pulumi.StringOutput)
 }
 

@@ -67,6 +67,40 @@ func agentSecrets(t *tokens) []secretFile {
 	return []secretFile{{"agent/token", agentTokenFile, t.agent, standardTier}}
 }
 
+// founderParameter is the name of the parameter that says which machine started
+// a cluster of several servers.
+func founderParameter(clusterName string) string {
+	return parameterRoot(clusterName) + "/server/founder"
+}
+
+// newFounder makes the parameter in which the first machine that boots as server
+// 0 leaves its instance id. Whoever finds another id there joins. Without it, a
+// machine that replaces server 0 would have an empty disk and the order to start
+// etcd, and start a second cluster with the keys of the first behind the same
+// load balancer.
+//
+// A cluster of one server has none: a machine that replaces it can only start
+// anew.
+func newFounder(ctx *pulumi.Context, name string, args *ClusterArgs, parent pulumi.ResourceOption) ([]pulumi.Resource, error) {
+	if args.Servers == 1 {
+		return nil, nil
+	}
+	founder, err := ssm.NewParameter(ctx, name+"-founder", &ssm.ParameterArgs{
+		Name:        pulumi.String(founderParameter(args.ClusterName)),
+		Type:        pulumi.String("String"),
+		Value:       pulumi.String("none"),
+		Tier:        pulumi.String(standardTier),
+		Description: pulumi.Sprintf("K3s cluster %s: the instance that started it; set to none to start it anew", args.ClusterName),
+		Tags:        pulumi.ToStringMap(args.Tags),
+		// What the machine has written is not to be written over: neither by its
+		// own value, nor with it, as SSM does when the description changes.
+	}, parent, pulumi.IgnoreChanges([]string{"value", "description"}))
+	if err != nil {
+		return nil, fmt.Errorf("parameter of the founder: %w", err)
+	}
+	return []pulumi.Resource{founder}, nil
+}
+
 // newParameters stores the secrets as SecureStrings under the account's default
 // key (aws/ssm). Its key policy lets everybody of the account decrypt through
 // SSM, so what guards a value is ssm:GetParameter, and roles need no kms:Decrypt.

@@ -33,19 +33,50 @@ func (p place) parameters(path string) string {
 	return fmt.Sprintf("arn:%s:ssm:%s:%s:parameter%s", p.partition, p.region, p.account, path)
 }
 
-// serverPolicies lets a server read all of its cluster's parameters.
-func serverPolicies(p place, clusterName string) (map[string]pulumi.StringInput, error) {
-	return documents(map[string]iampolicy.Document{
-		sessionPolicy: sessionManager(),
-		bootPolicy: iampolicy.New(iampolicy.Statement{
-			Sid:     "ReadOwnParameters",
-			Actions: []string{"ssm:GetParameter"},
-			Resources: []string{
-				p.parameters(parameterRoot(clusterName) + "/server/*"),
-				p.parameters(parameterRoot(clusterName) + "/agent/*"),
+// serverPolicies lets a server read all of its cluster's parameters, leave its
+// id as the founder where there are several servers, and keep snapshots in the
+// bucket.
+func serverPolicies(p place, args *ClusterArgs) (map[string]pulumi.StringInput, error) {
+	root := parameterRoot(args.ClusterName)
+	boot := []iampolicy.Statement{{
+		Sid:       "ReadOwnParameters",
+		Actions:   []string{"ssm:GetParameter"},
+		Resources: []string{p.parameters(root + "/server/*"), p.parameters(root + "/agent/*")},
+	}}
+	if args.Servers > 1 {
+		boot = append(boot, iampolicy.Statement{
+			Sid:       "SignAsFounder",
+			Actions:   []string{"ssm:PutParameter"},
+			Resources: []string{p.parameters(founderParameter(args.ClusterName))},
+		})
+	}
+	policies := map[string]iampolicy.Document{sessionPolicy: sessionManager(), bootPolicy: iampolicy.New(boot...)}
+	if args.EtcdSnapshots != nil {
+		policies[snapshotPolicy] = snapshots(p, args)
+	}
+	return documents(policies)
+}
+
+// snapshots is what K3s does with its snapshots: it looks whether the bucket
+// exists (a request without a prefix), lists and reads its own folder, uploads,
+// in parts where one is large, and removes what is too old.
+func snapshots(p place, args *ClusterArgs) iampolicy.Document {
+	bucket := fmt.Sprintf("arn:%s:s3:::%s", p.partition, args.EtcdSnapshots.Bucket)
+	return iampolicy.New(
+		iampolicy.Statement{
+			Sid:       "ListOwnSnapshots",
+			Actions:   []string{"s3:ListBucket"},
+			Resources: []string{bucket},
+			Conditions: map[string]map[string][]string{
+				"StringLikeIfExists": {"s3:prefix": {args.ClusterName, args.ClusterName + "/*"}},
 			},
-		}),
-	})
+		},
+		iampolicy.Statement{
+			Sid:       "KeepOwnSnapshots",
+			Actions:   []string{"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"},
+			Resources: []string{bucket + "/" + args.ClusterName + "/*"},
+		},
+	)
 }
 
 // agentPolicies lets an agent read the agents' token, and nothing give it more.

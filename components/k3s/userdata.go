@@ -6,15 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 )
 
-// bootScript is what a node runs at every boot.
-//
 //go:embed boot.sh
-var bootScript string
+var bootSource string
+
+// bootScript is what a node runs at every boot: boot.sh without the lines that
+// are only a comment, which would take a fifth of the user data. It is not
+// compressed: another release of a compressor would be another user data, and
+// restart every machine.
+var bootScript = withoutComments(bootSource)
+
+func withoutComments(script string) string {
+	var kept strings.Builder
+	for i, line := range strings.SplitAfter(script, "\n") {
+		if i == 0 || !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
 
 // maxUserData is EC2's limit, in bytes before encoding.
 const maxUserData = 16384
@@ -24,6 +39,9 @@ const (
 	serverRole = "server"
 	agentRole  = "agent"
 )
+
+// serverLabel has the number of a server among several.
+const serverLabel = "k3s-aws-auth/server"
 
 // controlPlaneTaint keeps workloads off servers: whoever runs there can read
 // the keys that make identities.
@@ -36,10 +54,14 @@ const controlPlaneTaint = "node-role.kubernetes.io/control-plane=true:NoSchedule
 type serverConfig struct {
 	// ClusterInit starts embedded etcd instead of SQLite also for one server:
 	// it has scheduled snapshots, and more servers can join it later.
-	ClusterInit    bool     `yaml:"cluster-init"`
+	ClusterInit bool `yaml:"cluster-init,omitempty"`
+	// Server is where a server joins that does not start etcd: it counts until
+	// the server has a datastore of its own.
+	Server         string   `yaml:"server,omitempty"`
 	TokenFile      string   `yaml:"token-file"`
 	AgentTokenFile string   `yaml:"agent-token-file"`
 	TLSSAN         []string `yaml:"tls-san"`
+	NodeLabel      []string `yaml:"node-label,omitempty"`
 	NodeTaint      []string `yaml:"node-taint"`
 	Disable        []string `yaml:"disable"`
 	// SecretsEncryption encrypts Secrets in etcd. It can be switched on without
@@ -47,6 +69,58 @@ type serverConfig struct {
 	SecretsEncryption   bool     `yaml:"secrets-encryption"`
 	WriteKubeconfigMode string   `yaml:"write-kubeconfig-mode"`
 	KubeAPIServerArg    []string `yaml:"kube-apiserver-arg,omitempty"`
+
+	snapshotConfig `yaml:",inline"`
+}
+
+// snapshotConfig sends etcd's snapshots to a bucket. Without keys in it K3s uses
+// the machine's role.
+type snapshotConfig struct {
+	EtcdS3         bool   `yaml:"etcd-s3,omitempty"`
+	EtcdS3Bucket   string `yaml:"etcd-s3-bucket,omitempty"`
+	EtcdS3Endpoint string `yaml:"etcd-s3-endpoint,omitempty"`
+	EtcdS3Folder   string `yaml:"etcd-s3-folder,omitempty"`
+	EtcdS3Region   string `yaml:"etcd-s3-region,omitempty"`
+	Schedule       string `yaml:"etcd-snapshot-schedule-cron,omitempty"`
+	Retention      int    `yaml:"etcd-snapshot-retention,omitempty"`
+	S3Retention    int    `yaml:"etcd-s3-retention,omitempty"`
+}
+
+// newSnapshotConfig is empty where no bucket is given: K3s then keeps its own
+// schedule of snapshots on disk.
+func newSnapshotConfig(args *ClusterArgs, p place) snapshotConfig {
+	snapshots := args.EtcdSnapshots
+	if snapshots == nil {
+		return snapshotConfig{}
+	}
+	config := snapshotConfig{
+		EtcdS3:         true,
+		EtcdS3Bucket:   snapshots.Bucket,
+		EtcdS3Endpoint: fmt.Sprintf("s3.%s.%s", p.region, p.dnsSuffix),
+		EtcdS3Folder:   args.ClusterName,
+		EtcdS3Region:   p.region,
+		Schedule:       snapshots.Schedule,
+		Retention:      snapshots.Retention,
+	}
+	// Its own count for the bucket came with 1.34; K3s does not start with a flag
+	// that it does not know, and before that one count was for both.
+	if minor(args.Version) >= 34 {
+		config.S3Retention = snapshots.Retention
+	}
+	return config
+}
+
+// minor is the minor version of a K3s release that validate has accepted.
+func minor(version string) int {
+	number, _ := strconv.Atoi(strings.Split(version, ".")[1])
+	return number
+}
+
+// member is what one server is among several: its number, and the URL of the
+// load balancer that nodes join by. Its zero value is the only server.
+type member struct {
+	number int
+	join   string
 }
 
 // agentConfig is K3s's config.yaml on an agent.
@@ -55,9 +129,9 @@ type agentConfig struct {
 	TokenFile string `yaml:"token-file"`
 }
 
-// newServerConfig is the configuration of a server that is reached by address.
-// It fails for an issuer that no API server would take.
-func newServerConfig(args *ClusterArgs, address string, issuers []string) (serverConfig, error) {
+// newServerConfig is the configuration of a server that is reached by the given
+// names and addresses. It fails for an issuer that no API server would take.
+func newServerConfig(args *ClusterArgs, p place, m member, reachedBy, issuers []string) (serverConfig, error) {
 	flags := []string{}
 	for i, issuer := range issuers {
 		parsed, err := url.Parse(issuer)
@@ -76,27 +150,36 @@ func newServerConfig(args *ClusterArgs, address string, issuers []string) (serve
 	if len(args.RuntimeConfig) > 0 {
 		flags = append(flags, "runtime-config="+strings.Join(args.RuntimeConfig, ","))
 	}
-	return serverConfig{
+	config := serverConfig{
 		ClusterInit:         true,
 		TokenFile:           tokenFile,
 		AgentTokenFile:      agentTokenFile,
-		TLSSAN:              []string{address},
+		TLSSAN:              reachedBy,
 		NodeTaint:           []string{controlPlaneTaint},
 		Disable:             []string{"traefik", "servicelb"},
 		SecretsEncryption:   true,
 		WriteKubeconfigMode: "0600",
 		KubeAPIServerArg:    flags,
-	}, nil
+		snapshotConfig:      newSnapshotConfig(args, p),
+	}
+	if args.Servers > 1 {
+		// By this label a server finds the machine that it takes the place of.
+		config.NodeLabel = []string{fmt.Sprintf("%s=%d", serverLabel, m.number)}
+	}
+	if m.number > 0 {
+		config.ClusterInit, config.Server = false, m.join
+	}
+	return config, nil
 }
 
-// newAgentConfig is the configuration of an agent that joins the server at a
-// private address.
-func newAgentConfig(serverAddress string) agentConfig {
-	return agentConfig{
-		Server:    fmt.Sprintf("https://%s:%d", serverAddress, apiPort),
-		TokenFile: agentTokenFile,
-	}
+// newAgentConfig is the configuration of an agent that joins at a URL. Once it
+// has, K3s tells it all servers, and it goes to them directly.
+func newAgentConfig(join string) agentConfig {
+	return agentConfig{Server: join, TokenFile: agentTokenFile}
 }
+
+// apiURL is the API's URL at a host.
+func apiURL(host string) string { return fmt.Sprintf("https://%s:%d", host, apiPort) }
 
 // cloudConfig is a #cloud-config as far as nodes need one.
 type cloudConfig struct {
@@ -116,7 +199,7 @@ type cloudFile struct {
 //
 // User data is readable by everything on the machine that reaches the metadata
 // service, so it names secrets and never holds one.
-func userData(role string, args *ClusterArgs, p place, config any, files []secretFile) (string, error) {
+func userData(role string, args *ClusterArgs, p place, m member, config any, files []secretFile) (string, error) {
 	configYAML, err := encodeYAML(config)
 	if err != nil {
 		return "", fmt.Errorf("config.yaml: %w", err)
@@ -127,6 +210,12 @@ func userData(role string, args *ClusterArgs, p place, config any, files []secre
 	}
 	env := fmt.Sprintf("ROLE=%s\nK3S_VERSION=%s\nK3S_SHA256=%s\nREGION=%s\nDNS_SUFFIX=%s\n",
 		role, args.Version, args.BinarySHA256, p.region, p.dnsSuffix)
+	if role == serverRole && args.Servers > 1 {
+		env += fmt.Sprintf("SERVER=%d\nJOIN=%s\n", m.number, m.join)
+		if m.number == 0 {
+			env += "FOUNDER=" + founderParameter(args.ClusterName) + "\n"
+		}
+	}
 	document, err := encodeYAML(cloudConfig{
 		WriteFiles: []cloudFile{
 			{"/etc/rancher/k3s/config.yaml", "0600", configYAML},

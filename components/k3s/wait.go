@@ -39,6 +39,15 @@ type apiAccess struct {
 // last answer and hint when the deadline passes. progress is told when the
 // answer changes.
 func waitForAPI(ctx context.Context, access apiAccess, deadline time.Duration, hint string, progress func(string)) error {
+	return access.poll(ctx, deadline, errAPINotReady, hint, progress, func(ctx context.Context, client *http.Client) (string, error) {
+		return askReady(ctx, client, access.endpoint)
+	})
+}
+
+// poll asks until there is no error. It fails with failed, the last answer and
+// hint when the deadline passes. ask also returns what the server said, empty if
+// it said nothing.
+func (access apiAccess) poll(ctx context.Context, deadline time.Duration, failed error, hint string, progress func(string), ask func(context.Context, *http.Client) (string, error)) error {
 	client, err := access.client()
 	if err != nil {
 		return err
@@ -48,7 +57,7 @@ func waitForAPI(ctx context.Context, access apiAccess, deadline time.Duration, h
 	defer cancel()
 	last := ""
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		answer, err := askReady(ctx, client, access.endpoint)
+		answer, err := ask(ctx, client)
 		if err == nil {
 			return nil
 		}
@@ -63,7 +72,7 @@ func waitForAPI(ctx context.Context, access apiAccess, deadline time.Duration, h
 			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return fmt.Errorf("waiting for the Kubernetes API at %s: %w", access.endpoint, ctx.Err())
 			}
-			return fmt.Errorf("%w at %s after %s. Last answer: %s. %s", errAPINotReady, access.endpoint, deadline, last, hint)
+			return fmt.Errorf("%w at %s after %s. Last answer: %s. %s", failed, access.endpoint, deadline, last, hint)
 		case <-time.After(pause):
 		}
 	}
@@ -110,7 +119,7 @@ func (access apiAccess) client() (*http.Client, error) {
 func bootHint(instanceID, region string) string {
 	return fmt.Sprintf("If connections time out, is this machine's public address in APICIDRs? "+
 		"Otherwise the server says why: `aws ec2 get-console-output --latest --output text --region %[2]s --instance-id %[1]s` "+
-		"(look for k3s-boot), or `aws ssm start-session --region %[2]s --target %[1]s` and there `sudo journalctl -u k3s` "+
+		"(look for k3s-boot; where it is missing, cloud-init did not run it), or `aws ssm start-session --region %[2]s --target %[1]s` and there `sudo journalctl -u k3s` "+
 		"and `sudo /usr/local/sbin/k3s-boot` to try again. Nothing is lost: the next `pulumi up` goes on from here.",
 		instanceID, region)
 }

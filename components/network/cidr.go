@@ -18,13 +18,17 @@ const (
 	widestPrefix   = 16
 	narrowestVPC   = 24
 	maximumSubnets = 1 << subnetBits
+	// firstPrivate is the place of the first private subnet among the 16, so that
+	// a further zone moves none of them either.
+	firstPrivate = maximumSubnets / 2
 )
 
-// subnets validates the arguments and returns one range per zone, in the order
-// of the zones. Everything that is wrong is reported at once.
-func (args *NetworkArgs) subnets() ([]string, error) {
+// subnets validates the arguments and returns the ranges of the public and of
+// the private subnets, one per zone each, in the order of the zones. Everything
+// that is wrong is reported at once.
+func (args *NetworkArgs) subnets() (public, private []string, err error) {
 	if args == nil {
-		return nil, errors.New("args are nil")
+		return nil, nil, errors.New("args are nil")
 	}
 	var errs []error
 	vpc, err := netip.ParsePrefix(args.CIDR)
@@ -39,8 +43,12 @@ func (args *NetworkArgs) subnets() ([]string, error) {
 	if len(args.Zones) == 0 {
 		errs = append(errs, errors.New("args.Zones: is empty, must name at least one availability zone"))
 	}
-	if len(args.Zones) > maximumSubnets {
-		errs = append(errs, fmt.Errorf("args.Zones: has %d entries, must have %d at most", len(args.Zones), maximumSubnets))
+	most := maximumSubnets
+	if args.Private {
+		most = firstPrivate
+	}
+	if len(args.Zones) > most {
+		errs = append(errs, fmt.Errorf("args.Zones: has %d entries, must have %d at most", len(args.Zones), most))
 	}
 	for i, zone := range args.Zones {
 		if zone == "" {
@@ -49,14 +57,25 @@ func (args *NetworkArgs) subnets() ([]string, error) {
 			errs = append(errs, fmt.Errorf("args.Zones[%d]: %s is listed twice", i, zone))
 		}
 	}
+	switch {
+	case !slices.Contains([]string{NATNone, NATSingle, NATPerZone}, args.NAT):
+		errs = append(errs, fmt.Errorf("args.NAT: is %q, must be %s, %s or %s", args.NAT, NATNone, NATSingle, NATPerZone))
+	case args.NAT != NATNone && !args.Private:
+		errs = append(errs, fmt.Errorf("args.NAT: is %s, must be %s without private subnets", args.NAT, NATNone))
+	}
+	if args.Endpoints && args.Region == "" {
+		errs = append(errs, errors.New("args.Region: is empty, must be the region of the endpoints"))
+	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	subnets := make([]string, len(args.Zones))
 	for i := range args.Zones {
-		subnets[i] = nth(vpc, uint32(i)).String()
+		public = append(public, nth(vpc, uint32(i)).String())
+		if args.Private {
+			private = append(private, nth(vpc, uint32(firstPrivate+i)).String())
+		}
 	}
-	return subnets, nil
+	return public, private, nil
 }
 
 // nth returns the n-th of the 16 equal parts of an IPv4 range.

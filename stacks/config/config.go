@@ -33,6 +33,7 @@ const (
 // its configuration key.
 type Config struct {
 	Setup         string            `json:"setup"`
+	Production    bool              `json:"production"`
 	ClusterName   string            `json:"clusterName"`
 	Cluster       Cluster           `json:"cluster"`
 	Network       Network           `json:"network"`
@@ -45,26 +46,61 @@ type Config struct {
 	Region        string            `json:"-"` // aws:region
 }
 
-// Cluster describes the K3s cluster and its machines.
+// Ways in which cluster.mode may say that the cluster comes about.
+const (
+	ModeCreate   = "create"
+	ModeExisting = "existing"
+)
+
+// Ways in which cluster.apiAccess may say that the API is reached.
+const (
+	APIPublic  = "public"
+	APIPrivate = "private"
+)
+
+// Cluster describes the K3s cluster and its machines, or the cluster of somebody
+// else that identities are for.
 type Cluster struct {
-	Mode               string `json:"mode"`
-	Version            string `json:"version"`
-	BinarySHA256       string `json:"binarySha256"`
-	Servers            int    `json:"servers"`
-	Agents             int    `json:"agents"`
-	ServerInstanceType string `json:"serverInstanceType"`
-	AgentInstanceType  string `json:"agentInstanceType"`
-	AmiID              string `json:"amiId"`
-	RootVolumeGiB      int    `json:"rootVolumeGiB"`
-	CPUCredits         string `json:"cpuCredits"`
+	Mode               string        `json:"mode"`
+	Kubeconfig         string        `json:"kubeconfig"`
+	PublicKeys         []string      `json:"publicKeys"`
+	Version            string        `json:"version"`
+	BinarySHA256       string        `json:"binarySha256"`
+	Servers            int           `json:"servers"`
+	Agents             int           `json:"agents"`
+	ServerInstanceType string        `json:"serverInstanceType"`
+	AgentInstanceType  string        `json:"agentInstanceType"`
+	AmiID              string        `json:"amiId"`
+	RootVolumeGiB      int           `json:"rootVolumeGiB"`
+	CPUCredits         string        `json:"cpuCredits"`
+	APIAccess          string        `json:"apiAccess"`
+	EtcdSnapshots      EtcdSnapshots `json:"etcdSnapshots"`
+}
+
+// EtcdSnapshots describes where copies of etcd go beyond the servers' disks: to
+// a bucket, where one is named.
+type EtcdSnapshots struct {
+	Bucket    string `json:"bucket"`
+	Schedule  string `json:"schedule"`
+	Retention int    `json:"retention"`
 }
 
 // Network describes the VPC.
 type Network struct {
-	CIDR     string   `json:"cidr"`
-	Zones    []string `json:"zones"`
-	APICIDRs []string `json:"apiCidrs"`
+	CIDR         string   `json:"cidr"`
+	Zones        []string `json:"zones"`
+	APICIDRs     []string `json:"apiCidrs"`
+	Private      bool     `json:"private"`
+	NAT          string   `json:"nat"`
+	VPCEndpoints bool     `json:"vpcEndpoints"`
 }
+
+// Ways in which network.nat may say that private subnets get out.
+const (
+	NATNone    = "none"
+	NATSingle  = "single"
+	NATPerZone = "per-zone"
+)
 
 // Issuer describes how the cluster's OIDC documents are published.
 type Issuer struct {
@@ -134,7 +170,7 @@ func Defaults(stack string) Config {
 	return Config{
 		ClusterName: stack,
 		Cluster: Cluster{
-			Mode:               "create",
+			Mode:               ModeCreate,
 			Version:            "v1.35.4+k3s1",
 			Servers:            1,
 			Agents:             2,
@@ -142,8 +178,10 @@ func Defaults(stack string) Config {
 			AgentInstanceType:  "t3.medium",
 			RootVolumeGiB:      20,
 			CPUCredits:         "standard",
+			APIAccess:          APIPublic,
+			EtcdSnapshots:      EtcdSnapshots{Schedule: "0 */12 * * *", Retention: 5},
 		},
-		Network: Network{CIDR: "10.0.0.0/16"},
+		Network: Network{CIDR: "10.0.0.0/16", NAT: NATNone},
 		Issuer: Issuer{
 			DNS:             DNSRoute53,
 			Thumbprint:      "none",
@@ -170,6 +208,15 @@ func (c *Config) KubernetesMinor() int {
 	}
 	minor, _ := strconv.Atoi(match[1]) // at most three digits
 	return minor
+}
+
+// Existing reports whether the cluster is somebody else's.
+func (c *Config) Existing() bool { return c.Cluster.Mode == ModeExisting }
+
+// Balanced reports whether the API is behind a load balancer: what an elastic
+// address on the only server cannot do.
+func (c *Config) Balanced() bool {
+	return c.Cluster.Servers > 1 || c.Network.Private || c.Cluster.APIAccess == APIPrivate
 }
 
 // ArmAgents reports whether the agents have Arm processors.

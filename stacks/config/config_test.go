@@ -120,7 +120,7 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"setup unknown", "setup", "bravo", []string{`setup: found "bravo": must be alpha or zeta`}},
 		{"setup misspelled", "setup", "zetta", []string{`setup: found "zetta": must be alpha or zeta (did you mean zeta?)`}},
 		{"rule of one setup", "setup", "alpha", []string{`issuer.domain: found nothing: must be set for alpha`}},
-		{"top-level typo", "identites", "[]", []string{`identites: found an unknown key: must be one of cluster, clusterName, demo, demoImage, identities, issuer, network, rolesAnywhere, setup, tags (did you mean identities?)`}},
+		{"top-level typo", "identites", "[]", []string{`identites: found an unknown key: must be one of cluster, clusterName, demo, demoImage, identities, issuer, network, production, rolesAnywhere, setup, tags (did you mean identities?)`}},
 		{"region missing", "aws:region", "", []string{`aws:region: found nothing: must be a region such as eu-central-1`}},
 		{"region malformed", "aws:region", "Frankfurt", []string{`aws:region: found "Frankfurt": must be a region such as eu-central-1`}},
 		{"cluster name with dot", "clusterName", "a.b", []string{`clusterName: found "a.b": must be a lower-case letter, then`}},
@@ -131,12 +131,15 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"object is a list", "cluster", "[]", []string{`cluster: found a list: must be an object with keys among`}},
 		{"nested typo", "cluster", `{"versio":"v1.35.4+k3s1"}`, []string{`cluster.versio: found an unknown key: must be one of agentInstanceType, agents,`, `(did you mean version?)`}},
 		{"letter case", "cluster", `{"Version":"v1.35.4+k3s1"}`, []string{`cluster.Version: found an unknown key: must be one of`, `(did you mean version?)`}},
-		{"mode", "cluster", `{"mode":"existing"}`, []string{`cluster.mode: found "existing": must be create`}},
+		{"mode", "cluster", `{"mode":"exist"}`, []string{`cluster.mode: found "exist": must be create or existing`}},
+		{"existing without kubeconfig", "cluster", `{"mode":"existing"}`, []string{`cluster.kubeconfig: found nothing: must be the kubeconfig of the cluster`}},
+		{"kubeconfig is plain", "cluster", `{"mode":"existing","kubeconfig":"hush"}`, []string{`cluster.kubeconfig: found plain text: must be a secret`}},
+		{"keys of one's own", "cluster", `{"publicKeys":["x"]}`, []string{`cluster.publicKeys: found 1 keys: must be left out unless cluster.mode is existing`}},
 		{"version without k3s", "cluster", `{"version":"v1.35.4"}`, []string{`cluster.version: found "v1.35.4": must be a K3s release such as v1.35.4+k3s1`}},
 		{"version encoded", "cluster", `{"version":"v1.35.4%2Bk3s1"}`, []string{`cluster.version: found "v1.35.4%2Bk3s1": must be a K3s release`}},
 		{"version number", "cluster", `{"version":1.35}`, []string{`cluster.version: found the number 1.35: must be text (put it in quotes)`}},
 		{"sha256", "cluster", `{"binarySha256":"abc"}`, []string{`cluster.binarySha256: found "abc": must be the 64 lower-case hex digits`}},
-		{"servers", "cluster", `{"servers":2}`, []string{`cluster.servers: found 2: must be 1`}},
+		{"servers", "cluster", `{"servers":2}`, []string{`cluster.servers: found 2: must be 1, 3 or 5`}},
 		{"agents", "cluster", `{"agents":0}`, []string{`cluster.agents: found 0: must be between 1 and 100`}},
 		{"agents fraction", "cluster", `{"agents":1.5}`, []string{`cluster.agents: found the number 1.5: must be a whole number`}},
 		{"agents text", "cluster", `{"agents":"2"}`, []string{`cluster.agents: found "2": must be a whole number`}},
@@ -148,7 +151,14 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"ami", "cluster", `{"amiId":"ubuntu"}`, []string{`cluster.amiId: found "ubuntu": must be an AMI id such as`}},
 		{"volume", "cluster", `{"rootVolumeGiB":4}`, []string{`cluster.rootVolumeGiB: found 4: must be between 8 and 16384 GiB`}},
 		{"credits", "cluster", `{"cpuCredits":"unlimted"}`, []string{`cluster.cpuCredits: found "unlimted": must be standard or unlimited (did you mean unlimited?)`}},
+		{"api access", "cluster", `{"apiAccess":"internal"}`, []string{`cluster.apiAccess: found "internal": must be private or public`}},
+		{"snapshot bucket", "cluster", `{"etcdSnapshots":{"bucket":"Backups"}}`, []string{`cluster.etcdSnapshots.bucket: found "Backups": must be 3 to 63`}},
+		{"snapshot schedule", "cluster", `{"etcdSnapshots":{"schedule":"hourly"}}`, []string{`cluster.etcdSnapshots.schedule: found "hourly": must be a cron expression`}},
+		{"snapshot retention", "cluster", `{"etcdSnapshots":{"retention":0}}`, []string{`cluster.etcdSnapshots.retention: found 0: must be between 1 and 1000`}},
 
+		{"nat unknown", "network", `{"private":true,"nat":"two"}`, []string{`network.nat: found "two": must be none, per-zone or single`}},
+		{"nat for nobody", "network", `{"nat":"single"}`, []string{`network.nat: found "single": must be none unless network.private is true`}},
+		{"no way out", "network", `{"private":true,"vpcEndpoints":true}`, []string{`network.nat: found "none": must be single or per-zone: private nodes without a way out need`}},
 		{"cidr malformed", "network", `{"cidr":"10.0.0.0"}`, []string{`network.cidr: found "10.0.0.0": must be an IPv4 block without host bits`}},
 		{"cidr host bits", "network", `{"cidr":"10.0.0.1/16"}`, []string{`network.cidr: found "10.0.0.1/16": must be an IPv4 block without host bits`}},
 		{"cidr six", "network", `{"cidr":"fd00::/16"}`, []string{`network.cidr: found "fd00::/16": must be an IPv4 block`}},
@@ -422,4 +432,52 @@ func FuzzLoad(f *testing.F) {
 			t.Fatalf("names: %+v", cfg)
 		}
 	})
+}
+
+func TestProductionIsNotOpenToEverybody(t *testing.T) {
+	for cidr, refused := range map[string]bool{"0.0.0.0/0": true, "128.0.0.0/1": true, "203.0.113.0/24": false, "10.0.0.0/8": false} {
+		values := valid()
+		values["k3s-aws-auth:network"] = `{"zones":["eu-central-1a"],"apiCidrs":["` + cidr + `"]}`
+		_, err := loadMap(values)
+		require.NoError(t, err, "a trial may be open")
+		values["k3s-aws-auth:production"] = "true"
+		_, err = loadMap(values)
+		if refused {
+			require.ErrorContains(t, err, "network.apiCidrs[0]: found \""+cidr+"\": must be a /8 or narrower while production is true")
+		} else {
+			require.NoError(t, err)
+		}
+	}
+}
+
+func TestLoadBalancersHaveNoInternalNames(t *testing.T) {
+	values := valid()
+	values["k3s-aws-auth:clusterName"] = "internal-lab"
+	_, err := loadMap(values)
+	require.NoError(t, err)
+	values["k3s-aws-auth:cluster"] = `{"servers":3}`
+	_, err = loadMap(values)
+	require.ErrorContains(t, err, `clusterName: found "internal-lab": must be a name that does not start with internal-`)
+}
+
+func TestExisting(t *testing.T) {
+	const key = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----\n"
+	values := valid()
+	delete(values, "k3s-aws-auth:network")
+	values["k3s-aws-auth:cluster"] = `{"mode":"existing","kubeconfig":"hush","publicKeys":["` + strings.ReplaceAll(key, "\n", `\n`) + `"]}`
+	cfg, err := loadMap(values, "k3s-aws-auth:cluster")
+	require.NoError(t, err, "there is no network to describe")
+	require.True(t, cfg.Existing())
+	require.Equal(t, "hush", cfg.Cluster.Kubeconfig)
+
+	values["k3s-aws-auth:cluster"] = `{"mode":"existing","kubeconfig":"hush","publicKeys":["-----BEGIN PRIVATE KEY-----"],"agents":"many"}`
+	_, err = loadMap(values, "k3s-aws-auth:cluster")
+	require.ErrorContains(t, err, "cluster.publicKeys[0]: found something else: must be one public key in PEM form")
+	require.ErrorContains(t, err, "cluster.agents: found \"many\"", "what is beside the secret is checked as ever")
+	require.NotContains(t, err.Error(), "hush")
+
+	// A secret elsewhere in the cluster's description is refused, as everywhere.
+	values["k3s-aws-auth:cluster"] = `{"version":"v1.35.4+k3s1"}`
+	_, err = loadMap(values, "k3s-aws-auth:cluster")
+	require.ErrorContains(t, err, "cluster: found a secret: must be plain")
 }

@@ -133,26 +133,38 @@ func TestProjectFile(t *testing.T) {
 // TestStackFiles holds that each stack file of the project is valid for every
 // rule that holds for all setups.
 func TestStackFiles(t *testing.T) {
-	content, err := os.ReadFile("../../Pulumi.lab.yaml")
-	require.NoError(t, err)
-	var file struct{ Config map[string]any }
-	require.NoError(t, yaml.Unmarshal(content, &file))
-	values := map[string]string{}
-	for key, value := range file.Config {
-		text, ok := value.(string)
-		if !ok {
-			encoded, err := json.Marshal(value)
-			require.NoError(t, err)
-			text = string(encoded)
+	read := func(stack string) *Config {
+		content, err := os.ReadFile("../../Pulumi." + stack + ".yaml")
+		require.NoError(t, err)
+		var file struct{ Config map[string]any }
+		require.NoError(t, yaml.Unmarshal(content, &file))
+		values := map[string]string{}
+		for key, value := range file.Config {
+			text, ok := value.(string)
+			if !ok {
+				encoded, err := json.Marshal(value)
+				require.NoError(t, err)
+				text = string(encoded)
+			}
+			values[key] = text
 		}
-		values[key] = text
+		cfg, err := load(testSource{values: values}, Project, stack, []Setup{{Name: "irsa-s3"}, {Name: "irsa-cloudfront"}})
+		require.NoError(t, err, stack)
+		return cfg
 	}
-	cfg, err := load(testSource{values: values}, Project, "lab", []Setup{{Name: "irsa-s3"}})
-	require.NoError(t, err)
+	prod := read("prod")
+	require.True(t, prod.Production)
+	require.Equal(t, 3, prod.Cluster.Servers)
+	require.True(t, prod.Network.Private)
+	require.Len(t, prod.Network.Zones, 3)
+	require.NotEmpty(t, prod.Cluster.EtcdSnapshots.Bucket)
+	require.False(t, prod.Demo)
+	cfg := read("lab")
 	// The lab of the article.
 	require.Equal(t, Cluster{
 		Mode: "create", Version: "v1.35.4+k3s1", Servers: 1, Agents: 2,
 		ServerInstanceType: "t3.medium", AgentInstanceType: "t3.medium", RootVolumeGiB: 20, CPUCredits: "standard",
+		APIAccess: "public", EtcdSnapshots: EtcdSnapshots{Schedule: "0 */12 * * *", Retention: 5},
 	}, cfg.Cluster)
 	require.Equal(t, "eu-central-1", cfg.Region)
 	require.Equal(t, []string{"eu-central-1a"}, cfg.Network.Zones)

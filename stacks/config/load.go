@@ -49,7 +49,7 @@ func load(from source, project, stack string, setups []Setup) (*Config, error) {
 		if !ok {
 			continue
 		}
-		if from.secret(full) {
+		if from.secret(full) && (key != "cluster" || !hasKubeconfig(text)) {
 			p.Add(key, "a secret", "plain, since its values become names, policies and the shape of what is deployed, "+
 				"which every preview shows; all key material is made by the program itself")
 			continue
@@ -60,11 +60,23 @@ func load(from source, project, stack string, setups []Setup) (*Config, error) {
 		cfg.ClusterName = stack
 	}
 	cfg.Region, _ = from.value("aws:region")
+	if cfg.Cluster.Kubeconfig != "" && !from.secret(project+":cluster") {
+		p.Add("cluster.kubeconfig", "plain text", "a secret: pulumi config set --path cluster.kubeconfig --secret")
+	}
 	validate(&cfg, setups, p)
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	return &cfg, nil
+}
+
+// hasKubeconfig reports whether the text of the key cluster has the one value
+// that is a secret. Pulumi tells only that something within a key is one.
+func hasKubeconfig(text string) bool {
+	var cluster struct {
+		Kubeconfig string `json:"kubeconfig"`
+	}
+	return json.Unmarshal([]byte(text), &cluster) == nil && cluster.Kubeconfig != ""
 }
 
 // decodeTop reads a top-level value. Pulumi hands plain values over as their

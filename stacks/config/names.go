@@ -47,6 +47,7 @@ var (
 	tagPattern       = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 	imagePattern     = regexp.MustCompile(`^[a-z0-9][a-z0-9._:/-]*$`)
 	nodePathPattern  = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
+	cronPattern      = regexp.MustCompile(`^[0-9*/,-]+( [0-9A-Za-z*/,?-]+){4}$`)
 	digestPattern    = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	imageTagPattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 	operatorPattern  = regexp.MustCompile(`^((ForAllValues|ForAnyValue):)?(` +

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/pem"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -17,8 +18,10 @@ func validate(c *Config, setups []Setup, p *Problems) {
 	validateSetup(c, setups, p)
 	validateRegion(c, p)
 	validateClusterName(c, p)
-	validateCluster(c.Cluster, p)
+	validateCluster(c, p)
+	validateExisting(c, p)
 	validateNetwork(c, p)
+	validateAccess(c, p)
 	validateIssuer(c.Issuer, p)
 	validateRolesAnywhere(c.RolesAnywhere, p)
 	validateIdentities(c, c.Demo || p.Has("demo"), p)
@@ -55,20 +58,22 @@ func validateClusterName(c *Config, p *Problems) {
 		p.Add("clusterName", Quote(c.ClusterName), "a lower-case letter, then letters, digits and hyphens, "+
 			"at most %d characters (the stack's name is used where the key is not set)", maxClusterName)
 	}
+	if c.Balanced() && strings.HasPrefix(c.ClusterName, "internal-") {
+		p.Add("clusterName", Quote(c.ClusterName), "a name that does not start with internal-, which load balancers may not")
+	}
 }
 
-func validateCluster(c Cluster, p *Problems) {
-	if c.Mode != "create" {
-		p.Add("cluster.mode", Quote(c.Mode), "create")
-	}
+func validateCluster(config *Config, p *Problems) {
+	c := config.Cluster
+	choice("cluster.mode", c.Mode, []string{ModeCreate, ModeExisting}, p)
 	if !versionPattern.MatchString(c.Version) {
 		p.Add("cluster.version", Quote(c.Version), "a K3s release such as v1.35.4+k3s1")
 	}
 	if c.BinarySHA256 != "" && !sha256Pattern.MatchString(c.BinarySHA256) {
 		p.Add("cluster.binarySha256", Quote(c.BinarySHA256), "the 64 lower-case hex digits of the binary's SHA-256, or not set")
 	}
-	if c.Servers != 1 {
-		p.Add("cluster.servers", strconv.Itoa(c.Servers), "1")
+	if !slices.Contains([]int{1, 3, 5}, c.Servers) {
+		p.Add("cluster.servers", strconv.Itoa(c.Servers), "1, 3 or 5: etcd needs a majority, and an even number adds none")
 	}
 	between("cluster.agents", c.Agents, 1, 100, "", p)
 	for _, t := range []struct{ key, value string }{
@@ -94,6 +99,68 @@ func validateCluster(c Cluster, p *Problems) {
 	}
 	between("cluster.rootVolumeGiB", c.RootVolumeGiB, 8, 16384, " GiB", p)
 	choice("cluster.cpuCredits", c.CPUCredits, []string{"standard", "unlimited"}, p)
+	choice("cluster.apiAccess", c.APIAccess, []string{APIPrivate, APIPublic}, p)
+	if c.EtcdSnapshots.Bucket != "" {
+		// Only its name matters to K3s, which asks by path where a name has dots.
+		validateBucket("cluster.etcdSnapshots.bucket", strings.ReplaceAll(c.EtcdSnapshots.Bucket, ".", "-"), p)
+	}
+	if !cronPattern.MatchString(c.EtcdSnapshots.Schedule) {
+		p.Add("cluster.etcdSnapshots.schedule", Quote(c.EtcdSnapshots.Schedule), "a cron expression of five fields such as 0 */6 * * *")
+	}
+	between("cluster.etcdSnapshots.retention", c.EtcdSnapshots.Retention, 1, 1000, " snapshots", p)
+}
+
+// validateExisting checks what describes a cluster that the program does not
+// make. The kubeconfig's content is not shown, since it is a secret; whoever uses
+// it says what is wrong with it.
+func validateExisting(c *Config, p *Problems) {
+	existing := c.Existing()
+	if existing && c.Cluster.Kubeconfig == "" {
+		p.Add("cluster.kubeconfig", "nothing", "the kubeconfig of the cluster for cluster.mode existing, as a secret: "+
+			"pulumi config set --path cluster.kubeconfig --secret")
+	}
+	if !existing && c.Cluster.Kubeconfig != "" {
+		p.Add("cluster.kubeconfig", "a kubeconfig", "left out unless cluster.mode is existing")
+	}
+	if !existing && len(c.Cluster.PublicKeys) > 0 {
+		p.Add("cluster.publicKeys", fmt.Sprintf("%d keys", len(c.Cluster.PublicKeys)), "left out unless cluster.mode is existing: "+
+			"the program makes the keys of its own cluster")
+	}
+	for i, key := range c.Cluster.PublicKeys {
+		if block, rest := pem.Decode([]byte(key)); block == nil || block.Type != "PUBLIC KEY" || strings.TrimSpace(string(rest)) != "" {
+			p.Add(fmt.Sprintf("cluster.publicKeys[%d]", i), "something else", "one public key in PEM form (BEGIN PUBLIC KEY)")
+		}
+	}
+}
+
+// widest is how wide a block of addresses a production stack may let in: a /8 is
+// the largest that anybody owns.
+const widest = 8
+
+// validateAccess checks what belongs together of network and cluster: how nodes
+// get out, and who gets in.
+func validateAccess(c *Config, p *Problems) {
+	n := c.Network
+	choice("network.nat", n.NAT, []string{NATNone, NATPerZone, NATSingle}, p)
+	if n.NAT != NATNone && !n.Private {
+		p.Add("network.nat", Quote(n.NAT), "none unless network.private is true: nodes in public subnets need no NAT")
+	}
+	if n.Private && n.NAT == NATNone && (!n.VPCEndpoints || c.Cluster.AmiID == "") {
+		p.Add("network.nat", Quote(n.NAT), "single or per-zone: private nodes without a way out need network.vpcEndpoints, "+
+			"and a cluster.amiId with K3s and its images in it")
+	}
+	if partition := c.Partition(); n.VPCEndpoints && partition != "aws" && partition != "aws-us-gov" {
+		p.Add("network.vpcEndpoints", "true", "false in partition %s, where services are named otherwise", partition)
+	}
+	if !c.Production {
+		return
+	}
+	for i, cidr := range n.APICIDRs {
+		if block, ok := ipv4Block(cidr); ok && block.Bits() < widest {
+			p.Add(fmt.Sprintf("network.apiCidrs[%d]", i), Quote(cidr), "a /%d or narrower while production is true: "+
+				"the addresses of those who work with the cluster", widest)
+		}
+	}
 }
 
 // Ranges that VPCs may use here, and those that K3s gives to pods and services.
@@ -124,7 +191,7 @@ func validateNetwork(c *Config, p *Problems) {
 	case slices.ContainsFunc(k3sRanges, block.Overlaps):
 		p.Add("network.cidr", Quote(n.CIDR), "apart from 10.42.0.0/16 and 10.43.0.0/16, which K3s gives to pods and services")
 	}
-	if len(n.Zones) == 0 {
+	if len(n.Zones) == 0 && !c.Existing() {
 		p.Add("network.zones", "nothing", "at least one availability zone, such as %s", zoneExample(c.Region))
 	}
 	if len(n.Zones) > 6 {
@@ -140,7 +207,7 @@ func validateNetwork(c *Config, p *Problems) {
 			p.Add(key, Quote(zone), "another zone than network.zones[%d]", first)
 		}
 	}
-	if len(n.APICIDRs) == 0 {
+	if len(n.APICIDRs) == 0 && !c.Existing() {
 		p.Add("network.apiCidrs", "nothing", "at least one IPv4 block that may reach the Kubernetes API, "+
 			"among them the address that you deploy from")
 	}

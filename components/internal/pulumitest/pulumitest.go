@@ -30,8 +30,10 @@ type Resource struct {
 	// or by input, sorted.
 	DependsOn     []string
 	IgnoreChanges []string
-	Protect       bool
-	Inputs        resource.PropertyMap
+	// DeleteBeforeReplace is false also where the option is not given.
+	DeleteBeforeReplace bool
+	Protect             bool
+	Inputs              resource.PropertyMap
 }
 
 // Input returns an input as plain Go values, secrets unwrapped, or nil.
@@ -99,7 +101,7 @@ func (r *Recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	seen := Resource{
 		Type: args.TypeToken, Name: args.Name, Inputs: args.Inputs,
 		Parent: nameOf(args.RegisterRPC.GetParent()), Provider: nameOf(args.Provider), Protect: args.RegisterRPC.GetProtect(),
-		IgnoreChanges: args.RegisterRPC.GetIgnoreChanges(),
+		IgnoreChanges: args.RegisterRPC.GetIgnoreChanges(), DeleteBeforeReplace: args.RegisterRPC.GetDeleteBeforeReplace(),
 	}
 	for _, urn := range args.RegisterRPC.GetDependencies() {
 		seen.DependsOn = append(seen.DependsOn, nameOf(urn))

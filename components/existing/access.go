@@ -1,0 +1,221 @@
+// Package existing is a Kubernetes cluster that somebody else made: the way into
+// it by a kubeconfig, and what its API server says of its tokens.
+package existing
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Paths of an API server's own OpenID Connect documents.
+const (
+	discoveryPath = "/.well-known/openid-configuration"
+	jwksPath      = "/openid/v1/jwks"
+)
+
+// Limits of a question to the API server.
+const (
+	deadline    = 30 * time.Second
+	maxDocument = 1 << 20
+)
+
+// ErrNoDocument is what a cluster answers that does not show the document.
+var ErrNoDocument = errors.New("the cluster does not show it")
+
+// Access is a way into a cluster. Its errors never quote the kubeconfig.
+type Access struct {
+	// Endpoint is the API server's URL.
+	Endpoint string
+
+	token  string
+	client *http.Client
+}
+
+// kubeconfig is what [Parse] reads of a kubeconfig.
+type kubeconfig struct {
+	CurrentContext string `yaml:"current-context"`
+	Clusters       []struct {
+		Name    string `yaml:"name"`
+		Cluster struct {
+			Server        string `yaml:"server"`
+			CAData        string `yaml:"certificate-authority-data"`
+			CAFile        string `yaml:"certificate-authority"`
+			TLSServerName string `yaml:"tls-server-name"`
+			Insecure      bool   `yaml:"insecure-skip-tls-verify"`
+		} `yaml:"cluster"`
+	} `yaml:"clusters"`
+	Users []struct {
+		Name string `yaml:"name"`
+		User struct {
+			CertData string         `yaml:"client-certificate-data"`
+			KeyData  string         `yaml:"client-key-data"`
+			Token    string         `yaml:"token"`
+			Exec     map[string]any `yaml:"exec"`
+		} `yaml:"user"`
+	} `yaml:"users"`
+	Contexts []struct {
+		Name    string `yaml:"name"`
+		Context struct {
+			Cluster string `yaml:"cluster"`
+			User    string `yaml:"user"`
+		} `yaml:"context"`
+	} `yaml:"contexts"`
+}
+
+// Parse reads the current context of a kubeconfig that carries its certificates
+// or token itself. It fails for one that refers to files or commands, which are
+// another machine's, and for one that does not verify the server: the keys that
+// are read there decide who gets credentials.
+func Parse(text string) (*Access, error) {
+	var config kubeconfig
+	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
+		return nil, errors.New("kubeconfig: is not YAML") // the cause would quote it
+	}
+	clusterName, userName := "", ""
+	for _, c := range config.Contexts {
+		if c.Name == config.CurrentContext {
+			clusterName, userName = c.Context.Cluster, c.Context.User
+		}
+	}
+	if clusterName == "" {
+		return nil, errors.New("kubeconfig: current-context names no context with a cluster")
+	}
+	access, settings := &Access{}, &tls.Config{MinVersion: tls.VersionTLS12}
+	for _, c := range config.Clusters {
+		if c.Name != clusterName {
+			continue
+		}
+		server, err := url.Parse(c.Cluster.Server)
+		if err != nil || server.Scheme != "https" || server.Host == "" {
+			return nil, errors.New("kubeconfig: server must be an https URL")
+		}
+		if c.Cluster.Insecure {
+			return nil, errors.New("kubeconfig: insecure-skip-tls-verify would let anybody in between decide whose tokens are valid")
+		}
+		if c.Cluster.CAFile != "" {
+			return nil, errors.New("kubeconfig: certificate-authority is a file: make it self-contained with `kubectl config view --raw --minify --flatten`")
+		}
+		if c.Cluster.CAData != "" {
+			pem, err := base64.StdEncoding.DecodeString(c.Cluster.CAData)
+			settings.RootCAs = x509.NewCertPool()
+			if err != nil || !settings.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, errors.New("kubeconfig: certificate-authority-data has no certificate")
+			}
+		}
+		settings.ServerName = c.Cluster.TLSServerName
+		access.Endpoint = strings.TrimRight(c.Cluster.Server, "/")
+	}
+	if access.Endpoint == "" {
+		return nil, errors.New("kubeconfig: has no cluster for its current context")
+	}
+	for _, u := range config.Users {
+		if u.Name != userName {
+			continue
+		}
+		switch {
+		case u.User.CertData != "" && u.User.KeyData != "":
+			cert, certErr := base64.StdEncoding.DecodeString(u.User.CertData)
+			key, keyErr := base64.StdEncoding.DecodeString(u.User.KeyData)
+			pair, err := tls.X509KeyPair(cert, key)
+			if certErr != nil || keyErr != nil || err != nil {
+				return nil, errors.New("kubeconfig: client-certificate-data and client-key-data are no pair")
+			}
+			settings.Certificates = []tls.Certificate{pair}
+		case u.User.Token != "":
+			access.token = u.User.Token
+		case u.User.Exec != nil:
+			return nil, errors.New("kubeconfig: its user is a command (exec), which would run with the rights of whoever deploys: give it a token or a certificate")
+		}
+	}
+	if settings.Certificates == nil && access.token == "" {
+		return nil, errors.New("kubeconfig: its user has neither client-certificate-data nor a token")
+	}
+	access.client = &http.Client{
+		Timeout: deadline,
+		Transport: &http.Transport{
+			Proxy:           http.ProxyFromEnvironment, // as the Kubernetes provider does
+			TLSClientConfig: settings,
+		},
+		// A redirect could take the token elsewhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return access, nil
+}
+
+// Issuer returns the issuer that the API server writes into tokens: the first of
+// its --service-account-issuer. Its error is [ErrNoDocument] where the cluster
+// shows no discovery document.
+func (a *Access) Issuer(ctx context.Context) (string, error) {
+	var document struct {
+		Issuer string `json:"issuer"`
+	}
+	if err := a.get(ctx, discoveryPath, &document); err != nil {
+		return "", fmt.Errorf("discovery document of the cluster: %w", err)
+	}
+	if document.Issuer == "" {
+		return "", fmt.Errorf("discovery document of the cluster: %w: it names no issuer", ErrNoDocument)
+	}
+	return document.Issuer, nil
+}
+
+// PublicKeys returns the keys that verify the cluster's tokens, as PEM, in the
+// order of its JWKS. It fails if there is none, or one under another id than
+// Kubernetes gives it, by which nobody would find it again.
+func (a *Access) PublicKeys(ctx context.Context) ([]string, error) {
+	var set keySet
+	if err := a.get(ctx, jwksPath, &set); err != nil {
+		return nil, fmt.Errorf("JWKS of the cluster: %w", err)
+	}
+	keys, err := set.publicKeys()
+	if err != nil {
+		return nil, fmt.Errorf("JWKS of the cluster: %w", err)
+	}
+	return keys, nil
+}
+
+// get reads a JSON document of the API server.
+func (a *Access) get(ctx context.Context, path string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.Endpoint+path, nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Accept", "application/json")
+	if a.token != "" {
+		request.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	response, err := a.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxDocument))
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	switch response.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound:
+		return fmt.Errorf("%s%s: %w (%s)", a.Endpoint, path, ErrNoDocument, response.Status)
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Errorf("%s%s: %s: the kubeconfig's user may not read it; ClusterRole system:service-account-issuer-discovery allows it",
+			a.Endpoint, path, response.Status)
+	default:
+		return fmt.Errorf("%s%s: %s", a.Endpoint, path, response.Status)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("%s%s: is not the JSON that it should be: %w", a.Endpoint, path, err)
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package existing
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/stretchr/testify/require"
+
+	"k3s-aws-auth/components/internal/pulumitest"
+	"k3s-aws-auth/components/oidcissuer"
+)
+
+const token = "very-secret-token"
+
+// newAPI is an API server that shows documents by their path to whoever has the
+// token, and the kubeconfig for it.
+func newAPI(t *testing.T, documents map[string]string) string {
+	t.Helper()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		document, ok := documents[r.URL.Path]
+		switch {
+		case r.Header.Get("Authorization") != "Bearer "+token:
+			http.Error(w, "who?", http.StatusUnauthorized)
+		case !ok:
+			http.NotFound(w, r)
+		case document == "redirect":
+			http.Redirect(w, r, "https://elsewhere.example.com/", http.StatusFound)
+		default:
+			fmt.Fprint(w, document)
+		}
+	}))
+	t.Cleanup(server.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	return kubeconfigText(server.URL, "certificate-authority-data: "+base64.StdEncoding.EncodeToString(ca), "token: "+token)
+}
+
+func kubeconfigText(server, ca, user string) string {
+	return `apiVersion: v1
+kind: Config
+current-context: mine
+contexts:
+- name: mine
+  context: {cluster: c, user: u}
+- name: other
+  context: {cluster: other, user: other}
+clusters:
+- name: other
+  cluster: {server: "https://other.example.com"}
+- name: c
+  cluster:
+    server: ` + server + `
+    ` + ca + `
+users:
+- name: other
+  user: {token: other}
+- name: u
+  user:
+    ` + user + "\n"
+}
+
+// testKeys are an RSA and an EC key as PEM, and their JWKS.
+func testKeys(t *testing.T) ([]string, string) {
+	t.Helper()
+	first, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	second, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	var keys []string
+	for _, key := range []any{first.Public(), second.Public()} {
+		der, err := x509.MarshalPKIXPublicKey(key)
+		require.NoError(t, err)
+		keys = append(keys, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
+	}
+	set, err := oidcissuer.JWKS(keys)
+	require.NoError(t, err)
+	return keys, string(set)
+}
+
+func TestPublicKeysAreTheClusters(t *testing.T) {
+	want, set := testKeys(t)
+	access, err := Parse(newAPI(t, map[string]string{jwksPath: set}))
+	require.NoError(t, err)
+	got, err := access.PublicKeys(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	published, err := oidcissuer.JWKS(got)
+	require.NoError(t, err)
+	require.JSONEq(t, set, string(published), "what is published is what the cluster shows")
+}
+
+// Whatever is wrong with a JWKS, nothing comes of it that could be published.
+func TestPublicKeysRefuse(t *testing.T) {
+	_, good := testKeys(t)
+	change := func(f func(key map[string]any)) string {
+		var set struct {
+			Keys []map[string]any `json:"keys"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(good), &set))
+		f(set.Keys[0])
+		out, err := json.Marshal(set)
+		require.NoError(t, err)
+		return string(out)
+	}
+	tests := []struct{ name, document, want string }{
+		{"empty", `{"keys":[]}`, oidcissuer.ErrNoKeys.Error()},
+		{"no keys", `{}`, oidcissuer.ErrNoKeys.Error()},
+		{"status", `{"kind":"Status","status":"Failure"}`, oidcissuer.ErrNoKeys.Error()},
+		{"nothing", ``, "is not the JSON that it should be"},
+		{"HTML", `<html>`, "is not the JSON that it should be"},
+		{"redirect", `redirect`, "302 Found"},
+		{"other id", change(func(k map[string]any) { k["kid"] = "mine" }), `key 0: has the id "mine"`},
+		{"private", change(func(k map[string]any) { k["d"] = "AQAB" }), oidcissuer.ErrPrivateKey.Error()},
+		{"symmetric", `{"keys":[{"kty":"oct","kid":"x","k":"AQAB"}]}`, `is of the kind "oct"`},
+		{"no number", change(func(k map[string]any) { k["n"] = "" }), "key 0: is no RSA key"},
+		{"curve", `{"keys":[{"kty":"EC","crv":"secp256k1","kid":"x"}]}`, `is of the curve "secp256k1"`},
+		{"off the curve", `{"keys":[{"kty":"EC","crv":"P-256","kid":"x","x":"` + strings.Repeat("A", 43) + `","y":"` + strings.Repeat("A", 43) + `"}]}`, "is not on its curve"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			access, err := Parse(newAPI(t, map[string]string{jwksPath: tt.document}))
+			require.NoError(t, err)
+			keys, err := access.PublicKeys(t.Context())
+			require.ErrorContains(t, err, tt.want)
+			require.Empty(t, keys)
+			require.NotContains(t, err.Error(), token)
+		})
+	}
+	access, err := Parse(newAPI(t, nil))
+	require.NoError(t, err)
+	_, err = access.PublicKeys(t.Context())
+	require.ErrorIs(t, err, ErrNoDocument)
+	access.token = "other"
+	_, err = access.PublicKeys(t.Context())
+	require.ErrorContains(t, err, "system:service-account-issuer-discovery")
+}
+
+func TestIssuer(t *testing.T) {
+	access, err := Parse(newAPI(t, map[string]string{discoveryPath: `{"issuer":"https://issuer.example.com"}`}))
+	require.NoError(t, err)
+	issuer, err := access.Issuer(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "https://issuer.example.com", issuer)
+	for _, documents := range []map[string]string{nil, {discoveryPath: `{}`}} {
+		access, err := Parse(newAPI(t, documents))
+		require.NoError(t, err)
+		_, err = access.Issuer(t.Context())
+		require.ErrorIs(t, err, ErrNoDocument)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	ca := "certificate-authority-data: aGVsbG8="
+	tests := []struct{ name, text, want string }{
+		{"nothing", "", "current-context names no context"},
+		{"no YAML", "\tsecret: [", "is not YAML"},
+		{"plain HTTP", kubeconfigText("http://c.example.com", "", "token: t"), "server must be an https URL"},
+		{"anybody", kubeconfigText("https://c.example.com", "insecure-skip-tls-verify: true", "token: t"), "insecure-skip-tls-verify would let anybody"},
+		{"CA in a file", kubeconfigText("https://c.example.com", "certificate-authority: /ca.pem", "token: t"), "kubectl config view --raw --minify --flatten"},
+		{"no CA", kubeconfigText("https://c.example.com", ca, "token: t"), "certificate-authority-data has no certificate"},
+		{"no pair", kubeconfigText("https://c.example.com", "", "client-certificate-data: aGVsbG8=\n    client-key-data: aGVsbG8="), "are no pair"},
+		{"command", kubeconfigText("https://c.example.com", "", "exec: {command: aws}"), "its user is a command (exec)"},
+		{"nobody", kubeconfigText("https://c.example.com", "", "username: x"), "neither client-certificate-data nor a token"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Parse(tt.text)
+			require.ErrorContains(t, err, tt.want)
+			require.NotContains(t, err.Error(), "aGVsbG8=")
+		})
+	}
+}
+
+func TestNewCluster(t *testing.T) {
+	text := newAPI(t, nil)
+	recorder, err := pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {
+		_, err := NewCluster(ctx, "mine", &ClusterArgs{Kubeconfig: text})
+		return err
+	})
+	require.NoError(t, err)
+	require.Equal(t, "k3s-aws-auth:existing:Cluster mine\npulumi:providers:kubernetes mine-kubernetes < mine\n", recorder.Graph())
+	require.True(t, recorder.Get(t, "mine-kubernetes").IsSecret("kubeconfig"))
+	require.Equal(t, "mine", recorder.Get(t, "mine-kubernetes").Input("clusterIdentifier"))
+
+	for _, args := range []*ClusterArgs{nil, {}} {
+		recorder, err := pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {
+			_, err := NewCluster(ctx, "mine", args)
+			return err
+		})
+		require.Error(t, err)
+		require.Empty(t, recorder.Resources())
+	}
+}

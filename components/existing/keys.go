@@ -1,0 +1,101 @@
+package existing
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"k3s-aws-auth/components/oidcissuer"
+)
+
+// keySet is a JSON Web Key Set (RFC 7517) with keys of RFC 7518, section 6.
+type keySet struct {
+	Keys []jsonWebKey `json:"keys"`
+}
+
+type jsonWebKey struct {
+	Kty string `json:"kty"`
+	Kid string `json:"kid"`
+	Use string `json:"use"`
+	N   string `json:"n"`
+	E   string `json:"e"`
+	Crv string `json:"crv"`
+	X   string `json:"x"`
+	Y   string `json:"y"`
+	D   string `json:"d"`
+}
+
+// publicKeys returns the keys as PEM.
+func (set keySet) publicKeys() ([]string, error) {
+	if len(set.Keys) == 0 {
+		return nil, oidcissuer.ErrNoKeys
+	}
+	var keys []string
+	for i, jwk := range set.Keys {
+		key, err := jwk.public()
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i, err)
+		}
+		// AWS looks a key up by the id in the token, and the published set has the
+		// ids that Kubernetes gives.
+		if id, err := oidcissuer.KeyID(key); err != nil || id != jwk.Kid {
+			return nil, fmt.Errorf("key %d: has the id %q, not the one that Kubernetes gives it (%s): "+
+				"tokens of this cluster are signed by something else than its API server's own key", i, jwk.Kid, id)
+		}
+		der, err := x509.MarshalPKIXPublicKey(key)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i, err)
+		}
+		keys = append(keys, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
+	}
+	return keys, nil
+}
+
+var curves = map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}
+
+func (jwk jsonWebKey) public() (crypto.PublicKey, error) {
+	if jwk.D != "" {
+		return nil, oidcissuer.ErrPrivateKey
+	}
+	switch jwk.Kty {
+	case "RSA":
+		n, errN := number(jwk.N)
+		e, errE := number(jwk.E)
+		if errN != nil || errE != nil || !e.IsInt64() || e.Int64() < 3 || e.Int64() > 1<<31-1 {
+			return nil, errors.New("is no RSA key")
+		}
+		return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
+	case "EC":
+		curve, ok := curves[jwk.Crv]
+		if !ok {
+			return nil, fmt.Errorf("is of the curve %q, which IAM does not read", jwk.Crv)
+		}
+		size := (curve.Params().BitSize + 7) / 8
+		x, errX := base64.RawURLEncoding.DecodeString(jwk.X)
+		y, errY := base64.RawURLEncoding.DecodeString(jwk.Y)
+		if errX != nil || errY != nil || len(x) != size || len(y) != size {
+			return nil, errors.New("is no EC key")
+		}
+		key, err := ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{4}, x...), y...))
+		if err != nil {
+			return nil, errors.New("is not on its curve")
+		}
+		return key, nil
+	}
+	return nil, fmt.Errorf("is of the kind %q, which IAM does not read", jwk.Kty)
+}
+
+func number(text string) (*big.Int, error) {
+	octets, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(octets) == 0 {
+		return nil, errors.New("is no number")
+	}
+	return new(big.Int).SetBytes(octets), nil
+}
