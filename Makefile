@@ -6,13 +6,16 @@ GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 # Builds the lab's programs where they are missing and puts their paths into the environment, for tests that start them.
 WITH_TOOLS = exports="$$(go -C scripts run ./lab tools)" && eval "$$exports" &&
 
-.PHONY: help lab test test-lab race lint fuzz golden bench
+.PHONY: help lab refusals test test-lab race lint fuzz golden bench
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one setup; KEEP=1 leaves them running
 	go -C scripts run ./lab run --setup $(SETUP) $(if $(KEEP),--keep)
+
+refusals: ## try every caller that must be refused, in the lab: SETUP=all or one setup; ONLY=part,part of their names
+	go -C scripts run ./refusals --setup $(SETUP) $(if $(ONLY),--only $(ONLY))
 
 test: ## run all tests; those that need the lab's programs skip, see test-lab
 	go test ./...

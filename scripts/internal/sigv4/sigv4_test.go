@@ -325,3 +325,26 @@ func FuzzDecodeChunks(f *testing.F) {
 		}
 	})
 }
+
+func TestUnsigned(t *testing.T) {
+	r, err := http.NewRequest(http.MethodPut, "https://demo.s3.eu-central-1.amazonaws.com/k", nil)
+	require.NoError(t, err)
+	for _, h := range []string{"X-Amz-Date", "X-Amz-Content-Sha256", "x-amz-meta-Owner", "X-Amz-Acl", "X-Amzn-Trace-Id", "Content-Type"} {
+		r.Header.Set(h, "x")
+	}
+	s := &Signature{SignedHeaders: []string{"host", "x-amz-date", "x-amz-meta-owner"}}
+	require.Equal(t, []string{"x-amz-acl"}, s.Unsigned(r))
+	s.SignedHeaders = append(s.SignedHeaders, "x-amz-acl")
+	require.Empty(t, s.Unsigned(r))
+}
+
+func TestScopeDateIsMalformed(t *testing.T) {
+	r, err := http.NewRequest(http.MethodGet, "https://sts.eu-central-1.amazonaws.com/", nil)
+	require.NoError(t, err)
+	r.Header.Set("X-Amz-Date", "20110909T233600Z")
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIA/20110908/eu-central-1/sts/aws4_request, SignedHeaders=host;x-amz-date, Signature=0")
+	_, err = Parse(r)
+	require.ErrorIs(t, err, ErrScopeDate)
+	require.ErrorIs(t, err, ErrMalformed)
+	require.ErrorContains(t, err, "from HTTP: '20110908' != '20110909', from '20110909T233600Z'.")
+}

@@ -33,7 +33,7 @@ import (
 // repeats one.
 const (
 	seedVariable = "K3S_AWS_AUTH_SEED"
-	mutations    = 1500 // of each credential
+	mutations    = 1000 // of each credential
 )
 
 func newRandom(t *testing.T) *rand.Rand {

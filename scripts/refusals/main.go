@@ -1,0 +1,177 @@
+// Command refusals tries to get in where nobody may: with forged and stolen tokens, certificates, signatures and
+// sessions, at the metadata service, the issuer's bucket and its CDN. Each try must be refused, with AWS's own error.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes: 0 all were refused as they must, 1 one was not or something failed, 2 the command was not understood.
+const (
+	exitFinding = 1
+	exitUsage   = 2
+)
+
+// usageError marks errors of the command line.
+type usageError struct{ error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := command().ExecuteContext(ctx)
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "refusals:", err)
+	var usage usageError
+	if errors.As(err, &usage) {
+		os.Exit(exitUsage)
+	}
+	os.Exit(exitFinding)
+}
+
+// Setups in the order in which they are tried.
+var setups = []string{"instance-profile", "irsa-s3", "irsa-cloudfront", "roles-anywhere"}
+
+const allSetups = "all"
+
+type options struct {
+	setup  string
+	only   []string
+	list   bool
+	asJSON bool
+	keep   bool
+	here   bool
+	stack  string
+	lab    string
+}
+
+func command() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "refusals",
+		Short: "Hold a stack against callers who must be refused",
+		Long: `Refusals tries callers that must not get in: each case is wrong in exactly one way, and passes when it is refused
+with the code (and the text, where AWS documents one) that it names. Before the cases of a setup, the right credential
+must be accepted: else its refusals would prove nothing.
+
+A setup whose lab runs is tried there. For others a lab is started, and taken down again. What a case makes (roles,
+providers, buckets, trust anchors, pods) it removes.`,
+		Example: `  refusals                                     all cases of all four setups
+  refusals --setup irsa-s3 --keep              one setup; its lab goes on
+  refusals --only token-,jwks                  cases whose names contain one of these
+  refusals --list                              what there is, and which error each case must get
+  eval "$(lab env)"; refusals --here           the stack that this shell's variables lead to
+  refusals --json | jq '.[] | select(.ok|not)' what was not refused as it must`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("refusals takes no arguments, found %q", args)}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	f := cmd.Flags()
+	f.StringVar(&o.setup, "setup", allSetups, "setup: "+strings.Join(setups, ", ")+" or "+allSetups)
+	f.StringSliceVar(&o.only, "only", nil, "only cases whose names contain one of these, separated by commas")
+	f.BoolVar(&o.list, "list", false, "list the cases and try none")
+	f.BoolVar(&o.asJSON, "json", false, "print one JSON list on standard output")
+	f.BoolVar(&o.keep, "keep", false, "leave the labs running that were started")
+	f.BoolVar(&o.here, "here", false, "use this shell's AWS, Kubernetes and Pulumi variables, and start no lab")
+	f.StringVar(&o.stack, "stack", "organization/k3s-aws-auth/lab", "the stack's full name in Pulumi's backend")
+	f.StringVar(&o.lab, "lab", "", "the lab's program; built by `go run` where empty")
+	return cmd
+}
+
+func run(ctx context.Context, o options) error {
+	chosen := setups
+	if o.setup != allSetups {
+		if !slices.Contains(setups, o.setup) {
+			return usageError{fmt.Errorf("--setup: found %q: must be one of %s or %s", o.setup, strings.Join(setups, ", "), allSetups)}
+		}
+		chosen = []string{o.setup}
+	}
+	wanted := map[string][]Case{}
+	total := 0
+	for _, s := range chosen {
+		wanted[s] = casesOf(s, o.only)
+		total += len(wanted[s])
+	}
+	if total == 0 {
+		return usageError{fmt.Errorf("--only %s: no case of %s has such a name; --list shows them", strings.Join(o.only, ","), o.setup)}
+	}
+	if o.list {
+		return list(os.Stdout, chosen, wanted, o.asJSON)
+	}
+	results, err := tryAll(ctx, o, chosen, wanted)
+	if o.asJSON {
+		return errors.Join(err, json.NewEncoder(os.Stdout).Encode(results))
+	}
+	return errors.Join(err, show(os.Stdout, results))
+}
+
+// list prints the cases by setup.
+func list(w io.Writer, chosen []string, wanted map[string][]Case, asJSON bool) error {
+	type entry struct {
+		Setup, Name, What, Code, Message string
+	}
+	entries := []entry{}
+	for _, s := range chosen {
+		for _, c := range wanted[s] {
+			entries = append(entries, entry{s, c.Name, c.What, c.Code, c.Text})
+		}
+	}
+	if asJSON {
+		return json.NewEncoder(w).Encode(entries)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "SETUP\tCASE\tMUST GET\tWHAT IS TRIED")
+	for _, e := range entries {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", e.Setup, e.Name, e.Code, e.What)
+	}
+	return t.Flush()
+}
+
+// show prints what came of each case, and the count.
+func show(w io.Writer, results []Result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	wrong := 0
+	for _, r := range results {
+		mark := "refused"
+		if !r.OK {
+			mark = "WRONG"
+			wrong++
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", mark, r.Setup, r.Name, shorten(r.Got))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d cases, %d refused as they must, %d not\n", len(results), len(results)-wrong, wrong)
+	return err
+}
+
+// shorten keeps a line of the table readable; --json has the whole text.
+func shorten(s string) string {
+	const most = 140
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return s
+}
