@@ -49,7 +49,7 @@ func Points(cases []*summary.Case, metric int, title, dir, name string) ([]strin
 	for i := len(cases) - 1; i >= 0; i-- { // the first case on top
 		c := cases[i]
 		row := float64(len(names))
-		names = append(names, c.Name)
+		names = append(names, label(c.Name))
 		values := c.Entries[metric].Values
 		if len(values) == 0 {
 			continue
@@ -75,6 +75,7 @@ func Points(cases []*summary.Case, metric int, title, dir, name string) ([]strin
 	}
 	p.NominalY(names...)
 	p.X.Min = 0
+	p.X.Max *= 1.03 // room for the last point
 	return save(p, width, height(len(cases)), dir, name)
 }
 
@@ -84,16 +85,16 @@ func Phases(cases []*summary.Case, title, dir, name string) ([]string, error) {
 	p.Legend.Top, p.Legend.Left = false, false
 	depth, names := 0, []string{}
 	for i := len(cases) - 1; i >= 0; i-- {
-		names = append(names, cases[i].Name)
+		names = append(names, label(cases[i].Name))
 		depth = max(depth, len(cases[i].Phases))
 	}
 	var below *plotter.BarChart
 	for k := range depth {
-		values, label := plotter.Values{}, ""
+		values, phase := plotter.Values{}, ""
 		for i := len(cases) - 1; i >= 0; i-- {
 			v := 0.0
 			if k < len(cases[i].Phases) {
-				label = cases[i].Phases[k].Name
+				phase = cases[i].Phases[k].Name
 				if s := cases[i].Phases[k].Seconds; !math.IsNaN(s) {
 					v = max(s, 0)
 				}
@@ -110,7 +111,7 @@ func Phases(cases []*summary.Case, title, dir, name string) ([]string, error) {
 		}
 		below = bars
 		p.Add(bars)
-		p.Legend.Add(label, bars)
+		p.Legend.Add(phase, bars)
 	}
 	p.NominalY(names...)
 	p.X.Min = 0
@@ -130,5 +131,8 @@ func newPlot(title string) *plot.Plot {
 	p.Add(grid)
 	return p
 }
+
+// label leaves room before a name, which the renderer would cut.
+func label(name string) string { return "  " + name }
 
 func translucent(c color.RGBA) color.NRGBA { return color.NRGBA{c.R, c.G, c.B, 150} }

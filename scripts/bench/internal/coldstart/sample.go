@@ -13,7 +13,8 @@ type Phases struct {
 	Created float64
 	// Scheduled: a watch showed the pod bound to a node.
 	Scheduled float64
-	// Network: a watch showed the pod's network and volumes ready (PodReadyToStartContainers).
+	// Network: a watch showed the pod's network and volumes ready (PodReadyToStartContainers). A kubelet may say so only
+	// together with the start of the first containers, so it is kept in the raw data and in no summary.
 	Network float64
 	// Started: the app container ran its first command, by the container's clock. Init containers are over then.
 	Started float64

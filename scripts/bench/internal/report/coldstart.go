@@ -190,8 +190,8 @@ func (c *ColdStart) phases(w *writer) {
 		w.line("| %s | %s |", k.Name, strings.Join(cells, " | "))
 	}
 	w.line("")
-	w.line("*Scheduled* and *network and volumes* end when a watch of the API server showed it. *Containers started* ends with the app " +
-		"container's first command, so init containers are in it. *Credentials obtained* begins there: it has the client's own start.\n")
+	w.line("*Scheduled* ends when a watch of the API server showed it. *Containers started* ends with the app container's first command: " +
+		"volumes, network and init containers are in it. *Credentials obtained* begins there: it has the client's own start.\n")
 	for _, chart := range c.Charts {
 		if strings.HasSuffix(chart, ".svg") && strings.Contains(chart, "phases") {
 			w.line("![phases](%s)\n", chart)

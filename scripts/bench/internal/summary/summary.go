@@ -21,7 +21,7 @@ type Metric struct {
 // Metrics, the one of the targets first.
 var Metrics = []Metric{
 	{"start_to_answer", "app container's start to STS's answer", func(r *runs.Row) float64 { return r.StartToAnswer() }},
-	{"network_to_answer", "pod's network and volumes ready to STS's answer, init containers included", func(r *runs.Row) float64 { return r.Answered - r.Network }},
+	{"scheduled_to_answer", "pod bound to a node to STS's answer, with volumes, network and init containers", func(r *runs.Row) float64 { return r.Answered - r.Scheduled }},
 	{"apply_to_answer", "pod created to STS's answer", func(r *runs.Row) float64 { return r.Answered }},
 }
 
@@ -172,14 +172,13 @@ func phases(rows []*runs.Row) []Phase {
 		of   func(*runs.Row) float64
 	}{
 		{"scheduled", func(r *runs.Row) float64 { return r.Scheduled }},
-		{"network and volumes", func(r *runs.Row) float64 { return r.Network - r.Scheduled }},
-		{"containers started", func(r *runs.Row) float64 { return r.Started - r.Network }},
+		{"containers started", func(r *runs.Row) float64 { return r.Started - r.Scheduled }},
 		{"credentials obtained", func(r *runs.Row) float64 { return r.Credentials - r.Started }},
 		{"STS answered", func(r *runs.Row) float64 { return r.STS - r.Credentials }},
 		{"client ended", func(r *runs.Row) float64 { return r.Answered - r.STS }},
 	}
 	if !slices.ContainsFunc(rows, func(r *runs.Row) bool { return r.Observed }) {
-		parts = append(parts[:3], struct {
+		parts = append(parts[:2], struct {
 			name string
 			of   func(*runs.Row) float64
 		}{"STS answered", func(r *runs.Row) float64 { return r.StartToAnswer() }})

@@ -32,7 +32,7 @@ type Target struct {
 	Role string
 	// Helper is the way of the Roles Anywhere helper into the pod.
 	Helper string
-	// Kubernetes is the API server's version.
+	// Kubernetes is the kubelets' version.
 	Kubernetes string
 
 	read int // the last event that News returned
@@ -53,15 +53,18 @@ func Open(ctx context.Context, name, setup, kubeconfig, identity string, lab *la
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	version, err := cluster.Client.Discovery().ServerVersion()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
 	pods, err := cluster.Client.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	t := &Target{Name: name, Setup: setup, Cluster: cluster, Lab: lab, Kubernetes: version.GitVersion}
+	nodes, err := cluster.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	t := &Target{Name: name, Setup: setup, Cluster: cluster, Lab: lab}
+	if len(nodes.Items) > 0 {
+		t.Kubernetes = nodes.Items[0].Status.NodeInfo.KubeletVersion
+	}
 	if t.Demo, t.Role, err = demo(pods.Items, identity); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
