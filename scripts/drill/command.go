@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"k3s-aws-auth/scripts/internal/kube"
+	"k3s-aws-auth/scripts/internal/labs"
+)
+
+// options are the command line's.
+type options struct {
+	setup    string
+	only     []string
+	list     bool
+	yes      bool
+	asJSON   bool
+	current  bool
+	up       bool
+	identity string
+	out      string
+}
+
+func root() *cobra.Command {
+	o := &options{}
+	cmd := &cobra.Command{
+		Use:   "drill",
+		Short: "Break things on purpose, watch the pods, repair, compare",
+		Long: `Drill breaks one thing at a time in the running labs (or, with --current, in the cluster and account that your
+environment points at), watches an existing pod (with a kept session, and with a new session for each call) and a new pod,
+records every error, repairs what it broke, also when it is interrupted, and compares with what it expects.
+
+It never runs on a stack that is marked production or protected by a tag or label.`,
+		Example: `  drill --list
+  drill --setup irsa-s3 --only provider-deleted
+  drill --setup all --up --yes --out results     the whole matrix: starts the labs and takes them down again
+  drill --current --only F-04                    the cluster of KUBECONFIG and the account of your AWS credentials`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("drill takes no arguments, found %q", args)}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	f := cmd.Flags()
+	f.StringVar(&o.setup, "setup", "all", "setup: "+strings.Join(allSetups, ", ")+" or all (every running lab)")
+	f.StringSliceVar(&o.only, "only", nil, "drills by id or by the article's number, parted by commas")
+	f.BoolVar(&o.list, "list", false, "list the drills with what they expect, and end")
+	f.BoolVar(&o.yes, "yes", false, "do not ask before each drill")
+	f.BoolVar(&o.asJSON, "json", false, "print one JSON object on standard output")
+	f.BoolVar(&o.current, "current", false, "work on the cluster of KUBECONFIG and the account of the AWS environment, not on labs")
+	f.BoolVar(&o.up, "up", false, "start labs that do not run, and take those down again at the end")
+	f.StringVar(&o.identity, "identity", "", "name of the demo pod whose identity is drilled; the first one if empty")
+	f.StringVar(&o.out, "out", "", "directory that gets drill.csv, drill.md and drill.json")
+	return cmd
+}
+
+func (o *options) run(ctx context.Context) error {
+	setups := allSetups
+	if o.setup != "all" {
+		if !slices.Contains(allSetups, o.setup) {
+			return usageError{fmt.Errorf("--setup: found %q: must be one of %s or all", o.setup, strings.Join(allSetups, ", "))}
+		}
+		setups = []string{o.setup}
+	}
+	drills, err := choose(allDrills(), o.only)
+	if err != nil {
+		return err
+	}
+	if o.current && o.up {
+		return usageError{errors.New("--up starts labs: it does not go with --current")}
+	}
+	if o.list {
+		return o.printList(drills)
+	}
+	var results []*Result
+	var errs []error
+	var done []string
+	where := "in the lab (times are those of one machine, not AWS's)"
+	each := func(t *Target) {
+		done = append(done, t.Setup)
+		got, err := o.drill(ctx, t, drills)
+		results = append(results, got...)
+		errs = append(errs, err)
+	}
+	if o.current {
+		where = "on AWS"
+		t, err := currentTarget(ctx, o)
+		if err != nil {
+			return err
+		}
+		each(t)
+	} else if err := o.eachLab(ctx, setups, each); err != nil {
+		errs = append(errs, err)
+	}
+	if len(results) > 0 {
+		errs = append(errs, o.report(results, done, where))
+	}
+	different := 0
+	for _, r := range results {
+		if r.Status == Different {
+			different++
+			fmt.Fprintf(os.Stderr, "DIFFERENT  %s, %s: %s\n", r.Drill, r.Setup, strings.Join(r.Differences, "; "))
+		}
+	}
+	if different > 0 {
+		errs = append(errs, fmt.Errorf("%d outcomes differ from what is expected", different))
+	}
+	return errors.Join(errs...)
+}
+
+// eachLab connects to the labs of setups, one after the other.
+func (o *options) eachLab(ctx context.Context, setups []string, each func(*Target)) error {
+	var command *labs.Command // built only where a lab must be started
+	var errs []error
+	found := 0
+	for _, s := range setups {
+		if ctx.Err() != nil {
+			return errors.Join(append(errs, ctx.Err())...)
+		}
+		lab, err := labs.Open("", s)
+		started := false
+		if errors.Is(err, labs.ErrNotRunning) {
+			if !o.up {
+				continue
+			}
+			if command == nil {
+				dir, err := os.MkdirTemp("", "drill-")
+				if err != nil {
+					return err
+				}
+				defer func() { _ = os.RemoveAll(dir) }()
+				_, scripts, err := labs.Directories()
+				if err != nil {
+					return err
+				}
+				if command, err = labs.Build(ctx, scripts, dir, os.Stderr); err != nil {
+					return err
+				}
+			}
+			lab, err = command.Up(ctx, "", s)
+			started = true
+		}
+		found++
+		if err == nil {
+			var t *Target
+			if t, err = labTarget(lab); err == nil {
+				err = t.Discover(ctx, o.identity)
+			}
+			if err == nil {
+				each(t)
+			}
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", s, err))
+		}
+		if started {
+			errs = append(errs, command.Down(context.WithoutCancel(ctx), "", s))
+		}
+	}
+	if found == 0 && len(errs) == 0 {
+		return errors.New("no lab is running: start one with `go -C scripts run ./lab up`, or give --up, or --current for a real cluster")
+	}
+	return errors.Join(errs...)
+}
+
+// currentTarget is what the environment points at.
+func currentTarget(ctx context.Context, o *options) (*Target, error) {
+	account, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	path := clientcmd.NewDefaultClientConfigLoadingRules().GetDefaultFilename()
+	cluster, err := kube.Connect(path)
+	if err != nil {
+		return nil, err
+	}
+	t := &Target{Cluster: cluster, AWS: account, Pace: realPace, Hands: &Person{Out: os.Stderr}}
+	if o.setup != "all" {
+		t.Setup = o.setup
+	}
+	if !o.yes {
+		t.Hands = &Person{In: os.Stdin, Out: os.Stderr}
+	}
+	return t, t.Discover(ctx, o.identity)
+}
+
+// drill runs drills on a target. Errors are those of drills that did not work and of recoveries that left something.
+func (o *options) drill(ctx context.Context, t *Target, drills []*Drill) ([]*Result, error) {
+	if err := t.Guard(ctx); err != nil {
+		return nil, fmt.Errorf("%s: %w", t.Setup, err)
+	}
+	s := &Session{t: t}
+	var results []*Result
+	var errs []error
+	for _, d := range drills {
+		if ctx.Err() != nil {
+			errs = append(errs, ctx.Err())
+			break
+		}
+		if _, applies := d.Expect[t.Setup]; applies && !o.yes {
+			yes, err := ask(ctx, os.Stdin, os.Stderr, fmt.Sprintf("%s, %s: will %s. Go on? [y/N] ", t.Setup, d.ID, d.Does))
+			if err != nil {
+				errs = append(errs, err)
+				break
+			}
+			if !yes {
+				results = append(results, &Result{Drill: d.ID, Article: d.Article, Title: d.Title, Setup: t.Setup, Status: Skipped, Reason: "not wanted"})
+				continue
+			}
+		}
+		fmt.Fprintf(os.Stderr, "%-17s %-29s ", t.Setup, d.ID)
+		r, err := s.Run(ctx, d)
+		fmt.Fprintf(os.Stderr, "%-6s %-11s %5.1f s\n", cell(r), r.Status, r.Seconds)
+		results = append(results, r)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s, %s: %w", t.Setup, d.ID, err))
+		}
+	}
+	return results, errors.Join(append(errs, s.Close(ctx))...)
+}
+
+// ask reads a yes from in.
+func ask(ctx context.Context, in io.Reader, out io.Writer, question string) (bool, error) {
+	fmt.Fprint(out, question)
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(in).ReadString('\n')
+		answer <- line
+	}()
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case line := <-answer:
+		return strings.EqualFold(strings.TrimSpace(line), "y") || strings.EqualFold(strings.TrimSpace(line), "yes"), nil
+	}
+}
+
+// report writes the matrix to standard output and, if asked, into files.
+func (o *options) report(results []*Result, setups []string, where string) error {
+	if o.out != "" {
+		if err := os.MkdirAll(o.out, 0o755); err != nil {
+			return err
+		}
+		var md, table strings.Builder
+		writeMarkdown(&md, results, setups, where)
+		if err := writeCSV(&table, results); err != nil {
+			return err
+		}
+		data, err := json.MarshalIndent(map[string]any{"results": results}, "", "  ")
+		if err != nil {
+			return err
+		}
+		for name, text := range map[string]string{"drill.md": md.String(), "drill.csv": table.String(), "drill.json": string(data) + "\n"} {
+			if err := os.WriteFile(filepath.Join(o.out, name), []byte(text), 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	if o.asJSON {
+		return json.NewEncoder(os.Stdout).Encode(map[string]any{"results": results})
+	}
+	writeTable(os.Stdout, results, setups)
+	return nil
+}
+
+// printList shows the drills and what they expect.
+func (o *options) printList(drills []*Drill) error {
+	if o.asJSON {
+		type entry struct {
+			ID      string                 `json:"id"`
+			Article string                 `json:"article,omitempty"`
+			Title   string                 `json:"title"`
+			Does    string                 `json:"does"`
+			Expect  map[string]Expectation `json:"expect"`
+			Why     map[string]string      `json:"notApplicable,omitempty"`
+			Note    string                 `json:"note,omitempty"`
+		}
+		list := []entry{}
+		for _, d := range drills {
+			list = append(list, entry{d.ID, d.Article, d.Title, d.Does, d.Expect, d.Why, d.Note})
+		}
+		return json.NewEncoder(os.Stdout).Encode(list)
+	}
+	for _, d := range drills {
+		fmt.Printf("%s%s: %s\n  will %s\n", prefix(d.Article), d.ID, d.Title, d.Does)
+		for _, s := range allSetups {
+			if e, ok := d.Expect[s]; ok {
+				fmt.Printf("  %-17s kept session %s, new session %s, new pod %s\n", s, e.Kept, e.Fresh, e.New)
+			} else {
+				fmt.Printf("  %-17s n/a: %s\n", s, d.Why[s])
+			}
+		}
+	}
+	return nil
+}

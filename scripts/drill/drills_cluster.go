@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"time"
+)
+
+// skew is the article's: five hours ahead.
+const skew = 5 * time.Hour
+
+// strayIssuer is an issuer that no account has.
+const strayIssuer = "https://issuer-of-a-drill.invalid"
+
+func clusterDrills() []*Drill {
+	return []*Drill{
+		{
+			ID: "issuer-changed", Article: "F-01", Title: "K3s issuer changed",
+			Does:   "restart the API servers with another service-account-issuer (" + strayIssuer + ") in place of the stack's",
+			Expect: withWebIdentity(onlyNewPods(noProvider, New)),
+			Note: "Existing pods go on with the tokens that they have until the kubelet renews them, at 80 % of their life. " +
+				"A pod made during the failure keeps its token just as long: it must be made anew.",
+			Inject: changeServers(func() (Change, error) { return Change{Issuers: []string{strayIssuer}}, nil }),
+		},
+		{
+			ID: "clock-agent", Article: "F-02a", Title: "agents' clocks 5 h ahead",
+			Does:   "set the clocks of all agents five hours ahead",
+			Expect: inAll(allFail(skewed)),
+			Note:   "The client decides which error it is: the signature's, or that what it was just given has expired by its own clock.",
+			Inject: func(ctx context.Context, t *Target, r *Recovery) error {
+				r.Add("set the agents' clocks right", func(ctx context.Context) error { return t.Hands.AgentClock(ctx, 0) })
+				return t.Hands.AgentClock(ctx, skew)
+			},
+		},
+		{
+			ID: "clock-server", Article: "F-02b", Title: "servers' clocks 5 h ahead",
+			Does:   "set the clocks of all servers five hours ahead",
+			Expect: withWebIdentity(onlyNewPods("InvalidIdentityToken", New)),
+			Note: "The server writes a token's times: new ones are not valid yet. AWS does not document how far ahead nbf may be, nor the " +
+				"text. A pod made during the failure keeps such a token: it must be made anew.",
+			Inject: changeServers(func() (Change, error) { return Change{Clock: skew}, nil }),
+		},
+		{
+			ID: "signing-key-replaced", Title: "signing key replaced, not published",
+			Does:   "restart the API servers with a new ServiceAccount signing key that is not in the issuer's JWKS",
+			Expect: withWebIdentity(onlyNewPods(noKey, New)),
+			Note:   "Tokens of the old key stay good for AWS while it is published. A pod made during the failure must be made anew.",
+			Inject: changeServers(func() (Change, error) {
+				key, err := rsa.GenerateKey(rand.Reader, 2048)
+				if err != nil {
+					return Change{}, err
+				}
+				return Change{SigningKey: string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))}, nil
+			}),
+		},
+		{
+			ID: "api-server-down", Title: "API server down",
+			Does:   "stop the API servers",
+			Expect: inAll(onlyNewPods(refused)),
+			Note:   "AWS does not need the API server: tokens, certificates and sessions go on until they end. Nothing new starts.",
+			Outage: true,
+			Inject: func(ctx context.Context, t *Target, r *Recovery) error {
+				r.Add("start the API servers", func(ctx context.Context) error { return t.Hands.ChangeAPIServers(ctx, Change{}) })
+				return t.Hands.StopAPIServers(ctx)
+			},
+		},
+	}
+}
+
+// changeServers injects a change of the API servers.
+func changeServers(change func() (Change, error)) func(context.Context, *Target, *Recovery) error {
+	return func(ctx context.Context, t *Target, r *Recovery) error {
+		c, err := change()
+		if err != nil {
+			return err
+		}
+		r.Add("restart the API servers as they were", func(ctx context.Context) error { return t.Hands.ChangeAPIServers(ctx, Change{}) })
+		if err := t.Hands.ChangeAPIServers(ctx, c); err != nil {
+			return err
+		}
+		return t.Hands.ForgetKeys(ctx)
+	}
+}
