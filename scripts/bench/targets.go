@@ -143,49 +143,43 @@ func (f *where) open(ctx context.Context, p *plan, scripts string, progress io.W
 		}
 		return errors.Join(errs...)
 	}
-	if len(p.setups)+len(p.variants) > 0 {
-		lab, err := labs.Build(ctx, scripts, temporary, progress)
-		if err != nil {
-			return s, err
-		}
-		add := func(root, name, setup string, changes []string) error {
-			running, err := lab.Running(ctx, root)
-			if err != nil {
-				return err
+	var command *labs.Command // built once it is needed
+	add := func(root, name, setup string, changes []string) error {
+		lab, err := labs.Open(root, setup)
+		if errors.Is(err, labs.ErrNotRunning) {
+			if !f.up {
+				return fmt.Errorf("%w: start it with `lab up`, or let --up do it", err)
 			}
-			if !slices.Contains(running, setup) {
-				if !f.up {
-					return fmt.Errorf("no lab of %s is running: start it with `lab up --setup %s`, or let --up do it", name, setup)
-				}
-				if !f.keep {
-					closers = append(closers, func(ctx context.Context) error { return lab.Down(ctx, root, setup) })
-				}
-				_, _ = fmt.Fprintf(progress, "starting a lab for %s\n", name)
-				if _, err := lab.Up(ctx, root, setup, changes...); err != nil {
+			if command == nil {
+				if command, err = labs.Build(ctx, scripts, temporary, progress); err != nil {
 					return err
 				}
 			}
-			l, err := lab.Open(ctx, root, setup)
-			if err != nil {
-				return err
+			if !f.keep {
+				closers = append(closers, func(ctx context.Context) error { return command.Down(ctx, root, setup) })
 			}
-			t, err := target.Open(ctx, name, setup, l.Kubeconfig, f.identity, l)
-			s.targets = append(s.targets, t)
+			_, _ = fmt.Fprintf(progress, "starting a lab for %s\n", name)
+			lab, err = command.Up(ctx, root, setup, changes...)
+		}
+		if err != nil {
 			return err
 		}
-		for _, setup := range p.setups {
-			if err := add("", setup, setup, nil); err != nil {
-				return s, err
-			}
+		t, err := target.Open(ctx, name, setup, lab.Kubeconfig, f.identity, lab)
+		s.targets = append(s.targets, t)
+		return err
+	}
+	for _, setup := range p.setups {
+		if err := add("", setup, setup, nil); err != nil {
+			return s, err
 		}
-		for _, v := range p.variants {
-			root, err := variantRoot(v.name)
-			if err != nil {
-				return s, err
-			}
-			if err := add(root, v.name, v.setup, v.rest); err != nil {
-				return s, err
-			}
+	}
+	for _, v := range p.variants {
+		root, err := variantRoot(v.name)
+		if err == nil {
+			err = add(root, v.name, v.setup, v.rest)
+		}
+		if err != nil {
+			return s, err
 		}
 	}
 	for _, c := range p.clusters {
@@ -202,14 +196,8 @@ func (f *where) open(ctx context.Context, p *plan, scripts string, progress io.W
 	return s, err
 }
 
-// variantRoot is a directory for the lab of a variant, beside those of the setups.
+// variantRoot is a directory for the lab of a variant, below that of the setups.
 func variantRoot(name string) (string, error) {
-	if root := os.Getenv(labs.RootVariable); root != "" {
-		return filepath.Abs(filepath.Join(root, "variants", name))
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(cache, "k3s-aws-auth", "labs-variants", name), nil
+	root, err := labs.Root()
+	return filepath.Join(root, "variants", name), err
 }

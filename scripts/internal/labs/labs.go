@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // RootVariable names the directory of the labs, in place of the user's cache.
@@ -38,12 +40,12 @@ func Build(ctx context.Context, scripts, dir string, out io.Writer) (*Command, e
 
 // Lab is a running lab.
 type Lab struct {
-	Setup string
+	Setup string `json:"setup"`
 	// Kubeconfig is the path of an administrator's kubeconfig.
-	Kubeconfig string
+	Kubeconfig string `json:"-"`
 	// Control and ControlToken lead to the lab's own interface.
-	Control      string
-	ControlToken string
+	Control      string `json:"control"`
+	ControlToken string `json:"controlToken"`
 }
 
 // Up deploys a setup with changes (key=value) of the lab's configuration in the labs directory root ("" is the usual
@@ -53,69 +55,73 @@ func (c *Command) Up(ctx context.Context, root, setup string, changes ...string)
 	for _, change := range changes {
 		args = append(args, "--config", change)
 	}
-	if _, err := c.run(ctx, root, args...); err != nil {
+	if err := c.run(ctx, root, args...); err != nil {
 		return nil, err
 	}
-	return c.Open(ctx, root, setup)
+	return Open(root, setup)
 }
 
-// Running lists the setups that have a lab in root.
-func (c *Command) Running(ctx context.Context, root string) ([]string, error) {
-	out, err := c.run(ctx, root, "status", "--json")
-	if err != nil {
-		return nil, err
-	}
-	var entries []struct{ Setup string }
-	if err := json.Unmarshal(out, &entries); err != nil {
-		return nil, fmt.Errorf("lab status: %w", err)
-	}
-	setups := []string{}
-	for _, e := range entries {
-		setups = append(setups, e.Setup)
-	}
-	return setups, nil
-}
+// ErrNotRunning says that a setup has no lab.
+var ErrNotRunning = errors.New("no lab is running")
 
-// Open reads where a running lab is.
-func (c *Command) Open(ctx context.Context, root, setup string) (*Lab, error) {
-	out, err := c.run(ctx, root, "env", "--setup", setup, "--json")
+// Open reads where the running lab of a setup is. The error is ErrNotRunning where there is none.
+func Open(root, setup string) (*Lab, error) {
+	if root == "" {
+		var err error
+		if root, err = Root(); err != nil {
+			return nil, err
+		}
+	}
+	dir := filepath.Join(root, setup)
+	data, err := os.ReadFile(filepath.Join(dir, "lab.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w for setup %s in %s", ErrNotRunning, setup, root)
+	}
 	if err != nil {
 		return nil, err
 	}
-	var env map[string]string
-	if err := json.Unmarshal(out, &env); err != nil {
-		return nil, fmt.Errorf("lab env: %w", err)
+	var file struct {
+		PID int `json:"pid"`
+		Lab
 	}
-	kubeconfig := env["KUBECONFIG"]
-	data, err := os.ReadFile(filepath.Join(filepath.Dir(kubeconfig), "lab.json"))
-	if err != nil {
-		return nil, err
-	}
-	lab := &Lab{}
-	if err := json.Unmarshal(data, lab); err != nil {
+	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, fmt.Errorf("lab of %s: %w", setup, err)
 	}
-	lab.Setup, lab.Kubeconfig = setup, kubeconfig
-	return lab, nil
+	if file.PID <= 0 || syscall.Kill(file.PID, 0) != nil {
+		return nil, fmt.Errorf("%w for setup %s in %s: its process has ended", ErrNotRunning, setup, root)
+	}
+	lab := file.Lab
+	lab.Setup, lab.Kubeconfig = setup, filepath.Join(dir, "kubeconfig")
+	return &lab, nil
+}
+
+// Root is the usual directory of the labs.
+func Root() (string, error) {
+	if root := os.Getenv(RootVariable); root != "" {
+		return filepath.Abs(root)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no cache directory for the labs: %w", err)
+	}
+	return filepath.Join(cache, "k3s-aws-auth", "labs"), nil
 }
 
 // Down destroys a setup's lab; an error says what is left behind.
 func (c *Command) Down(ctx context.Context, root, setup string) error {
-	_, err := c.run(ctx, root, "down", "--setup", setup, "--json")
-	return err
+	return c.run(ctx, root, "down", "--setup", setup, "--json")
 }
 
-func (c *Command) run(ctx context.Context, root string, args ...string) ([]byte, error) {
+func (c *Command) run(ctx context.Context, root string, args ...string) error {
 	cmd := exec.CommandContext(ctx, c.path, args...)
 	cmd.Stderr = c.stderr
 	if root != "" {
 		cmd.Env = append(os.Environ(), RootVariable+"="+root)
 	}
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("lab %s: %w", strings.Join(args, " "), err)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("lab %s: %w", strings.Join(args, " "), err)
 	}
-	return out, nil
+	return nil
 }
 
 // Directories returns the product's directory and that of the scripts module, looked for from the working directory
