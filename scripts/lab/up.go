@@ -160,16 +160,19 @@ func ensureDaemon(ctx context.Context, setup string) (*state.Lab, string, error)
 	if err := cmd.Start(); err != nil {
 		return nil, "", err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // the process state says how it ended
+	}()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		if lab, dir, err := state.Load(setup); err == nil {
 			return lab, dir, nil
 		}
 		select {
-		case err := <-ended:
+		case <-ended:
 			said, _ := os.ReadFile(state.DaemonLog(dir))
-			return nil, "", fmt.Errorf("the lab's daemon ended: %v\n%s", err, said)
+			return nil, "", fmt.Errorf("the lab's daemon ended: %s\n%s", cmd.ProcessState, said)
 		case <-ctx.Done():
 			return nil, "", ctx.Err()
 		case <-time.After(20 * time.Millisecond):

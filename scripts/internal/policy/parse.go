@@ -54,7 +54,7 @@ func parse(document []byte) (*Document, error) {
 				return nil, err
 			}
 			if d.Version != Version2012 && d.Version != Version2008 {
-				return nil, fmt.Errorf("Version %q is not %s or %s", d.Version, Version2012, Version2008)
+				return nil, fmt.Errorf("the Version %q is not %s or %s", d.Version, Version2012, Version2008)
 			}
 		case "Id":
 			if d.ID, err = text(m); err != nil {
@@ -126,7 +126,7 @@ func parseStatement(v any) (Statement, error) {
 	}
 	switch {
 	case s.Effect != "Allow" && s.Effect != "Deny":
-		return s, fmt.Errorf("Effect %q is not Allow or Deny", s.Effect)
+		return s, fmt.Errorf("the Effect %q is not Allow or Deny", s.Effect)
 	case s.Actions != nil && s.NotActions != nil:
 		return s, errors.New("both Action and NotAction")
 	case s.Actions == nil && s.NotActions == nil:

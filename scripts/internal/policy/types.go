@@ -71,11 +71,11 @@ type Request struct {
 type Decision int
 
 const (
-	// ImplicitDeny: no statement applied.
+	// ImplicitDeny means that no statement applied.
 	ImplicitDeny Decision = iota
-	// Allow: a statement allowed and none denied.
+	// Allow means that a statement allowed and none denied.
 	Allow
-	// ExplicitDeny: a Deny statement applied.
+	// ExplicitDeny means that a Deny statement applied.
 	ExplicitDeny
 )
 
@@ -107,14 +107,14 @@ type Result struct {
 type PrincipalMatch int
 
 const (
-	// NoPrincipal: the statement has no Principal element, or it does not match.
+	// NoPrincipal means that the statement has no Principal element, or it does not match.
 	NoPrincipal PrincipalMatch = iota
-	// MatchAccount: the caller's account (its root ARN or its number), which delegates to that account's identity policies.
+	// MatchAccount is a match of the caller's account (its root ARN or its number), which delegates to that account's identity policies.
 	MatchAccount
-	// MatchAny: the wildcard.
+	// MatchAny is a match of the wildcard.
 	MatchAny
-	// MatchRole: the role of the session.
+	// MatchRole is a match of the role of the session.
 	MatchRole
-	// MatchExact: the user, the session, the service or the federated provider itself.
+	// MatchExact is a match of the user, the session, the service or the federated provider itself.
 	MatchExact
 )

@@ -3,7 +3,7 @@ package sigv4
 import (
 	"bytes"
 	"crypto/hmac"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // a checksum that S3 offers, not a protection
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -18,7 +18,7 @@ import (
 	"strings"
 )
 
-// ErrChunks: the aws-chunked framing or one of its signatures or checksums is wrong.
+// ErrChunks says that the aws-chunked framing or one of its signatures or checksums is wrong.
 var ErrChunks = errors.New("malformed aws-chunked payload")
 
 // IsChunked tells whether the payload is in aws-chunked framing.

@@ -214,7 +214,7 @@ func chunked(s *Signature, secret string, payload []byte, chunk int, trailer map
 	var out bytes.Buffer
 	previous := s.Value
 	write := func(b []byte) {
-		out.WriteString(fmt.Sprintf("%x", len(b)))
+		fmt.Fprintf(&out, "%x", len(b))
 		if secret != "" {
 			previous = hex.EncodeToString(mac(s.key(secret), HMAC+"-PAYLOAD\n"+s.Time.Format(TimeFormat)+"\n"+s.Scope()+"\n"+previous+"\n"+hash(nil)+"\n"+hash(b)))
 			out.WriteString(";chunk-signature=" + previous)

@@ -174,8 +174,8 @@ func TestLockKeepsOthersOut(t *testing.T) {
 		entered <- err
 	}()
 	select {
-	case <-entered:
-		t.Fatal("two hold the lock")
+	case err := <-entered:
+		t.Fatal("two hold the lock: ", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 	unlock()

@@ -279,11 +279,11 @@ func (s *Server) start(life context.Context, o ServerOptions, name string, args,
 	go func() {
 		defer s.running.Done()
 		defer log.Close()
-		err := cmd.Wait()
+		_ = cmd.Wait() // the process state says how it ended
 		close(ended)
 		if life.Err() == nil {
 			s.mu.Lock()
-			s.exited = errors.Join(s.exited, fmt.Errorf("%s ended: %v\n%s", name, err, tail(log.Name())))
+			s.exited = errors.Join(s.exited, fmt.Errorf("%s ended: %s\n%s", name, cmd.ProcessState, tail(log.Name())))
 			s.mu.Unlock()
 		}
 	}()
@@ -327,7 +327,7 @@ func (s *Server) waitReady(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	last := errors.New("no answer")
+	var last error
 	for {
 		if err := s.Err(); err != nil {
 			return err

@@ -40,7 +40,6 @@ type Call struct {
 	gate     *Gate
 	protocol Protocol
 	failure  *Error
-	context  map[string][]string
 	internal bool
 	skew     time.Duration
 }

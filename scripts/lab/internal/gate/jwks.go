@@ -3,7 +3,7 @@ package gate
 import (
 	"crypto/ecdsa"
 	"crypto/rsa"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // the form of IAM's thumbprints
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"

@@ -49,7 +49,7 @@ func newAuthority(t *testing.T, name string, parent *authority, change func(*x50
 	if change != nil {
 		change(template)
 	}
-	signer, above := crypto.Signer(key), template
+	signer, above := key, template
 	if parent != nil {
 		signer, above = parent.key, parent.cert
 	}

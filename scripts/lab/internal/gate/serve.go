@@ -99,8 +99,11 @@ func (g *Gate) Dispatch(w http.ResponseWriter, c *Call) {
 	recorder := &statusWriter{ResponseWriter: w}
 	if service, ok := g.Service(c.Service); ok {
 		c.protocol = service.Protocol()
-		g.readAction(c)
-		g.finish(recorder, c, service)
+		if err := g.readAction(c); err != nil {
+			WriteError(recorder, c, err)
+		} else {
+			g.finish(recorder, c, service)
+		}
 	} else {
 		WriteError(recorder, c, NotImplemented("service "+c.Service))
 	}

@@ -30,7 +30,7 @@ func (s *stsService) Name() string { return "sts" }
 func (s *stsService) Protocol() Protocol { return ProtocolQuery }
 
 // authenticateCall lets AssumeRoleWithWebIdentity through without looking at a signature: it never has one.
-func (s *stsService) authenticateCall(c *Call, _ *sigv4.Signature, _ []byte) (bool, error) {
+func (s *stsService) authenticateCall(c *Call, _ *sigv4.Signature, _ []byte) (bool, error) { //nolint:unparam // its interface has errors
 	return c.Action == "AssumeRoleWithWebIdentity", nil
 }
 
@@ -90,9 +90,8 @@ type xmlAssumedRole struct {
 }
 
 var (
-	sessionNamePattern    = regexp.MustCompile(`^[\w+=,.@-]*$`)
-	sourceIdentityPattern = sessionNamePattern
-	roleARNPattern        = regexp.MustCompile(`^arn:[a-z-]+:iam::[0-9]{12}:role/.+$`)
+	sessionNamePattern = regexp.MustCompile(`^[\w+=,.@-]*$`)
+	roleARNPattern     = regexp.MustCompile(`^arn:[a-z-]+:iam::[0-9]{12}:role/.+$`)
 )
 
 // sessionInput is what AssumeRole and AssumeRoleWithWebIdentity have in common.
@@ -175,7 +174,7 @@ func formPolicyARNs(f url.Values) []string {
 }
 
 func checkSessionName(field, name string) error {
-	constraint := ""
+	var constraint string
 	switch {
 	case name == "":
 		return validationError("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", field)
@@ -197,7 +196,7 @@ func readDuration(text string) (int, error) {
 		return 0, nil
 	}
 	n, err := strconv.Atoi(text)
-	constraint := ""
+	var constraint string
 	switch {
 	case err != nil || n < 900:
 		constraint = "Member must have value greater than or equal to 900"

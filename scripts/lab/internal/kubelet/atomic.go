@@ -45,7 +45,7 @@ func writeAtomic(dir string, payload map[string]projection, now time.Time) (bool
 	if err != nil {
 		return false, err
 	}
-	if err := os.Chmod(generation, 0o755); err != nil {
+	if err := os.Chmod(generation, 0o755); err != nil { //nolint:gosec // the pod's user reads it
 		return false, err
 	}
 	for name, p := range payload {

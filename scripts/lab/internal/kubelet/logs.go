@@ -43,7 +43,7 @@ func (l *logWriter) copy(stream string, r io.Reader) {
 			tag := "F"
 			if line[len(line)-1] != '\n' {
 				tag = "P"
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					tag = "F"
 				}
 			}
@@ -115,7 +115,7 @@ func readLogs(ctx context.Context, w io.Writer, path string, o logOptions, ended
 	next := func() (logLine, bool, error) {
 		part, err := r.ReadBytes('\n')
 		pending = append(pending, part...)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return logLine{}, false, nil
 		}
 		if err != nil {

@@ -58,7 +58,7 @@ func (k *Kubelet) nodeStatus(old corev1.NodeStatus) corev1.NodeStatus {
 	status.Addresses = k.o.Addresses
 	status.DaemonEndpoints = corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: k.server.port()}}
 	status.NodeInfo = corev1.NodeSystemInfo{
-		KubeletVersion: k.o.Version, KubeProxyVersion: "", OperatingSystem: "linux", Architecture: runtime.GOARCH, OSImage: k.o.OSImage,
+		KubeletVersion: k.o.Version, OperatingSystem: "linux", Architecture: runtime.GOARCH, OSImage: k.o.OSImage,
 		ContainerRuntimeVersion: "lab://1", KernelVersion: runtime.GOOS, MachineID: k.o.NodeName, SystemUUID: k.o.NodeName, BootID: k.o.NodeName,
 	}
 	status.Conditions = nil

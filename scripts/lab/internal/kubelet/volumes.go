@@ -161,7 +161,7 @@ func (v *volumeSet) emptyDir(volume *corev1.Volume, path string) error {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return err
 	}
-	if err := os.Chmod(path, 0o777); err != nil {
+	if err := os.Chmod(path, 0o777); err != nil { //nolint:gosec // as Kubernetes: a pod's users share it
 		return err
 	}
 	if volume.EmptyDir.Medium != corev1.StorageMediumMemory {

@@ -166,7 +166,7 @@ func copyStack(root, work, setup string, changes []string) (fresh bool, err erro
 	}
 	config, ok := stack["config"].(map[string]any)
 	if !ok {
-		return false, errors.New("Pulumi.lab.yaml has no config")
+		return false, errors.New("no config in Pulumi.lab.yaml")
 	}
 	config[project+":setup"] = setup
 	for _, c := range changes {

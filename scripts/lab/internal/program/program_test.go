@@ -95,7 +95,7 @@ func TestCopyStack(t *testing.T) {
 	require.ErrorContains(t, err, "must be key=value")
 	write(filepath.Join(root, "Pulumi.lab.yaml"), "{}\n")
 	_, err = copyStack(root, work, "irsa-s3", nil)
-	require.ErrorContains(t, err, "Pulumi.lab.yaml has no config")
+	require.ErrorContains(t, err, "no config in Pulumi.lab.yaml")
 }
 
 func TestPassphraseIsMadeOnceForTheUserAlone(t *testing.T) {

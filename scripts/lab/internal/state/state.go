@@ -56,13 +56,22 @@ func Dir(setup string) (string, error) {
 	return filepath.Join(root, setup), err
 }
 
-// Paths inside a lab's directory.
-func CABundle(dir string) string   { return filepath.Join(dir, "ca-bundle.pem") }
+// CABundle is the file of a lab's directory with the CAs that its clients trust.
+func CABundle(dir string) string { return filepath.Join(dir, "ca-bundle.pem") }
+
+// Kubeconfig is the admin's kubeconfig of a lab's cluster.
 func Kubeconfig(dir string) string { return filepath.Join(dir, "kubeconfig") }
-func Backend(dir string) string    { return filepath.Join(dir, "pulumi") }
+
+// Backend is the directory of a lab's Pulumi states.
+func Backend(dir string) string { return filepath.Join(dir, "pulumi") }
+
+// Passphrase is the file of the passphrase for the secrets in them.
 func Passphrase(dir string) string { return filepath.Join(dir, "passphrase") }
-func DaemonLog(dir string) string  { return filepath.Join(dir, "daemon.log") }
-func file(dir string) string       { return filepath.Join(dir, "lab.json") }
+
+// DaemonLog is the log of a lab's daemon.
+func DaemonLog(dir string) string { return filepath.Join(dir, "daemon.log") }
+
+func file(dir string) string { return filepath.Join(dir, "lab.json") }
 
 // Save writes the lab's file, whole or not at all.
 func (l *Lab) Save(dir string) error {

@@ -8,6 +8,7 @@ import "os"
 // Op names what a request asks for.
 type Op string
 
+// What a sandbox can be asked for; each line says what the request and its answer hold.
 const (
 	OpHello      Op = "hello"       // answers once the sandbox's own namespaces are ready
 	OpAddNode    Op = "add-node"    // Node → Addresses; files: metadata, HTTPS and DNS sockets
