@@ -6,7 +6,7 @@ GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 # Builds the lab's programs where they are missing and puts their paths into the environment, for tests that start them.
 WITH_TOOLS = exports="$$(go -C scripts run ./lab tools)" && eval "$$exports" &&
 
-.PHONY: help lab refusals test test-lab race lint fuzz golden bench
+.PHONY: help lab refusals test test-lab race lint drill fuzz golden bench
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ lint: ## vet and lint both modules
 	go vet ./... && go -C scripts vet ./...
 	$(GOLANGCI_LINT) run ./...
 	cd scripts && $(GOLANGCI_LINT) run ./...
+
+drill: ## break one thing after another in labs of SETUP, and compare with what should come of it: DRILLS=id,id chooses
+	cd scripts && go run ./drill --setup $(SETUP) --up --yes $(if $(DRILLS),--only $(DRILLS))
 
 FUZZTIME ?= 20s
 FUZZ = -run '^$$' -fuzztime $(FUZZTIME) -fuzz
