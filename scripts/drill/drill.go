@@ -85,8 +85,8 @@ type Session struct {
 // ensure makes an existing pod where there is none that does well.
 func (s *Session) ensure(ctx context.Context) error {
 	if s.existing != nil {
-		if s.existing.healthy(ctx, time.Now(), s.t.Pace.Heal, Kept, Fresh) == nil {
-			return nil
+		if healed, err := s.existing.heals(ctx, time.Now(), Kept, Fresh); healed || err != nil {
+			return err
 		}
 		if err := s.renew(ctx); err != nil {
 			return err
@@ -276,10 +276,14 @@ func (s *Session) heal(ctx context.Context, d *Drill, r *Result, fresh *Pod) err
 		if v == New {
 			pod = fresh
 		}
-		if pod == nil || pod.healthy(ctx, r.Recovering, s.t.Pace.Heal, v) != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
+		healed := false
+		if pod != nil {
+			var err error
+			if healed, err = pod.heals(ctx, r.Recovered, v); err != nil {
+				return err
 			}
+		}
+		if !healed {
 			o.Restart = pod != nil
 			var err error
 			if pod, err = s.again(ctx, v, fresh); err != nil {

@@ -8,7 +8,7 @@ type Pace struct {
 	Observe time.Duration
 	// Patience is how long an expected failure may take to show.
 	Patience time.Duration
-	// Heal is how long pods get to heal by themselves.
+	// Heal is how long pods get at least to heal by themselves.
 	Heal time.Duration
 	// Start is how long a pod may take from its creation to its first call.
 	Start time.Duration
@@ -17,8 +17,8 @@ type Pace struct {
 }
 
 // labPace suits a lab: changes there take effect at once.
-var labPace = Pace{Observe: 2 * time.Second, Patience: 40 * time.Second, Heal: 5 * time.Second, Start: 60 * time.Second,
-	Poll: 300 * time.Millisecond, Pause: 300 * time.Millisecond}
+var labPace = Pace{Observe: 2 * time.Second, Patience: 40 * time.Second, Heal: 3 * time.Second, Start: 90 * time.Second,
+	Poll: 300 * time.Millisecond, Pause: 500 * time.Millisecond}
 
 // realPace suits AWS, where IAM takes seconds to spread, kubelets a minute to see a changed Secret, and CloudFront minutes.
 var realPace = Pace{Observe: 30 * time.Second, Patience: 10 * time.Minute, Heal: 2 * time.Minute, Start: 3 * time.Minute,

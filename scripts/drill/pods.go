@@ -153,6 +153,33 @@ func (p *Pod) healthy(ctx context.Context, since time.Time, within time.Duration
 	}
 }
 
+// heals tells whether each view of the pod does well by itself: whether it has a success that began after since. A pod
+// gets its time for that, and two calls at least.
+func (p *Pod) heals(ctx context.Context, since time.Time, views ...View) (bool, error) {
+	patient, deadline := time.Now().Add(p.t.Pace.Heal), time.Now().Add(p.t.Pace.Start)
+	for {
+		err := p.look(ctx)
+		well, tried := 0, 0
+		for _, v := range views {
+			calls := between(p.samples, v, since, time.Time{})
+			if _, ok := firstOK(calls); ok {
+				well++
+			} else if len(calls) >= 2 {
+				tried++
+			}
+		}
+		switch now := time.Now(); {
+		case err == nil && well == len(views):
+			return true, nil
+		case tried > 0 && now.After(patient), now.After(deadline):
+			return false, nil
+		}
+		if err := sleep(ctx, p.t.Pace.Poll); err != nil {
+			return false, err
+		}
+	}
+}
+
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
