@@ -169,8 +169,8 @@ func (t *Target) authority() (forge.Certified, error) {
 
 const (
 	metadataAddress = "http://169.254.169.254/latest/"
-	tokenHeader     = "X-aws-ec2-metadata-token"             //nolint:gosec // the name of a header
-	ttlHeader       = "X-aws-ec2-metadata-token-ttl-seconds" //nolint:gosec // the name of a header
+	tokenHeader     = "X-aws-ec2-metadata-token" //nolint:gosec // the name of a header
+	ttlHeader       = "X-aws-ec2-metadata-token-ttl-seconds"
 )
 
 // curl calls the metadata service from a pod, as a program in it would. A refusal's code is the HTTP status, "timeout"
