@@ -67,8 +67,9 @@ func (s *Signature) VerifyX509(r *http.Request, body []byte, leaf *x509.Certific
 		return err
 	}
 	signature, err := hex.DecodeString(s.Value)
-	if err != nil {
-		return fmt.Errorf("%w: signature is not hex", ErrMalformed)
+	// One form only, as with HMACs: the text of a valid signature cannot be changed.
+	if err != nil || hex.EncodeToString(signature) != s.Value {
+		return fmt.Errorf("%w: signature is not lower-case hex", ErrMalformed)
 	}
 	digest := sha256.Sum256([]byte(s.StringToSign(r, hash)))
 	switch key := leaf.PublicKey.(type) {

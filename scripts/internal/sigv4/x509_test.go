@@ -79,14 +79,18 @@ func TestX509(t *testing.T) {
 		parse     error
 		want      error
 	}{
-		"ecdsa":               {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA},
-		"rsa":                 {key: rs, cert: certificate(t, rs, 4711), algorithm: X509RSA},
-		"chain":               {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, chain: chainOf(5)},
-		"chain too long":      {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, chain: chainOf(6), parse: ErrMalformed},
-		"key of another":      {key: other, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, want: ErrMismatch},
-		"algorithm of rsa":    {key: ec, cert: certificate(t, ec, 4711), algorithm: X509RSA, want: ErrMismatch},
-		"other payload":       {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, body: "{}", want: ErrMismatch},
-		"other certificate":   {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, change: func(r *http.Request) { r.Header.Set("X-Amz-X509", chainOf(1)) }, want: ErrMalformed},
+		"ecdsa":             {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA},
+		"rsa":               {key: rs, cert: certificate(t, rs, 4711), algorithm: X509RSA},
+		"chain":             {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, chain: chainOf(5)},
+		"chain too long":    {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, chain: chainOf(6), parse: ErrMalformed},
+		"key of another":    {key: other, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, want: ErrMismatch},
+		"algorithm of rsa":  {key: ec, cert: certificate(t, ec, 4711), algorithm: X509RSA, want: ErrMismatch},
+		"other payload":     {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, body: "{}", want: ErrMismatch},
+		"other certificate": {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, change: func(r *http.Request) { r.Header.Set("X-Amz-X509", chainOf(1)) }, want: ErrMalformed},
+		"signature in capitals": {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, change: func(r *http.Request) {
+			head, signature, _ := strings.Cut(r.Header.Get("Authorization"), "Signature=")
+			r.Header.Set("Authorization", head+"Signature="+strings.ToUpper(signature))
+		}, want: ErrMalformed},
 		"no certificate":      {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, change: func(r *http.Request) { r.Header.Del("X-Amz-X509") }, parse: ErrMalformed},
 		"chain added":         {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, change: func(r *http.Request) { r.Header.Set("X-Amz-X509-Chain", chainOf(1)) }, want: ErrMalformed},
 		"role of another ARN": {key: ec, cert: certificate(t, ec, 4711), algorithm: X509ECDSA, change: func(r *http.Request) { r.URL.RawQuery += "x" }, want: ErrMismatch},
