@@ -56,7 +56,7 @@ did not get its answer.`,
 	flags.IntVar(&f.minutes, "cronjob", 0, "let a CronJob start the pods every minute, so many times")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Minute, "how long a pod goes on asking STS")
 	flags.StringVar(&f.profile, "latency", "", "file of delays that the lab adds to AWS's answers")
-	flags.StringVar(&f.dir, "dir", "bench-results", "directory of the results; an existing burst.csv there is continued")
+	flags.StringVar(&f.dir, "dir", "", "directory of the results (default bench-results/<time>)")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object on standard output")
 	return cmd
 }
@@ -87,10 +87,7 @@ func (f *burstFlags) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(f.dir, 0o755); err != nil { //nolint:gosec // results that others may read
-		return err
-	}
-	file, err := runs.Append(filepath.Join(f.dir, "burst.csv"))
+	file, err := results(&f.dir, "burst.csv", false)
 	if err != nil {
 		return err
 	}
@@ -111,9 +108,9 @@ func (f *burstFlags) run(ctx context.Context) (err error) {
 	if profile != nil {
 		environment.Profile = profile.Name
 	}
-	results, failed := f.measure(ctx, session, file, environment)
-	if len(results) > 0 {
-		err = f.show(results)
+	bursts, failed := f.measure(ctx, session, file, environment)
+	if len(bursts) > 0 {
+		err = f.show(bursts)
 	}
 	return errors.Join(failed, err)
 }

@@ -31,6 +31,7 @@ type coldStartFlags struct {
 	timeout       time.Duration
 	profile       string
 	dir           string
+	more          bool
 	check, asJSON bool
 }
 
@@ -46,6 +47,7 @@ It writes runs.csv (one row a run, added as it comes), summary.csv, charts and r
 warm-up runs and first three runs all fail is given up; the others go on, and the exit code is 1.`,
 		Example: `  bench cold-start --up
   bench cold-start --setup instance-profile,irsa-s3 --runs 50 --seed 7 --dir out
+  bench cold-start --setup instance-profile,irsa-s3 --runs 50 --dir out --append
   bench cold-start --client cli,sdk --latency scripts/bench/profiles/eu-central-1.yaml
   bench cold-start --setup instance-profile,roles-anywhere --up \
       --variant sidecar=roles-anywhere,rolesAnywhere.helper.delivery=sidecar
@@ -61,7 +63,8 @@ warm-up runs and first three runs all fail is given up; the others go on, and th
 	flags.Uint32Var(&f.seed, "seed", 0, "seed of the order and of the intervals (default: a random one, which is printed)")
 	flags.DurationVar(&f.timeout, "timeout", time.Minute, "how long a pod goes on asking STS")
 	flags.StringVar(&f.profile, "latency", "", "file of delays that the lab adds to AWS's answers")
-	flags.StringVar(&f.dir, "dir", "bench-results", "directory of the results; an existing runs.csv there is continued")
+	flags.StringVar(&f.dir, "dir", "", "directory of the results (default bench-results/<time>)")
+	flags.BoolVar(&f.more, "append", false, "continue the runs.csv that --dir has")
 	flags.BoolVar(&f.check, "check", false, "exit with 1 also where a target is missed")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object on standard output")
 	return cmd
@@ -96,10 +99,7 @@ func (f *coldStartFlags) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(f.dir, 0o755); err != nil { //nolint:gosec // results that others may read
-		return err
-	}
-	file, err := runs.Append(filepath.Join(f.dir, runsFile))
+	file, err := results(&f.dir, runsFile, f.more)
 	if err != nil {
 		return err
 	}
@@ -139,6 +139,25 @@ func (f *coldStartFlags) run(ctx context.Context) (err error) {
 	return errors.Join(measured, err)
 }
 
+// results opens a file of runs in dir, which gets a name by the time where it is empty. A file that is there already is
+// an error unless it is to be continued: runs of different days and machines do not belong into one figure.
+func results(dir *string, name string, more bool) (*runs.File, error) {
+	if *dir == "" {
+		if more {
+			return nil, usageError{errors.New("--append: needs --dir")}
+		}
+		*dir = filepath.Join("bench-results", time.Now().UTC().Format("20060102-150405"))
+	}
+	path := filepath.Join(*dir, name)
+	if _, err := os.Stat(path); err == nil && !more {
+		return nil, usageError{fmt.Errorf("--dir: %s is there already: choose another directory, or continue it with --append", path)}
+	}
+	if err := os.MkdirAll(*dir, 0o755); err != nil { //nolint:gosec // results that others may read
+		return nil, err
+	}
+	return runs.Append(path)
+}
+
 // measure makes the runs. The error names the cases that never succeeded.
 func (f *coldStartFlags) measure(ctx context.Context, s *session, file *runs.File, environment runs.Environment) error {
 	succeeded, failed := make([]int, len(s.cases)), make([]int, len(s.cases))
@@ -150,7 +169,7 @@ func (f *coldStartFlags) measure(ctx context.Context, s *session, file *runs.Fil
 		if succeeded[r.Case] == 0 && failed[r.Case] >= f.warmups+3 {
 			continue // it has been given up
 		}
-		sample := coldstart.Run(ctx, c, coldstart.Options{Name: fmt.Sprintf("bench-%s-%d", id, i+1), Timeout: f.timeout, Version: r.Warmup})
+		sample := coldstart.Run(ctx, c, coldstart.Options{Name: fmt.Sprintf("bench-%s-%d", id, i+1), Timeout: f.timeout, Version: r.Warmup || f.warmups == 0 && r.Round == 1})
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("interrupted after %d of %d runs; those are kept", i, len(order))
 		}

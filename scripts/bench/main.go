@@ -47,7 +47,7 @@ Exit codes: 0 measured, 1 a case never succeeded or a target was missed with --c
 		Example: `  bench cold-start --up                       all four setups in the lab, 30 runs each
   bench cold-start --setup irsa-s3,irsa-cloudfront --client cli,sdk --runs 50
   bench burst --setup roles-anywhere --pods 20
-  bench report --dir bench-results            make the report again from the raw data`,
+  bench report --dir out                      make the report again from the raw data`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

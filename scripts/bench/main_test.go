@@ -46,13 +46,14 @@ func TestWrongCommandLines(t *testing.T) {
 		{"cold-start --latency absent.yaml", "absent.yaml"},
 		{"cold-start --cluster a=irsa-s3,kubeconfig --latency profiles/eu-central-1.yaml", "--cluster"},
 		{"cold-start now", "no arguments"},
+		{"report --check", "--dir"},
 		{"cold-start --frobnicate", "unknown flag"},
 		{"burst --pods 0", "--pods"},
 		{"burst --cronjob 99", "--cronjob"},
 		{"burst --timeout 0s", "--timeout"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
-			err := execute(t, append(strings.Fields(c.args), map[bool][]string{true: {"--dir", dir}}[!strings.Contains(c.args, "now")]...)...)
+			err := execute(t, append(strings.Fields(c.args), map[bool][]string{true: {"--dir", dir}}[!strings.Contains(c.args, "now") && !strings.Contains(c.args, "report")]...)...)
 			var usage usageError
 			require.True(t, errors.As(err, &usage), err)
 			require.ErrorContains(t, err, c.text)
@@ -99,6 +100,28 @@ func TestReport(t *testing.T) {
 		require.FileExists(t, filepath.Join(dir, name))
 	}
 	require.ErrorContains(t, execute(t, "report", "--dir", dir, "--check"), "target missed: median of irsa-s3 / median of instance-profile is 2.00")
+}
+
+func TestResultsAreNotMixed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	dir := "out"
+	f, err := results(&dir, runsFile, false)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	_, err = results(&dir, runsFile, false)
+	var usage usageError
+	require.True(t, errors.As(err, &usage))
+	require.ErrorContains(t, err, "--append")
+	f, err = results(&dir, runsFile, true)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	dir = ""
+	_, err = results(&dir, runsFile, true)
+	require.ErrorContains(t, err, "needs --dir")
+	f, err = results(&dir, runsFile, false)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	require.True(t, strings.HasPrefix(dir, "bench-results"), dir)
 }
 
 func TestPlan(t *testing.T) {

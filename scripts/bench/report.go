@@ -32,9 +32,12 @@ func reportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report",
 		Short: "Make summary, charts and report again from runs.csv",
-		Example: `  bench report --dir bench-results
-  bench report --dir bench-results --json`,
+		Example: `  bench report --dir out
+  bench report --dir out --json --check`,
 		RunE: func(*cobra.Command, []string) error {
+			if dir == "" {
+				return usageError{errors.New("--dir: is required")}
+			}
 			var p *latency.Profile
 			if profile != "" {
 				var err error
@@ -57,7 +60,7 @@ func reportCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", "bench-results", "directory of the results")
+	cmd.Flags().StringVar(&dir, "dir", "", "directory of the results")
 	cmd.Flags().StringVar(&profile, "latency", "", "the latency profile that was in force, to show it")
 	cmd.Flags().BoolVar(&check, "check", false, "exit with 1 where a target is missed")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object on standard output")
