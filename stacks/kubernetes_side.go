@@ -18,13 +18,13 @@ type kubernetesSide struct {
 	cfg     *config.Config
 	cluster *cluster
 	bucket  *demoBucket
-	// creators are the workloads that make a namespace, by its name.
-	creators map[string]*workload.Workload
-	outputs  pulumi.Array
+	// namespaces are those that workloads have made, by name.
+	namespaces map[string]pulumi.Resource
+	outputs    pulumi.Array
 }
 
 func newKubernetesSide(ctx *pulumi.Context, cfg *config.Config, cluster *cluster, bucket *demoBucket) *kubernetesSide {
-	return &kubernetesSide{ctx: ctx, cfg: cfg, cluster: cluster, bucket: bucket, creators: map[string]*workload.Workload{}}
+	return &kubernetesSide{ctx: ctx, cfg: cfg, cluster: cluster, bucket: bucket, namespaces: map[string]pulumi.Resource{}}
 }
 
 // instanceProfile makes the Kubernetes side of an identity whose pods use the
@@ -76,23 +76,24 @@ type newWorkload func(name string, who workload.Identity, demo *workload.Demo, o
 // add makes a workload in the cluster and notes the identity's outputs.
 func (k *kubernetesSide) add(identity config.Identity, roleArn pulumi.StringOutput, make newWorkload) error {
 	opts := []pulumi.ResourceOption{pulumi.Provider(k.cluster.provider)}
-	creator, made := k.creators[identity.Namespace]
+	var after []pulumi.Resource
+	namespace, made := k.namespaces[identity.Namespace]
 	if made {
-		// Its namespace is a child of another identity's workload.
-		opts = append(opts, pulumi.DependsOn([]pulumi.Resource{creator}))
+		after = append(after, namespace) // another identity's workload makes it
 	}
 	create := !made && k.createsNamespace(identity.Namespace)
 	w, err := make(named(k.cfg, identity.Name), workload.Identity{
 		Namespace:       identity.Namespace,
 		ServiceAccount:  identity.ServiceAccount,
 		CreateNamespace: create,
+		After:           after,
 		Region:          k.cfg.Region,
 	}, k.demo(identity), opts...)
 	if err != nil {
 		return err
 	}
 	if create {
-		k.creators[identity.Namespace] = w
+		k.namespaces[identity.Namespace] = w.Namespace
 	}
 	k.outputs = append(k.outputs, pulumi.Map{
 		"name":           pulumi.String(identity.Name),

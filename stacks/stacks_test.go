@@ -500,10 +500,7 @@ func TestIdentitiesShareANamespace(t *testing.T) {
 			})
 			namespaces := e.of("kubernetes:core/v1:Namespace")
 			require.Len(t, namespaces, 1, "made once, whichever of them asks")
-			second := e.one(t, map[string]string{
-				"instance-profile": workload.InstanceProfileType, "irsa-s3": workload.WebIdentityType,
-				"irsa-cloudfront": workload.WebIdentityType, "roles-anywhere": workload.RolesAnywhereType,
-			}[setup], "lab-b")
+			second := e.one(t, "kubernetes:core/v1:ServiceAccount", "lab-b-account")
 			require.Contains(t, second.DependsOn, namespaces[0].URN, "the other one waits for it")
 			require.Len(t, e.of("kubernetes:core/v1:Pod"), 2)
 			attachments := len(e.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment"))

@@ -43,7 +43,7 @@ type InstanceProfileArgs struct {
 }
 
 // InstanceProfile is a role for EC2 machines. A machine that needs the
-// permissions at boot must depend on the component (pulumi.DependsOn), not only
+// permissions at boot must depend on Permissions (pulumi.DependsOn), not only
 // use ProfileName: the name is known before the policies are in place.
 type InstanceProfile struct {
 	pulumi.ResourceState
@@ -53,6 +53,10 @@ type InstanceProfile struct {
 	RoleArn  pulumi.StringOutput `pulumi:"roleArn"`
 	// ProfileName is what a machine takes as its instance profile.
 	ProfileName pulumi.StringOutput `pulumi:"profileName"`
+	// Permissions are the resources that give the role its permissions. To
+	// depend on the component instead would not do: the SDK adds a component's
+	// children in the background, and misses those that it has not added yet.
+	Permissions []pulumi.Resource
 }
 
 // NewInstanceProfile makes a role that EC2 may assume, its inline policies and
@@ -92,22 +96,24 @@ func NewInstanceProfile(ctx *pulumi.Context, name string, args *InstanceProfileA
 		return nil, fmt.Errorf("instance profile %s: role: %w", name, err)
 	}
 	for _, policy := range slices.Sorted(maps.Keys(policies)) {
-		_, err := iam.NewRolePolicy(ctx, name+"-"+policy, &iam.RolePolicyArgs{
+		inline, err := iam.NewRolePolicy(ctx, name+"-"+policy, &iam.RolePolicyArgs{
 			Role:   role.Name,
 			Policy: policies[policy],
 		}, parent)
 		if err != nil {
 			return nil, fmt.Errorf("instance profile %s: policy %s: %w", name, policy, err)
 		}
+		profile.Permissions = append(profile.Permissions, inline)
 	}
 	for _, arn := range args.ManagedPolicyArns {
-		_, err := iam.NewRolePolicyAttachment(ctx, name+"-"+attachmentName(arn), &iam.RolePolicyAttachmentArgs{
+		attachment, err := iam.NewRolePolicyAttachment(ctx, name+"-"+attachmentName(arn), &iam.RolePolicyAttachmentArgs{
 			Role:      role.Name,
 			PolicyArn: pulumi.String(arn),
 		}, parent)
 		if err != nil {
 			return nil, fmt.Errorf("instance profile %s: attach %s: %w", name, arn, err)
 		}
+		profile.Permissions = append(profile.Permissions, attachment)
 	}
 	instanceProfile, err := iam.NewInstanceProfile(ctx, name, &iam.InstanceProfileArgs{
 		Role: role.Name,

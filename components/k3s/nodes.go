@@ -41,7 +41,7 @@ func newNode(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, i int
 		// The boot script reads its parameters with the role's permissions as
 		// soon as the machine runs. The profile's name alone would not wait for
 		// the policies.
-		pulumi.DependsOn(slices.Concat([]pulumi.Resource{n.profile}, n.after, after)),
+		pulumi.DependsOn(slices.Concat(n.profile.Permissions, n.after, after)),
 	}
 	if args.AmiID == "" {
 		// Canonical moves its current image every few weeks, and another image

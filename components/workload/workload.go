@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
@@ -35,6 +36,9 @@ type Identity struct {
 	// CreateNamespace makes the namespace too. One identity of a namespace
 	// does it, and the others depend on that one.
 	CreateNamespace bool
+	// After must exist before everything in the namespace, such as the namespace
+	// that another workload makes.
+	After []pulumi.Resource
 	// Region is the AWS region that pods call.
 	Region string
 }
@@ -45,6 +49,8 @@ type Workload struct {
 
 	// ServiceAccount is the ServiceAccount's name, once it exists.
 	ServiceAccount pulumi.StringOutput `pulumi:"serviceAccount"`
+	// Namespace is the namespace that this workload made; nil if it made none.
+	Namespace pulumi.Resource
 	// Prove is the command that shows the identity from inside the demo pod;
 	// empty without one.
 	Prove pulumi.StringOutput `pulumi:"prove"`
@@ -183,7 +189,8 @@ type builder struct {
 }
 
 func newBuilder(ctx *pulumi.Context, typeToken, name string, identity Identity, level string, opts []pulumi.ResourceOption) (*builder, error) {
-	b := &builder{ctx: ctx, name: name, identity: identity, component: &Workload{}, typeToken: typeToken}
+	b := &builder{ctx: ctx, name: name, identity: identity, component: &Workload{}, typeToken: typeToken,
+		before: slices.Clone(identity.After)}
 	if err := ctx.RegisterComponentResource(typeToken, name, b.component, opts...); err != nil {
 		return nil, fmt.Errorf("register %s %q: %w", typeToken, name, err)
 	}
@@ -202,6 +209,7 @@ func newBuilder(ctx *pulumi.Context, typeToken, name string, identity Identity, 
 	if err != nil {
 		return nil, fmt.Errorf("namespace %s: %w", identity.Namespace, err)
 	}
+	b.component.Namespace = namespace
 	b.before = append(b.before, namespace)
 	return b, nil
 }
