@@ -12,6 +12,7 @@ import (
 type address struct {
 	id, ip                string
 	association, instance string
+	nat                   string // the NAT gateway that has the address
 }
 
 func init() {
@@ -134,6 +135,9 @@ func describeAddresses(q *request) ([]wire.Node, error) {
 			if i, ok := q.r.instances.get(a.instance); ok {
 				return set(i.eni), true
 			}
+			if n, ok := q.r.nats.get(a.nat); ok {
+				return set(n.eni), true
+			}
 			return nil, true
 		}
 		return nil, false
@@ -147,6 +151,10 @@ func describeAddresses(q *request) ([]wire.Node, error) {
 		if i, ok := q.r.instances.get(a.instance); ok && a.association != "" {
 			out = append(out, wire.Text("associationId", a.association), wire.Text("instanceId", i.id), wire.Text("networkInterfaceId", i.eni),
 				wire.Text("networkInterfaceOwnerId", q.s.g.AccountID()), wire.Text("privateIpAddress", i.privateIP))
+		}
+		if n, ok := q.r.nats.get(a.nat); ok {
+			out = append(out, wire.Text("associationId", a.association), wire.Text("networkInterfaceId", n.eni),
+				wire.Text("networkInterfaceOwnerId", q.s.g.AccountID()), wire.Text("privateIpAddress", n.privateIP))
 		}
 		return append(out, q.tagSet(a.id))
 	})), nil
@@ -194,6 +202,9 @@ func associateAddress(q *request) ([]wire.Node, error) {
 		return nodes(wire.Text("return", true), wire.Text("associationId", a.association)), nil
 	}
 	reassociate := q.Bool("AllowReassociation", false)
+	if a.nat != "" {
+		return nil, notYours()
+	}
 	if a.association != "" && !reassociate {
 		return nil, gate.Errorf(http.StatusBadRequest, "Resource.AlreadyAssociated",
 			"resource %s is already associated with associate-id %s", a.id, a.association)
@@ -237,6 +248,9 @@ func disassociateAddress(q *request) ([]wire.Node, error) {
 	id, ip := q.Str("AssociationId"), q.Str("PublicIp")
 	for _, a := range q.r.addresses.all() {
 		if (id != "" && a.association == id) || (id == "" && ip != "" && a.ip == ip) {
+			if a.nat != "" {
+				return nil, notYours()
+			}
 			q.disassociate(a)
 			return returnTrue, nil
 		}

@@ -300,9 +300,17 @@ func describeNetworkInterfaces(q *request) ([]wire.Node, error) {
 			all = append(all, i)
 		}
 	}
-	if ids := q.Strings("NetworkInterfaceId"); len(ids) > 0 {
+	ids := q.Strings("NetworkInterfaceId")
+	services, err := q.serviceInterfaces(ids)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) > 0 {
 		all = all[:0:0]
 		for _, id := range ids {
+			if _, ok := q.r.interfaces.get(id); ok {
+				continue
+			}
 			i := q.byENI(id)
 			if i == nil {
 				return nil, noENI(id)
@@ -310,7 +318,7 @@ func describeNetworkInterfaces(q *request) ([]wire.Node, error) {
 			all = append(all, i)
 		}
 	}
-	all, err := filtered(q, all, func(i *instance) string { return i.eni }, func(i *instance, name string) ([]string, bool) {
+	all, err = filtered(q, all, func(i *instance) string { return i.eni }, func(i *instance, name string) ([]string, bool) {
 		switch name {
 		case "network-interface-id":
 			return []string{i.eni}, true
@@ -338,14 +346,16 @@ func describeNetworkInterfaces(q *request) ([]wire.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nodes(wire.List("networkInterfaceSet", "item", all, func(i *instance) []wire.Node {
+	set := wire.List("networkInterfaceSet", "item", all, func(i *instance) []wire.Node {
 		return nodes(wire.Text("networkInterfaceId", i.eni), wire.Text("subnetId", i.subnet), wire.Text("vpcId", i.vpc), wire.Text("availabilityZone", i.zone),
 			wire.Text("description", ""), wire.Text("ownerId", q.s.g.AccountID()), wire.Text("requesterManaged", false), wire.Text("status", "in-use"),
 			wire.Text("macAddress", i.mac), wire.Text("privateIpAddress", i.privateIP), wire.Text("privateDnsName", i.privateDNS()), wire.Text("sourceDestCheck", i.check),
 			q.groupSet(i), wire.Elem("attachment", wire.Text("attachmentId", i.eniAttachment), wire.Text("instanceId", i.id), wire.Text("instanceOwnerId", q.s.g.AccountID()),
 				wire.Text("deviceIndex", 0), wire.Text("status", "attached"), wire.Text("attachTime", i.launched), wire.Text("deleteOnTermination", true)),
 			q.associationNode(i), q.tagSet(i.eni), wire.Text("interfaceType", "interface"))
-	})), nil
+	})
+	set.Children = append(set.Children, services...)
+	return nodes(set), nil
 }
 
 func describeCredits(q *request) ([]wire.Node, error) {

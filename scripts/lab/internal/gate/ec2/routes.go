@@ -3,6 +3,7 @@ package ec2
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"k3s-aws-auth/scripts/lab/internal/gate"
 	"k3s-aws-auth/scripts/lab/internal/gate/wire"
@@ -14,9 +15,11 @@ type routeTable struct {
 	associations table[*association]
 }
 
-// route of an IPv4 block to a gateway ("local" for the VPC's own) or an instance's interface.
+// route of an IPv4 block to a gateway ("local" for the VPC's own), a NAT gateway or an instance's interface. One of a
+// prefix list belongs to a gateway endpoint.
 type route struct {
-	destination, gateway, instance, eni, origin string
+	destination, prefixList             string
+	gateway, nat, instance, eni, origin string
 }
 
 // association of a table with a subnet; the main one has no subnet.
@@ -35,7 +38,7 @@ func (t *routeTable) main() bool {
 }
 
 func init() {
-	const route = "RouteTableId DestinationCidrBlock GatewayId InstanceId NetworkInterfaceId"
+	const route = "RouteTableId DestinationCidrBlock GatewayId NatGatewayId InstanceId NetworkInterfaceId"
 	register(map[string]action{
 		"CreateRouteTable":             {"VpcId ClientToken TagSpecification", createRouteTable, created("route-table", "VpcId")},
 		"DescribeRouteTables":          {"RouteTableId Filter MaxResults NextToken", describeRouteTables, nil},
@@ -88,8 +91,12 @@ func createRouteTable(q *request) ([]wire.Node, error) {
 // state of a route: one to a detached or deleted target is a blackhole.
 func (q *request) routeState(t *routeTable, r route) string {
 	switch {
-	case r.gateway == "local":
+	case r.gateway == "local" || r.prefixList != "":
 		return "active"
+	case r.nat != "":
+		if n, ok := q.r.nats.get(r.nat); ok && n.working() {
+			return "active"
+		}
 	case r.gateway != "":
 		if g, ok := q.r.gateways.get(r.gateway); ok && g.vpc == t.vpc {
 			return "active"
@@ -104,12 +111,13 @@ func (q *request) routeState(t *routeTable, r route) string {
 
 func (q *request) tableNodes(t *routeTable) []wire.Node {
 	return nodes(wire.Text("routeTableId", t.id), wire.Text("vpcId", t.vpc), wire.Text("ownerId", q.s.g.AccountID()),
-		wire.List("routeSet", "item", t.routes, func(r route) []wire.Node {
+		wire.List("routeSet", "item", append(t.routes[:len(t.routes):len(t.routes)], q.endpointRoutes(t.id)...), func(r route) []wire.Node {
 			owner := ""
 			if r.instance != "" {
 				owner = q.s.g.AccountID()
 			}
-			return nodes(wire.Text("destinationCidrBlock", r.destination), wire.Opt("gatewayId", r.gateway), wire.Opt("instanceId", r.instance),
+			return nodes(wire.Opt("destinationCidrBlock", r.destination), wire.Opt("destinationPrefixListId", r.prefixList),
+				wire.Opt("gatewayId", r.gateway), wire.Opt("natGatewayId", r.nat), wire.Opt("instanceId", r.instance),
 				wire.Opt("instanceOwnerId", owner), wire.Opt("networkInterfaceId", r.eni), wire.Text("state", q.routeState(t, r)),
 				wire.Text("origin", r.origin))
 		}),
@@ -150,6 +158,11 @@ func describeRouteTables(q *request) ([]wire.Node, error) {
 				out = append(out, r.destination)
 			}
 			return out, true
+		case "route.nat-gateway-id":
+			for _, r := range t.routes {
+				out = append(out, r.nat)
+			}
+			return out, true
 		case "route.gateway-id":
 			for _, r := range t.routes {
 				out = append(out, r.gateway)
@@ -172,6 +185,9 @@ func deleteRouteTable(q *request) ([]wire.Node, error) {
 	if len(t.associations.ids) > 0 {
 		return nil, dependency("The routeTable '%s' has dependencies and cannot be deleted.", t.id)
 	}
+	for _, e := range q.r.endpoints.all() {
+		e.tables = slices.DeleteFunc(e.tables, func(id string) bool { return id == t.id })
+	}
 	q.r.routeTables.remove(t.id)
 	delete(q.s.tags, t.id)
 	return returnTrue, nil
@@ -183,7 +199,7 @@ func (q *request) parseRoute(t *routeTable) (route, error) {
 	if err != nil || !p.Addr().Is4() {
 		return route{}, invalid("Value (%s) for parameter destinationCidrBlock is invalid. This is not a valid CIDR block.", q.Str("DestinationCidrBlock"))
 	}
-	r := route{destination: p.Masked().String(), gateway: q.Str("GatewayId"), instance: q.Str("InstanceId"), eni: q.Str("NetworkInterfaceId"), origin: "CreateRoute"}
+	r := route{destination: p.Masked().String(), gateway: q.Str("GatewayId"), nat: q.Str("NatGatewayId"), instance: q.Str("InstanceId"), eni: q.Str("NetworkInterfaceId"), origin: "CreateRoute"}
 	switch {
 	case r.gateway != "" && r.gateway != "local":
 		g, ok := q.r.gateways.get(r.gateway)
@@ -192,6 +208,14 @@ func (q *request) parseRoute(t *routeTable) (route, error) {
 		}
 		if g.vpc != t.vpc {
 			return r, invalid("route table %s and network gateway %s belong to different networks", t.id, g.id)
+		}
+	case r.nat != "":
+		n, ok := q.r.nats.get(r.nat)
+		if !ok {
+			return r, noNatTarget(r.nat)
+		}
+		if n.vpc != t.vpc {
+			return r, invalid("route table %s and network gateway %s belong to different networks", t.id, n.id)
 		}
 	case r.instance != "":
 		i, ok := q.r.instances.get(r.instance)
@@ -224,7 +248,7 @@ func createRoute(q *request) ([]wire.Node, error) {
 		if old.destination != r.destination {
 			continue
 		}
-		if old.gateway == r.gateway && old.eni == r.eni {
+		if old.gateway == r.gateway && old.nat == r.nat && old.eni == r.eni {
 			return returnTrue, nil // EC2 takes an identical route again
 		}
 		if q.routeState(t, old) == "blackhole" {

@@ -212,7 +212,7 @@ func deleteSecurityGroup(q *request) ([]wire.Node, error) {
 		return nil, gate.Errorf(http.StatusBadRequest, "CannotDelete", "the specified group: \"%s\" name: \"default\" cannot be deleted by a user", g.id)
 	}
 	refuse := dependency("resource %s has a dependent object", g.id)
-	if q.s.holds[g.id] > 0 {
+	if q.s.holds[g.id] > 0 || q.groupInUse(g.id) {
 		return nil, refuse
 	}
 	for _, i := range q.r.instances.all() {

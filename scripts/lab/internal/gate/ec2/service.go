@@ -1,5 +1,5 @@
-// Package ec2 is the part of Amazon EC2 that a cluster of virtual machines needs: VPCs, subnets, gateways, routes,
-// security groups and their rules, Elastic IP addresses, instances with user data, metadata options and instance
+// Package ec2 is the part of Amazon EC2 that a cluster of virtual machines needs: VPCs, subnets, gateways, NAT
+// gateways, VPC endpoints, routes, security groups and their rules, Elastic IP addresses, instances with user data, metadata options and instance
 // profile, launch templates, and the catalogues of images, types and zones. It also answers as the instances' metadata
 // service (IMDSv2). Machines themselves belong to whoever implements Machines.
 //
@@ -70,6 +70,9 @@ type region struct {
 	addresses    table[*address]
 	instances    table[*instance]
 	volumes      table[*volume]
+	interfaces   table[*serviceInterface]
+	nats         table[*natGateway]
+	endpoints    table[*endpoint]
 	templates    table[*launchTemplate]
 	dhcpOptions  string
 	reservations map[string]string // client token to reservation id
@@ -270,7 +273,7 @@ func (s *Service) Serve(w http.ResponseWriter, c *gate.Call) {
 
 var returnTrue = []wire.Node{wire.Text("return", true)}
 
-// Inventory lists what is left: terminated instances, default groups and main route tables do not count.
+// Inventory lists what is left: terminated instances, deleted NAT gateways, default groups and main route tables do not count.
 func (s *Service) Inventory() map[string][]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -306,6 +309,14 @@ func (s *Service) Inventory() map[string][]string {
 		}
 		for _, id := range r.volumes.ids {
 			add("volume", id)
+		}
+		for _, n := range r.nats.all() {
+			if n.state != natDeleted {
+				add("nat gateway", n.id)
+			}
+		}
+		for _, id := range r.endpoints.ids {
+			add("vpc endpoint", id)
 		}
 		for _, id := range r.templates.ids {
 			add("launch template", id)

@@ -31,6 +31,7 @@ var kinds = []struct{ prefix, kind string }{
 	{"vpc-", "vpc"}, {"subnet-", "subnet"}, {"igw-", "internet-gateway"}, {"rtb-", "route-table"}, {"sg-", "security-group"},
 	{"sgr-", "security-group-rule"}, {"eipalloc-", "elastic-ip"}, {"i-", "instance"}, {"vol-", "volume"},
 	{"lt-", "launch-template"}, {"eni-", "network-interface"}, {"ami-", "image"}, {"acl-", "network-acl"},
+	{"nat-", "natgateway"}, {"vpce-", "vpc-endpoint"},
 }
 
 func kindOf(id string) string {
@@ -116,6 +117,12 @@ func (r *region) exists(id string) bool {
 		return has(ok)
 	case "launch-template":
 		_, ok := r.templates.get(id)
+		return has(ok)
+	case "natgateway":
+		_, ok := r.nats.get(id)
+		return has(ok)
+	case "vpc-endpoint":
+		_, ok := r.endpoints.get(id)
 		return has(ok)
 	case "network-interface":
 		for _, i := range r.instances.all() {

@@ -165,6 +165,11 @@ func deleteVpc(q *request) ([]wire.Node, error) {
 			return nil, refuse
 		}
 	}
+	for _, e := range q.r.endpoints.all() {
+		if e.vpc == v.id {
+			return nil, refuse
+		}
+	}
 	var main string
 	for _, t := range q.r.routeTables.all() {
 		if t.vpc != v.id {
@@ -320,7 +325,7 @@ func zoneNames(region string) []string {
 
 // free counts the subnet's addresses that are left: five are AWS's own.
 func (q *request) free(s *subnet) int {
-	n := 1<<(32-s.cidr.Bits()) - 5
+	n := 1<<(32-s.cidr.Bits()) - 5 - q.interfacesIn(s.id)
 	for _, i := range q.r.instances.all() {
 		if i.subnet == s.id && i.state != stateTerminated {
 			n--
@@ -336,6 +341,9 @@ func (q *request) pick(s *subnet) (string, error) {
 		if i.subnet == s.id && i.state != stateTerminated {
 			used[i.privateIP] = true
 		}
+	}
+	for _, e := range q.r.interfaces.all() {
+		used[e.privateIP] = used[e.privateIP] || e.subnet == s.id
 	}
 	base := s.cidr.Addr().As4()
 	start := binary.BigEndian.Uint32(base[:])
@@ -402,7 +410,7 @@ func deleteSubnet(q *request) ([]wire.Node, error) {
 	if !ok {
 		return nil, noSubnet(q.Str("SubnetId"))
 	}
-	if q.s.holds[s.id] > 0 {
+	if q.s.holds[s.id] > 0 || q.interfacesIn(s.id) > 0 {
 		return nil, dependency("The subnet '%s' has dependencies and cannot be deleted.", s.id)
 	}
 	for _, i := range q.r.instances.all() {
@@ -527,6 +535,11 @@ func detachInternetGateway(q *request) ([]wire.Node, error) {
 	}
 	for _, i := range q.r.instances.all() {
 		if i.vpc == g.vpc && i.publicIP != "" && i.state != stateTerminated {
+			return nil, dependency("Network %s has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.", g.vpc)
+		}
+	}
+	for _, n := range q.r.nats.all() {
+		if n.vpc == g.vpc && n.publicIP != "" && n.working() {
 			return nil, dependency("Network %s has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.", g.vpc)
 		}
 	}
