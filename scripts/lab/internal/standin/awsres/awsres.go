@@ -42,6 +42,7 @@ func Package(version string) engine.Package[*Client] {
 		functions map[string]function
 	}{
 		{ec2Network, nil},
+		{ec2Private, nil},
 		{ec2Security, nil},
 		{ec2Compute, ec2Functions},
 		{iamResources, nil},

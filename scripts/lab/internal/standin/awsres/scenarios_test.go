@@ -32,6 +32,7 @@ const thumbprint = "9e99a48a9960b14926bb7f3b02e22da2b0ab7280"
 
 var scenarios = []scenario{
 	{name: "network", run: network},
+	{name: "private", run: private, notMoto: "moto does not describe endpoints as the service does"},
 	{name: "iam", run: iamScenario},
 	{name: "compute", run: compute},
 	{name: "template", run: template},
@@ -111,6 +112,58 @@ func network(w *world) {
 		"egress": []any{m{"protocol": "-1", "fromPort": 0, "toPort": 0, "cidrBlocks": []any{"0.0.0.0/0"}}},
 	}, "ingress")
 	for _, f := range []*fixture{inline, peer, out, in, group} {
+		f.delete()
+		f.gone()
+	}
+	n.delete()
+}
+
+// private is the ways out of a private subnet.
+func private(w *world) {
+	n := w.network()
+	subnet := w.create("aws:ec2/subnet:Subnet", "private-a", m{"vpcId": n.vpc.id, "cidrBlock": "10.0.1.0/24", "availabilityZone": "eu-central-1b"})
+	table := w.create("aws:ec2/routeTable:RouteTable", "private-a", m{"vpcId": n.vpc.id})
+	eip := w.create("aws:ec2/eip:Eip", "nat", m{"domain": "vpc"})
+	in := m{"subnetId": n.subnet.id, "allocationId": eip.text("allocationId"), "tags": tags("nat")}
+	nat := w.create("aws:ec2/natGateway:NatGateway", "nat", in)
+	eip.refresh()
+	require.Equal(w.t, eip.text("publicIp"), nat.text("publicIp"))
+	require.Equal(w.t, eip.text("associationId"), nat.text("associationId"))
+	in["tags"] = m{"Name": "nat", "More": "yes"}
+	nat.update(in, "tags", "tagsAll")
+	nat.replaces(m{"subnetId": subnet.id, "allocationId": "eipalloc-1", "tags": in["tags"]}, "subnetId", "allocationId")
+	_, failures := w.check(nat.token, nat.name, m{"subnetId": subnet.id, "connectivityType": "private", "allocationId": "eipalloc-1"}, nil)
+	require.NotEmpty(w.t, failures)
+	route := w.create("aws:ec2/route:Route", "nat", m{"routeTableId": table.id, "destinationCidrBlock": "0.0.0.0/0", "natGatewayId": nat.id})
+	require.Equal(w.t, "active", route.text("state"))
+	// Another gateway can't have the same address: EC2 makes it, and it fails.
+	inputs, _ := w.check(nat.token, "other", m{"subnetId": n.subnet.id, "allocationId": eip.text("allocationId")}, nil)
+	_, err := w.server.Create(context.Background(), &pulumirpc.CreateRequest{Urn: urn(nat.token, "other"), Properties: inputs})
+	require.ErrorContains(w.t, err, "Resource.AlreadyAssociated")
+
+	group := w.create("aws:ec2/securityGroup:SecurityGroup", "endpoints", m{"vpcId": n.vpc.id})
+	in = m{"vpcId": n.vpc.id, "serviceName": "com.amazonaws.eu-central-1.s3", "routeTableIds": []any{table.id}, "tags": tags("s3")}
+	gateway := w.create("aws:ec2/vpcEndpoint:VpcEndpoint", "s3", in)
+	require.Equal(w.t, "pl-6ea54007", gateway.text("prefixListId"))
+	in["routeTableIds"] = []any{n.table.id, table.id}
+	gateway.update(in, "routeTableIds")
+	in["policy"] = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}]}`
+	gateway.update(in, "policy")
+	table.refresh()
+	table.unchanged("with the endpoint's route, which is not the table's own")
+	gateway.replaces(m{"vpcId": n.vpc.id, "serviceName": "com.amazonaws.eu-central-1.dynamodb"}, "serviceName")
+	in = m{
+		"vpcId": n.vpc.id, "serviceName": "com.amazonaws.eu-central-1.sts", "vpcEndpointType": "Interface", "privateDnsEnabled": true,
+		"subnetIds": []any{subnet.id}, "securityGroupIds": []any{group.id}, "tags": tags("sts"),
+	}
+	sts := w.create("aws:ec2/vpcEndpoint:VpcEndpoint", "sts", in)
+	require.Len(w.t, sts.state.GetFields()["networkInterfaceIds"].GetListValue().GetValues(), 1)
+	require.Empty(w.t, sts.text("prefixListId"))
+	in["subnetIds"] = []any{n.subnet.id, subnet.id}
+	sts.update(in, "subnetIds")
+	in["privateDnsEnabled"], in["tags"] = false, m{}
+	sts.update(in, "privateDnsEnabled", "tags", "tagsAll")
+	for _, f := range []*fixture{sts, gateway, group, route, nat, eip, table, subnet} {
 		f.delete()
 		f.gone()
 	}

@@ -1,6 +1,6 @@
 // Package facts holds what the stand-in providers know of pulumi-aws v6.83.4 and pulumi-tls v5.0.0: which types,
 // functions and properties exist, and which properties are required, computed, defaulted, unordered, secret or replace
-// the resource. The tables are generated from the project's schema facts and committed.
+// the resource. The tables are generated from the project's schema facts and committed; aws-more.json is kept by hand.
 //
 //go:generate go run ./generate
 package facts
@@ -9,6 +9,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sort"
 	"strings"
 	"sync"
@@ -19,11 +20,23 @@ import (
 //go:embed aws.json
 var awsJSON []byte
 
+// awsMore has the types that aws-schema.json does not have, with the inputs that the stand-in follows: any other is an
+// error. Names and outputs are those of pulumi-aws's Go SDK v6.83.4 (aws/ec2/natGateway.go and vpcEndpoint.go), what
+// replaces, defaults and is computed is that of terraform-provider-aws v5.100.0 (internal/service/ec2/vpc_nat_gateway.go
+// and vpc_endpoint.go), which it is built on.
+//
+//go:embed aws-more.json
+var awsMore []byte
+
 //go:embed tls.json
 var tlsJSON []byte
 
 // AWS returns the table of the aws provider. It is read once, at the first call.
-var AWS = sync.OnceValue(func() Table { return mustParse(awsJSON) })
+var AWS = sync.OnceValue(func() Table {
+	table := mustParse(awsJSON)
+	maps.Copy(table, mustParse(awsMore))
+	return table
+})
 
 // TLS returns the table of the tls provider. It is read once, at the first call.
 var TLS = sync.OnceValue(func() Table { return mustParse(tlsJSON) })

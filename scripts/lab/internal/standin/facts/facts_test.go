@@ -32,6 +32,21 @@ func TestTablesMatchTheSchema(t *testing.T) {
 	}
 }
 
+// TestTypesBesideTheSchema holds that the table kept by hand repeats nothing, and that its properties are there.
+func TestTypesBesideTheSchema(t *testing.T) {
+	generated, more := mustParse(awsJSON), mustParse(awsMore)
+	for token := range more {
+		require.NotContains(t, generated, token)
+		require.Contains(t, AWS(), token)
+	}
+	nat, endpoint := AWS()["aws:ec2/natGateway:NatGateway"], AWS()["aws:ec2/vpcEndpoint:VpcEndpoint"]
+	require.True(t, nat.Property("allocationId").ForceNew, "another address is another gateway")
+	require.False(t, endpoint.Property("subnetIds").ForceNew, "endpoints move in place")
+	require.True(t, endpoint.Property("serviceName").ForceNew)
+	require.Equal(t, "Gateway", endpoint.Property("vpcEndpointType").DefaultValue)
+	require.Equal(t, "json", endpoint.Property("policy").Format)
+}
+
 func TestTableShape(t *testing.T) {
 	table := AWS()
 	role := table["aws:iam/role:Role"]
