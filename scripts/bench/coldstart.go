@@ -152,7 +152,7 @@ func results(dir *string, name string, more bool) (*runs.File, error) {
 	if _, err := os.Stat(path); err == nil && !more {
 		return nil, usageError{fmt.Errorf("--dir: %s is there already: choose another directory, or continue it with --append", path)}
 	}
-	if err := os.MkdirAll(*dir, 0o755); err != nil { //nolint:gosec // results that others may read
+	if err := os.MkdirAll(*dir, 0o755); err != nil {
 		return nil, err
 	}
 	return runs.Append(path)

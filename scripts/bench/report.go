@@ -83,7 +83,7 @@ func makeReport(dir string, profile *latency.Profile, command string) (*result, 
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("%s has no runs", filepath.Join(dir, runsFile))
 	}
-	seed := uint64(rows[0].Seed) //nolint:gosec // any number will do
+	seed := uint64(rows[0].Seed)
 	res := &result{cases: summary.Summarize(rows, seed), dir: dir}
 	res.targets = summary.Targets(res.cases, seed)
 	if err := write(filepath.Join(dir, summaryFile), func(w io.Writer) error { return summary.WriteCSV(w, res.cases) }); err != nil {

@@ -26,7 +26,7 @@ func CronJob(ctx context.Context, c *target.Case, o Options, pods, times int) (r
 			return nil, err
 		}
 	}
-	n, zero := int32(pods), int32(0) //nolint:gosec // bounded by the command line
+	n, zero := int32(pods), int32(0)
 	job := &batchv1.CronJob{
 		ObjectMeta: metav1.ObjectMeta{Name: o.Name, Namespace: template.Namespace, Labels: template.Labels},
 		Spec: batchv1.CronJobSpec{

@@ -9,7 +9,7 @@ import (
 
 func write(t *testing.T, path, text string) {
 	t.Helper()
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o700)) //nolint:gosec // a program of the test
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o700))
 }
 
 func read(t *testing.T, path string) string {
