@@ -129,6 +129,9 @@ type initSystem struct {
 	vm      *machine
 	ctx     context.Context
 	running sync.WaitGroup
+	// role is held while the machine's part of the cluster runs: one that is started again finds the ports and the data
+	// of the one before free.
+	role sync.Mutex
 
 	mu      sync.Mutex
 	service *sandbox.Process
@@ -314,6 +317,8 @@ func (s *initSystem) k3s(c net.Conn, role string, reply func(answer)) {
 		reply(answer{})
 		ready <- nil
 	}
+	s.role.Lock()
+	defer s.role.Unlock()
 	err := s.m.runRole(ctx, s.vm, role, started)
 	if err == nil || errors.Is(err, context.Canceled) {
 		return

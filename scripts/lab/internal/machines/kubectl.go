@@ -17,18 +17,24 @@ import (
 // callDeadline bounds one use of kubectl.
 const callDeadline = 30 * time.Second
 
-// kubectl plays the one use that a boot script has for it: `k3s kubectl delete node --selector S`. As with K3s, a server
-// whose Node is deleted is taken out of etcd.
+// kubectl plays the two uses that a boot script has for it: `k3s kubectl get node NAME`, which fails where there is no
+// such Node, and `k3s kubectl delete node --selector S`.
 func (m *Machines) kubectl(ctx context.Context, vm *machine, args []string) (string, error) {
-	selector := ""
-	for i, a := range args {
-		if a == "--selector" && i+1 < len(args) {
-			selector = args[i+1]
-		} else if s, ok := strings.CutPrefix(a, "--selector="); ok {
-			selector = s
+	words, selector := []string{}, ""
+	for i := 0; i < len(args); i++ {
+		switch a := args[i]; {
+		case a == "--selector" && i+1 < len(args):
+			i++
+			selector = args[i]
+		case strings.HasPrefix(a, "--selector="):
+			selector = strings.TrimPrefix(a, "--selector=")
+		case a != "--wait=false":
+			words = append(words, a)
 		}
 	}
-	if len(args) < 2 || args[0] != "delete" || args[1] != "node" || selector == "" {
+	get := len(words) == 3 && words[0] == "get" && selector == ""
+	remove := len(words) == 2 && words[0] == "delete" && selector != ""
+	if !(get || remove) || words[1] != "node" {
 		return "", fmt.Errorf("the lab has no kubectl %s", strings.Join(args, " "))
 	}
 	server := m.serverOf(vm.instance.ID)
@@ -41,6 +47,18 @@ func (m *Machines) kubectl(ctx context.Context, vm *machine, args []string) (str
 	if err != nil {
 		return "", err
 	}
+	if remove {
+		return deleteNodes(ctx, client, server, selector)
+	}
+	n, err := client.CoreV1().Nodes().Get(ctx, words[2], metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("error from server: %w", err)
+	}
+	return n.Name + "\n", nil
+}
+
+// deleteNodes deletes the Nodes that a selector finds. As with K3s, a server whose Node is deleted is taken out of etcd.
+func deleteNodes(ctx context.Context, client kubernetes.Interface, server *cluster.Server, selector string) (string, error) {
 	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		return "", err

@@ -265,6 +265,9 @@ func (m *Machines) boot(ctx context.Context, vm *machine) error {
 	if err != nil {
 		return err
 	}
+	if len(config.RunCmd) == 0 {
+		return errors.New("the user data runs no command: this machine would never do anything. Is it cut short?")
+	}
 	if err := config.apply(vm.root); err != nil {
 		return err
 	}
