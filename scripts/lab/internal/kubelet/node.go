@@ -150,7 +150,17 @@ func (k *Kubelet) renewLease(ctx context.Context) error {
 	return err
 }
 
-// heartbeat renews the lease, and registers the node again where somebody deleted it.
+// ready tells whether a node counts as ready.
+func ready(node *corev1.Node) bool {
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// heartbeat renews the lease, and registers the node again where somebody deleted it or it is not ready any more.
 func (k *Kubelet) heartbeat(ctx context.Context) {
 	tick := time.NewTicker(leaseInterval)
 	defer tick.Stop()
@@ -163,7 +173,9 @@ func (k *Kubelet) heartbeat(ctx context.Context) {
 		if err := k.renewLease(ctx); err != nil && ctx.Err() == nil {
 			k.logf("heartbeat: %v", err)
 		}
-		if _, err := k.o.Client.CoreV1().Nodes().Get(ctx, k.o.NodeName, metav1.GetOptions{}); apierrors.IsNotFound(err) {
+		// A node that missed heartbeats while the API server was away is no longer ready until its kubelet says so.
+		node, err := k.o.Client.CoreV1().Nodes().Get(ctx, k.o.NodeName, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) || err == nil && !ready(node) {
 			if err := k.applyNode(ctx); err != nil {
 				k.logf("register again: %v", err)
 			}
