@@ -30,6 +30,7 @@ type options struct {
 	current  bool
 	up       bool
 	identity string
+	image    string
 	out      string
 }
 
@@ -67,6 +68,7 @@ It never runs on a stack that is marked production or protected by a tag or labe
 	f.BoolVar(&o.current, "current", false, "work on the cluster of KUBECONFIG and the account of the AWS environment, not on labs")
 	f.BoolVar(&o.up, "up", false, "start labs that do not run, and take those down again at the end")
 	f.StringVar(&o.identity, "identity", "", "name of the demo pod whose identity is drilled; the first one if empty")
+	f.StringVar(&o.image, "image", "", "image of the drills' pods, which has sh and the AWS CLI: if empty, "+sdkImage+" in labs (`cli` is the demo pod's), else the demo pod's")
 	f.StringVar(&o.out, "out", "", "directory that gets drill.csv, drill.md and drill.json")
 	return cmd
 }
@@ -205,6 +207,12 @@ func currentTarget(ctx context.Context, o *options) (*Target, error) {
 func (o *options) drill(ctx context.Context, t *Target, drills []*Drill) ([]*Result, error) {
 	if err := t.Guard(ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", t.Setup, err)
+	}
+	switch {
+	case o.image == "" && !o.current:
+		t.Image = sdkImage
+	case o.image != "cli":
+		t.Image = o.image
 	}
 	s := &Session{t: t}
 	var results []*Result

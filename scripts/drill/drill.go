@@ -18,6 +18,8 @@ type Drill struct {
 	// Expect has the setups that the drill runs in. Why says, for each of the others, why it does not.
 	Expect map[string]Expectation
 	Why    map[string]string
+	// ExpectSDK replaces Expect where the drills' pods run a client on an SDK (sdkImage) that does otherwise than the CLI.
+	ExpectSDK map[string]Expectation
 	// Note is what a reader of the result should know.
 	Note string
 	// Stranger makes the new pod one without the identity.
@@ -122,6 +124,9 @@ func (s *Session) Run(ctx context.Context, d *Drill) (result *Result, err error)
 	if !ok {
 		r.Status, r.Reason = NotThere, d.Why[s.t.Setup]
 		return r, nil
+	}
+	if e, differs := d.ExpectSDK[s.t.Setup]; differs && s.t.Image == sdkImage {
+		expected = e
 	}
 	r.Expected = expected
 	if d.Absent != nil {

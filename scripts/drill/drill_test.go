@@ -43,6 +43,9 @@ func TestEveryDrillSaysWhatItExpectsInEverySetup(t *testing.T) {
 					require.NotEmpty(t, e.Error, "%s in %s names no error", d.ID, s)
 				}
 			}
+			if sdk, ok := d.ExpectSDK[s]; ok {
+				require.NotEqual(t, e, sdk, "%s in %s: nothing differs for SDKs", d.ID, s)
+			}
 			for _, v := range e.Restart {
 				require.Equal(t, Fails, e.Of(v), "%s in %s restarts what works", d.ID, s)
 			}
@@ -245,7 +248,7 @@ func model() *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "uploader", Namespace: "default"}, Spec: corev1.PodSpec{NodeName: "a",
 		ServiceAccountName: "uploader", InitContainers: []corev1.Container{{Name: "helper"}},
 		Containers: []corev1.Container{{Name: appContainer, Image: "i", ReadinessProbe: &corev1.Probe{},
-			Env: []corev1.EnvVar{{Name: "AWS_REGION", Value: "r"}, {Name: "AWS_ROLE_ARN", Value: "x"}, {Name: "DEMO_ROLE", Value: "uploader"}},
+			Env:          []corev1.EnvVar{{Name: "AWS_REGION", Value: "r"}, {Name: "AWS_ROLE_ARN", Value: "x"}, {Name: "DEMO_ROLE", Value: "uploader"}},
 			VolumeMounts: []corev1.VolumeMount{{Name: "tmp"}, {Name: "token"}}}},
 		Volumes: []corev1.Volume{{Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 			{Name: "token", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}}}}}}

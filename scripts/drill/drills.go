@@ -40,7 +40,7 @@ const (
 	accessDenied    = "AccessDeniedException"
 	noCredentials   = "Unable to locate credentials|no EC2 IMDS role found|NoCredentialProviders"
 	skewed          = "SignatureDoesNotMatch|Signature not yet current|still expired|RequestTimeTooSkewed"
-	refused         = "connection refused"
+	refused         = "connection refused|connection reset|EOF"
 	noOIDC          = "no OIDC provider: AWS is never asked to verify a token"
 	noCertificate   = "no certificate in this setup"
 	noPodRole       = "the role is the machines' own, not the identity's"

@@ -29,7 +29,12 @@ func clusterDrills() []*Drill {
 			ID: "clock-agent", Article: "F-02a", Title: "agents' clocks 5 h ahead",
 			Does:   "set the clocks of all agents five hours ahead",
 			Expect: inAll(allFail(skewed)),
-			Note:   "The client decides which error it is: the signature's, or that what it was just given has expired by its own clock.",
+			// The SDKs correct their clock by AWS's answers; the credential helper does not.
+			ExpectSDK: map[string]Expectation{instanceProfile: unaffected, irsaS3: unaffected, irsaCloudFront: unaffected,
+				rolesAnywhere: sessionsGoOn(skewed)},
+			Note: "The client decides. SDKs that correct their clock by AWS's answers (as that for Go) go on. The AWS CLI fails: by the " +
+				"signature's date, or because what it was just given has expired by its own clock. The credential helper of Roles Anywhere " +
+				"does not correct its clock.",
 			Inject: func(ctx context.Context, t *Target, r *Recovery) error {
 				r.Add("set the agents' clocks right", func(ctx context.Context) error { return t.Hands.AgentClock(ctx, 0) })
 				return t.Hands.AgentClock(ctx, skew)

@@ -20,6 +20,10 @@ import (
 //go:embed watch.sh
 var watchScript string
 
+// sdkImage is the lab's client on the AWS SDK for Go under the CLI's name. It is what drills use in labs: its calls take
+// milliseconds, where each call of the CLI starts an interpreter.
+const sdkImage = "k3s-aws-auth/sdk-client"
+
 // drillLabel marks the drills' own pods.
 const drillLabel = "k3s-aws-auth-drill"
 
@@ -75,7 +79,11 @@ type Pod struct {
 
 // start makes a pod.
 func (t *Target) start(ctx context.Context, stranger bool, views ...View) (*Pod, error) {
-	p, err := t.Cluster.Client.CoreV1().Pods(t.Model.Namespace).Create(ctx, drillPod(t.Model, t.Pace.Pause, stranger, views...), metav1.CreateOptions{})
+	pod := drillPod(t.Model, t.Pace.Pause, stranger, views...)
+	if t.Image != "" {
+		pod.Spec.Containers[0].Image = t.Image
+	}
+	p, err := t.Cluster.Client.CoreV1().Pods(t.Model.Namespace).Create(ctx, pod, metav1.CreateOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -47,6 +47,8 @@ type Target struct {
 
 	// Model is the identity's demo pod: what drills' own pods are made from.
 	Model *corev1.Pod
+	// Image replaces the model's image in the drills' pods where it is not empty.
+	Image string
 	// RoleName and RoleARN are the role that the identity's pods have.
 	RoleName, RoleARN string
 	// IssuerHost is the OIDC issuer without https://; empty without web identity.
