@@ -80,7 +80,7 @@ func down(ctx context.Context, setup string) (remaining int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	p, err := program.Open(ctx, lab, dir, tools, product)
+	p, err := program.Open(ctx, lab, dir, tools, product, program.Changes{})
 	if err != nil {
 		return 0, err
 	}

@@ -29,7 +29,7 @@ type upResult struct {
 
 func upCommand() *cobra.Command {
 	var setup string
-	var changes []string
+	var changes program.Changes
 	var asJSON, route53 bool
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -37,8 +37,18 @@ func upCommand() *cobra.Command {
 		Example: `  lab up --setup irsa-s3
   lab up --setup roles-anywhere --json
   lab up --setup irsa-cloudfront --route53
+  lab up --stack prod
   lab up --setup irsa-s3 --config issuer.thumbprint=dynamic --config cluster.agents=1`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if changes.Stack != "" && !cmd.Flags().Changed("setup") {
+				product, _, err := directories()
+				if err != nil {
+					return err
+				}
+				if setup, err = program.Setup(product, changes.Stack); err != nil {
+					return usageError{fmt.Errorf("--stack: %w", err)}
+				}
+			}
 			if _, err := chosen(setup, false); err != nil {
 				return err
 			}
@@ -54,7 +64,8 @@ func upCommand() *cobra.Command {
 		},
 	}
 	setupFlag(cmd, &setup, "irsa-s3", false)
-	cmd.Flags().StringArrayVar(&changes, "config", nil, "change a value of Pulumi.lab.yaml: key=value, dots lead into objects, the value is YAML")
+	cmd.Flags().StringVar(&changes.Stack, "stack", "", "deploy Pulumi.<stack>.yaml in place of Pulumi.lab.yaml, with the lab's domain, hosted zone and demo; without --setup, its own setup")
+	cmd.Flags().StringArrayVar(&changes.Values, "config", nil, "change a value of the stack file: key=value, dots lead into objects, the value is YAML")
 	cmd.Flags().BoolVar(&route53, "route53", false, "let the issuer's DNS records be made in the account's own hosted zone")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object on standard output")
 	return cmd
@@ -62,7 +73,7 @@ func upCommand() *cobra.Command {
 
 // up deploys a setup and proves its identities. The seconds are those of a warm lab: from the start of the daemon to
 // the last proof, without building the tools.
-func up(ctx context.Context, setup string, route53 bool, changes []string) (*upResult, error) {
+func up(ctx context.Context, setup string, route53 bool, changes program.Changes) (*upResult, error) {
 	product, scripts, err := directories()
 	if err != nil {
 		return nil, err
@@ -77,12 +88,12 @@ func up(ctx context.Context, setup string, route53 bool, changes []string) (*upR
 		return nil, err
 	}
 	if route53 {
-		changes = append(changes, "issuer.dns=route53", "issuer.hostedZoneId="+lab.HostedZoneID)
+		changes.Values = append(changes.Values, "issuer.dns=route53", "issuer.hostedZoneId="+lab.HostedZoneID)
 	}
 	for _, w := range lab.Weaker {
 		fmt.Fprintln(os.Stderr, "weaker here:", w)
 	}
-	p, err := program.Open(ctx, lab, dir, tools, product, changes...)
+	p, err := program.Open(ctx, lab, dir, tools, product, changes)
 	if err != nil {
 		return nil, err
 	}

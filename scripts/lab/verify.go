@@ -84,7 +84,7 @@ func check(ctx context.Context, setup string) (*verification, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := program.Open(ctx, lab, dir, tools, product)
+	p, err := program.Open(ctx, lab, dir, tools, product, program.Changes{})
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,5 @@
 // Package program runs the product's own program, stacks.Run, through the Pulumi engine against a lab: the same
-// Pulumi.yaml and Pulumi.lab.yaml, a private home for plugins, a state file in the lab's directory.
+// Pulumi.yaml and stack file, a private home for plugins, a state file in the lab's directory.
 package program
 
 import (
@@ -63,10 +63,78 @@ func Environment(l *state.Lab, dir string) map[string]string {
 	}
 }
 
+// Changes are what a lab's configuration differs by from the project's. The zero value stands for the lab's stack file as
+// it is or, where the lab has a stack already, for what that has.
+type Changes struct {
+	// Stack names the file of the project to begin with, Pulumi.<Stack>.yaml; lab where empty.
+	Stack string
+	// Values are key=value, as --config takes them.
+	Values []string
+}
+
+func (c Changes) none() bool { return c.Stack == "" && len(c.Values) == 0 }
+
+func (c Changes) file() string {
+	if c.Stack == "" {
+		return "Pulumi." + stackName + ".yaml"
+	}
+	return "Pulumi." + c.Stack + ".yaml"
+}
+
+// Setup is the setup that a stack file of the project chooses.
+func Setup(root, stack string) (string, error) {
+	name := Changes{Stack: stack}.file()
+	data, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		return "", err
+	}
+	var file struct {
+		Config map[string]any `json:"config"`
+	}
+	if err := yaml.Unmarshal(data, &file); err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	setup, _ := file.Config[project+":setup"].(string)
+	if setup == "" {
+		return "", fmt.Errorf("%s chooses no setup", name)
+	}
+	return setup, nil
+}
+
+// labDomain is the issuer's domain in a lab's own hosted zone.
+const labDomain = "oidc.lab.example.com"
+
+// settle puts a stack that was made for an account of its own into the lab's: the issuer's domain becomes one of the
+// lab's hosted zone, and each identity that cannot prove itself on the demo bucket gets to do so.
+func settle(config map[string]any, zone string) error {
+	values := []string{`demo="true"`}
+	if issuer, ok := config[project+":issuer"].(map[string]any); ok && issuer["domain"] != nil {
+		values = append(values, "issuer.domain="+labDomain, "issuer.dns=route53", "issuer.hostedZoneId="+zone)
+	}
+	for _, v := range values {
+		if err := change(config, v); err != nil {
+			return err
+		}
+	}
+	identities, _ := config[project+":identities"].([]any)
+	for _, i := range identities {
+		identity, ok := i.(map[string]any)
+		text, err := yaml.Marshal(i)
+		if err != nil || !ok || strings.Contains(string(text), "${demo.bucketArn}") {
+			continue // what is no identity, the program refuses
+		}
+		statements, _ := identity["statements"].([]any)
+		identity["statements"] = append(statements, map[string]any{
+			"actions": []any{"s3:PutObject"}, "resources": []any{fmt.Sprintf("${demo.bucketArn}/%s/*", identity["name"])},
+		})
+	}
+	return nil
+}
+
 // Open makes the stack of a setup in a lab, or opens it where it is there. It sets the lab's environment in this
 // process, because the program runs in it. root is the product's directory,
-// and changes (key=value) are made to the configuration of Pulumi.lab.yaml.
-func Open(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, root string, changes ...string) (*Program, error) {
+// and changes are made to the configuration there.
+func Open(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, root string, changes Changes) (*Program, error) {
 	for k, v := range Environment(l, dir) {
 		if err := os.Setenv(k, v); err != nil {
 			return nil, err
@@ -87,7 +155,7 @@ func Open(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, roo
 	if err := passphrase(state.Passphrase(dir)); err != nil {
 		return nil, err
 	}
-	fresh, err := copyStack(root, work, l.Setup, changes)
+	fresh, err := copyStack(root, work, l.Setup, l.HostedZoneID, changes)
 	if err != nil {
 		return nil, err
 	}
@@ -148,8 +216,9 @@ func change(config map[string]any, assignment string) error {
 	return nil
 }
 
-// copyStack copies the project and its lab stack, selects the setup and makes the changes. fresh is true where there was no stack.
-func copyStack(root, work, setup string, changes []string) (fresh bool, err error) {
+// copyStack copies the project and the stack file that the changes name, selects the setup and makes the changes; zone is
+// the lab's hosted zone. fresh is true where there was no stack.
+func copyStack(root, work, setup, zone string, changes Changes) (fresh bool, err error) {
 	dest := filepath.Join(work, "Pulumi."+stackName+".yaml")
 	old, err := os.ReadFile(dest)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -157,7 +226,7 @@ func copyStack(root, work, setup string, changes []string) (fresh bool, err erro
 	}
 	fresh = err != nil
 	var stack, before map[string]any
-	data, err := os.ReadFile(filepath.Join(root, "Pulumi.lab.yaml"))
+	data, err := os.ReadFile(filepath.Join(root, changes.file()))
 	if err != nil {
 		return false, err
 	}
@@ -166,10 +235,15 @@ func copyStack(root, work, setup string, changes []string) (fresh bool, err erro
 	}
 	config, ok := stack["config"].(map[string]any)
 	if !ok {
-		return false, errors.New("no config in Pulumi.lab.yaml")
+		return false, errors.New("no config in " + changes.file())
 	}
 	config[project+":setup"] = setup
-	for _, c := range changes {
+	if changes.Stack != "" {
+		if err := settle(config, zone); err != nil {
+			return false, err
+		}
+	}
+	for _, c := range changes.Values {
 		if err := change(config, c); err != nil {
 			return false, err
 		}
@@ -179,7 +253,7 @@ func copyStack(root, work, setup string, changes []string) (fresh bool, err erro
 	if salt, ok := before["encryptionsalt"]; ok {
 		stack["encryptionsalt"] = salt
 	}
-	if len(before) > 0 && len(changes) == 0 {
+	if len(before) > 0 && changes.none() {
 		// A lab that was made with changes keeps them.
 		stack["config"] = before["config"]
 	}
