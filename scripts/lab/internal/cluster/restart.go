@@ -21,7 +21,7 @@ type Change struct {
 }
 
 // tokenClockVariable is the control plane's variable for Change.TokenClock.
-const tokenClockVariable = "LAB_TOKEN_CLOCK_OFFSET"
+const tokenClockVariable = "LAB_TOKEN_CLOCK_OFFSET" //nolint:gosec // a name, no credential
 
 // apiServer is what it takes to start the API server again.
 type apiServer struct {

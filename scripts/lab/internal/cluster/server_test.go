@@ -97,7 +97,7 @@ func TestServer(t *testing.T) {
 		t.Skip("LAB_KUBERNETES does not name the control plane's binary")
 	}
 	root := nodeRoot(t)
-	s, err := StartServer(context.Background(), ServerOptions{Root: root, Dir: t.TempDir(), Kubernetes: binary, PrivateIP: "10.0.0.10"})
+	s, err := StartServer(context.Background(), ServerOptions{Name: "server", Root: root, Dir: t.TempDir(), Kubernetes: binary, PrivateIP: "10.0.0.10"})
 	require.NoError(t, err)
 	defer s.Stop()
 
