@@ -525,7 +525,7 @@ func TestPodsWithSandbox(t *testing.T) {
 	t.Run("deletion", func(t *testing.T) {
 		begin := time.Now()
 		require.NoError(t, core.Pods("default").Delete(ctx, "identity", metav1.DeleteOptions{}))
-		c.waitFor(t, "identity", time.Minute, "deletion", func(p *corev1.Pod) bool { return p == nil })
+		c.waitFor(t, "identity", 20*time.Second, "deletion", func(p *corev1.Pod) bool { return p == nil })
 		require.Less(t, time.Since(begin), 3*time.Second, "the traps ran")
 		require.Eventually(t, func() bool {
 			entries, err := os.ReadDir(filepath.Join(n.dir, "kubelet/pods"))
@@ -545,7 +545,7 @@ func TestPodsWithSandbox(t *testing.T) {
 		p := c.waitFor(t, "job", time.Minute, "success", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodSucceeded })
 		require.Equal(t, "done\n", p.Status.ContainerStatuses[0].State.Terminated.Message)
 		require.NoError(t, core.Pods("default").Delete(ctx, "job", metav1.DeleteOptions{}))
-		c.waitFor(t, "job", time.Minute, "deletion", func(p *corev1.Pod) bool { return p == nil })
+		c.waitFor(t, "job", 20*time.Second, "deletion", func(p *corev1.Pod) bool { return p == nil })
 	})
 	t.Run("host network", func(t *testing.T) {
 		n.hopLimit.Store(1)
@@ -617,7 +617,7 @@ func TestPodsWithoutSandbox(t *testing.T) {
 	require.Zero(t, code, out)
 	require.Contains(t, out, "http://127.0.0.1:1\n")
 	require.NoError(t, c.admin.CoreV1().Pods("default").Delete(ctx, "identity", metav1.DeleteOptions{}))
-	c.waitFor(t, "identity", time.Minute, "deletion", func(p *corev1.Pod) bool { return p == nil })
+	c.waitFor(t, "identity", 20*time.Second, "deletion", func(p *corev1.Pod) bool { return p == nil })
 }
 
 // serveMetadata answers with the hop limit as its IP TTL.
