@@ -11,8 +11,8 @@ WITH_TOOLS = exports="$$(go -C scripts run ./lab tools)" && eval "$$exports" &&
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one setup; KEEP=1 leaves them running
-	go -C scripts run ./lab run --setup $(SETUP) $(if $(KEEP),--keep)
+lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one setup, or STACK=prod; KEEP=1 leaves them running
+	go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(KEEP),--keep)
 
 refusals: ## try every caller that must be refused, in the lab: SETUP=all or one setup; ONLY=part,part of their names
 	go -C scripts run ./refusals --setup $(SETUP) $(if $(ONLY),--only $(ONLY))

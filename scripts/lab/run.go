@@ -24,28 +24,33 @@ type row struct {
 }
 
 func runCommand() *cobra.Command {
-	var setup string
+	var setup, stack string
 	var keep, skip bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Deploy, prove, verify and take down setups, one after the other",
 		Example: `  lab run --setup all
-  lab run --setup roles-anywhere --keep`,
+  lab run --setup roles-anywhere --keep
+  lab run --stack prod`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := stackSetup(cmd, stack, &setup); err != nil {
+				return err
+			}
 			setups, err := chosen(setup, true)
 			if err != nil {
 				return err
 			}
-			return runAll(cmd.Context(), setups, keep, skip)
+			return runAll(cmd.Context(), setups, stack, keep, skip)
 		},
 	}
 	setupFlag(cmd, &setup, allSetups, true)
+	stackFlag(cmd, &stack)
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the labs running")
 	cmd.Flags().BoolVar(&skip, "skip-verify", false, "prove the identities only: no wrong callers, no second update, no search for secrets")
 	return cmd
 }
 
-func runAll(ctx context.Context, setups []string, keep, skip bool) error {
+func runAll(ctx context.Context, setups []string, stack string, keep, skip bool) error {
 	_, scripts, err := directories()
 	if err != nil {
 		return err
@@ -57,7 +62,11 @@ func runAll(ctx context.Context, setups []string, keep, skip bool) error {
 	for _, s := range setups {
 		start := time.Now()
 		r := row{up: &upResult{Setup: s}}
-		err := child(ctx, r.up, "up", "--setup", s, "--json")
+		args := []string{"up", "--setup", s, "--json"}
+		if stack != "" {
+			args = append(args, "--stack", stack)
+		}
+		err := child(ctx, r.up, args...)
 		if err == nil && !skip {
 			r.checked = &verification{}
 			err = child(ctx, r.checked, "verify", "--setup", s, "--json")

@@ -40,14 +40,8 @@ func upCommand() *cobra.Command {
   lab up --stack prod
   lab up --setup irsa-s3 --config issuer.thumbprint=dynamic --config cluster.agents=1`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if changes.Stack != "" && !cmd.Flags().Changed("setup") {
-				product, _, err := directories()
-				if err != nil {
-					return err
-				}
-				if setup, err = program.Setup(product, changes.Stack); err != nil {
-					return usageError{fmt.Errorf("--stack: %w", err)}
-				}
+			if err := stackSetup(cmd, changes.Stack, &setup); err != nil {
+				return err
 			}
 			if _, err := chosen(setup, false); err != nil {
 				return err
@@ -64,11 +58,32 @@ func upCommand() *cobra.Command {
 		},
 	}
 	setupFlag(cmd, &setup, "irsa-s3", false)
-	cmd.Flags().StringVar(&changes.Stack, "stack", "", "deploy Pulumi.<stack>.yaml in place of Pulumi.lab.yaml, with the lab's domain, hosted zone and demo; without --setup, its own setup")
+	stackFlag(cmd, &changes.Stack)
 	cmd.Flags().StringArrayVar(&changes.Values, "config", nil, "change a value of the stack file: key=value, dots lead into objects, the value is YAML")
 	cmd.Flags().BoolVar(&route53, "route53", false, "let the issuer's DNS records be made in the account's own hosted zone")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object on standard output")
 	return cmd
+}
+
+// stackFlag adds --stack.
+func stackFlag(cmd *cobra.Command, stack *string) {
+	cmd.Flags().StringVar(stack, "stack", "",
+		"deploy Pulumi.<stack>.yaml in place of Pulumi.lab.yaml, with the lab's domain, hosted zone and demo; without --setup, its own setup")
+}
+
+// stackSetup takes the setup from the stack file that --stack names, where --setup names none.
+func stackSetup(cmd *cobra.Command, stack string, setup *string) error {
+	if stack == "" || cmd.Flags().Changed("setup") {
+		return nil
+	}
+	product, _, err := directories()
+	if err != nil {
+		return err
+	}
+	if *setup, err = program.Setup(product, stack); err != nil {
+		return usageError{fmt.Errorf("--stack: %w", err)}
+	}
+	return nil
 }
 
 // up deploys a setup and proves its identities. The seconds are those of a warm lab: from the start of the daemon to
