@@ -1,0 +1,629 @@
+package impact
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"k3s-aws-auth/scripts/internal/policy"
+	"k3s-aws-auth/scripts/review/internal/access"
+	"k3s-aws-auth/scripts/review/internal/preview"
+)
+
+// signs looks for the dangers that do not follow from a role's policies.
+func (w *world) signs() []Sign {
+	var all []Sign
+	for _, look := range []func() []Sign{
+		w.issuers, w.trustAnchors, w.keysAndCertificates, w.servers, w.keySets, w.buckets, w.metadata, w.protection, w.data,
+		w.plainSecrets, w.firewall,
+	} {
+		all = append(all, look()...)
+	}
+	return all
+}
+
+func sign(level Level, id, what, why, safe string, resources ...*preview.Change) Sign {
+	s := Sign{ID: id, Level: level, What: what, Why: why, Safe: safe}
+	for _, c := range resources {
+		s.Resources = append(s.Resources, c.Now().Name())
+	}
+	return s
+}
+
+func host(url string) string { return strings.TrimPrefix(url, "https://") }
+
+// issuers: OIDC providers that go away or accept less, and what clusters sign for.
+func (w *world) issuers() []Sign {
+	var signs []Sign
+	kept := map[string]bool{}
+	for _, c := range w.byType[typeOIDCProvider] {
+		if url, ok := c.After.Text("url"); c.After != nil && ok {
+			kept[host(url)] = true
+		}
+	}
+	for _, c := range w.byType[typeOIDCProvider] {
+		if c.Before == nil {
+			continue
+		}
+		url, known := c.Before.Text("url")
+		was := host(url)
+		switch {
+		case known && !kept[was]:
+			signs = append(signs, sign(Danger, "issuer-changed", "the issuer "+was+" is no longer trusted",
+				"the tokens that pods hold are refused at once, and until their kubelet has renewed them",
+				"keep the old issuer beside the new one until the longest token has run out (a day), then remove it in a second change", c))
+		case removed(c):
+			signs = append(signs, sign(Danger, "oidc-provider-replaced", "the IAM OIDC provider of "+was+" is "+verb(c),
+				"no token of the cluster is accepted while it is away, and IAM knows one provider for a URL: the new one cannot be made first",
+				"keep the resource's name and URL, or give an alias", c))
+		}
+		for _, client := range difference(list(c.Before.Value("clientIdLists")), list(c.After.Value("clientIdLists"))) {
+			if c.After != nil && c.Op == preview.Update {
+				signs = append(signs, sign(Danger, "audience-removed", "the IAM OIDC provider of "+was+" no longer accepts the audience "+client,
+					"tokens that pods hold are refused", "add the new audience, change the tokens, then remove the old one", c))
+			}
+		}
+	}
+	for _, c := range w.byType[typeInstance] {
+		was, is := signingIssuers(c.Before), signingIssuers(c.After)
+		if len(was) == 0 || len(is) == 0 || c.Op == preview.Same {
+			continue
+		}
+		if gone := difference(was, is); len(gone) > 0 {
+			signs = append(signs, sign(Danger, "issuer-dropped", "the API server no longer accepts tokens of "+strings.Join(gone, ", "),
+				"running pods that use such a token inside the cluster are refused (Unauthorized)",
+				"list the new issuer first and the old one after it until the longest token has run out", c))
+		} else if was[0] != is[0] {
+			signs = append(signs, sign(Warning, "issuer-first", "the cluster signs for "+is[0]+" from now on",
+				"new pods depend on the new issuer", "see that the new issuer's provider and documents answer before", c))
+		}
+	}
+	return signs
+}
+
+var issuerFlag = regexp.MustCompile(`(?m)^\s*-\s*"?service-account-issuer=([^"\s]+)"?\s*$`)
+
+// signingIssuers reads the issuers from a server's user data, in their order.
+func signingIssuers(r *preview.Resource) []string {
+	text, known := r.Text("userData")
+	if !known {
+		return nil
+	}
+	var urls []string
+	for _, m := range issuerFlag.FindAllStringSubmatch(text, -1) {
+		urls = append(urls, m[1])
+	}
+	return urls
+}
+
+func (w *world) trustAnchors() []Sign {
+	var signs []Sign
+	for _, c := range w.byType[typeTrustAnchor] {
+		if c.Before == nil {
+			continue
+		}
+		if removed(c) {
+			signs = append(signs, sign(Danger, "trust-anchor-replaced", "the trust anchor is "+verb(c),
+				"certificates in use are refused, and trust policies name the old ARN",
+				"make a second trust anchor, trust both, issue new certificates, then remove the old one", c))
+			continue
+		}
+		if on, ok := c.After.Value("enabled").(bool); ok && !on && c.Before.Value("enabled") != false {
+			signs = append(signs, sign(Danger, "trust-anchor-disabled", "the trust anchor is switched off",
+				"no pod gets a session from now on", "remove the identities first, if that is what is meant", c))
+		}
+		was := certificates(c.Before.Value("source", "sourceData", "x509CertificateData"))
+		is := certificates(c.After.Value("source", "sourceData", "x509CertificateData"))
+		if c.Op == preview.Update && len(was) > 0 && len(difference(was, is)) > 0 {
+			signs = append(signs, sign(Danger, "ca-replaced", "the trust anchor exchanges its CA certificate",
+				"certificates of the old CA are refused at once", "put the new CA beside the old one (an anchor holds two), and remove the old one once all leaves are new", c))
+		}
+	}
+	return signs
+}
+
+var pemBlock = regexp.MustCompile(`(?s)-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----`)
+
+func certificates(v any) []string {
+	text, _ := v.(string)
+	var list []string
+	for _, m := range pemBlock.FindAllStringSubmatch(text, -1) {
+		list = append(list, strings.Join(strings.Fields(m[1]), ""))
+	}
+	return list
+}
+
+// keysAndCertificates: private keys and CAs that are made anew.
+func (w *world) keysAndCertificates() []Sign {
+	var signs []Sign
+	for _, c := range w.byType[typePrivateKey] {
+		if !removed(c) {
+			continue
+		}
+		switch w.useOf(c) {
+		case "signing":
+			if c.Op == preview.Delete && w.publishedWithout(c) {
+				continue // a key that signs no more, and whose removal from the key set is judged there
+			}
+			signs = append(signs, sign(Danger, "signing-key-replaced", "a signing key is "+verb(c),
+				"every token in use becomes invalid, for AWS and inside the cluster, and the old key is gone for good",
+				"add the new key beside the old one, let it sign, and remove the old one a day later", c))
+		case "ca":
+			signs = append(signs, sign(Danger, "ca-replaced", "a CA's private key is "+verb(c),
+				"nothing that the CA has signed is trusted any longer: certificates of nodes, of pods, or the kubeconfig",
+				"trust the new CA beside the old one, renew what it signs, then remove the old one", c))
+		case "token":
+			signs = append(signs, sign(Warning, "cluster-token-replaced", "the key of a join token is "+verb(c),
+				"nodes that hold the old token cannot join again", "rotate the token with k3s token rotate", c))
+		}
+	}
+	for _, t := range []string{typeSelfSigned, typeLocallySigned} {
+		for _, c := range w.byType[t] {
+			if removed(c) && c.Before.Value("isCaCertificate") == true {
+				signs = append(signs, sign(Danger, "ca-replaced", "a CA's certificate is "+verb(c),
+					"nothing that the CA has signed is trusted any longer: certificates of nodes, of pods, or the kubeconfig",
+					"trust the new CA beside the old one, renew what it signs, then remove the old one", c))
+			}
+		}
+	}
+	return signs
+}
+
+// useOf tells what a private key is for, by who depends on it: "signing", "ca", "leaf" or "token".
+func (w *world) useOf(key *preview.Change) string {
+	urn := key.Now().URN
+	use := ""
+	for _, c := range w.users[urn] {
+		r := c.Before
+		if r == nil {
+			r = c.After
+		}
+		switch {
+		case isObject(r.Type) && isKeySet(r):
+			return "signing"
+		case r.Type == typeParameter && strings.HasSuffix(r.Name(), "service.key"):
+			return "signing"
+		case r.Type == typeSelfSigned && slices.Contains(r.PropertyDependencies["privateKeyPem"], urn) && r.Value("isCaCertificate") == true,
+			r.Type == typeLocallySigned && slices.Contains(r.PropertyDependencies["caPrivateKeyPem"], urn):
+			return "ca"
+		case r.Type == "tls:index/certRequest:CertRequest":
+			if use == "" {
+				use = "leaf"
+			}
+			for _, l := range w.users[r.URN] { // an intermediate CA's key makes a request
+				lr := l.Now()
+				if lr.Type == typeLocallySigned && lr.Value("isCaCertificate") == true {
+					return "ca"
+				}
+			}
+		}
+	}
+	if use == "" && strings.Contains(key.Now().Name(), "signing") {
+		return "signing"
+	}
+	if use == "" && strings.Contains(key.Now().Name(), "token") {
+		return "token"
+	}
+	return use
+}
+
+// publishedWithout tells whether the key sets that a key was part of go on without it.
+func (w *world) publishedWithout(key *preview.Change) bool {
+	found := false
+	for _, c := range w.users[key.Now().URN] {
+		r := c.After
+		if r == nil || !isObject(r.Type) || !isKeySet(r) {
+			continue
+		}
+		if slices.Contains(r.Dependencies, key.Now().URN) {
+			return false
+		}
+		found = true
+	}
+	return found
+}
+
+// servers: machines that hold the cluster's database.
+func (w *world) servers() []Sign {
+	var all, gone, restarted []*preview.Change
+	for _, c := range w.byType[typeInstance] {
+		if !isServer(c.Now()) {
+			continue
+		}
+		if c.Before != nil {
+			all = append(all, c)
+		}
+		switch {
+		case removed(c):
+			gone = append(gone, c)
+		case c.Op == preview.Update && slices.ContainsFunc(c.Properties, func(p string) bool { return p == "userData" || p == "instanceType" }):
+			restarted = append(restarted, c)
+		}
+	}
+	var signs []Sign
+	switch {
+	case len(gone) == 0:
+	case 2*len(gone) >= len(all):
+		signs = append(signs, sign(Danger, "server-replaced", fmt.Sprintf("%d of %d servers replaced or deleted", len(gone), len(all)),
+			"the cluster's database is on their disks: with a majority gone, everything in the cluster is lost",
+			"take a snapshot (k3s etcd-snapshot) and replace one server of three or more at a time", gone...))
+	default:
+		signs = append(signs, sign(Warning, "server-replaced", fmt.Sprintf("%d of %d servers replaced or deleted", len(gone), len(all)),
+			"the database runs without spare members until the new one has joined", "take a snapshot first, and wait for the new member before the next", gone...))
+	}
+	if len(restarted) > 0 {
+		level := Warning
+		signs = append(signs, sign(level, "server-restarted", fmt.Sprintf("%d of %d servers restart", len(restarted), len(all)),
+			"the API server is away meanwhile; pods go on", "choose a quiet hour", restarted...))
+	}
+	return signs
+}
+
+var serverName = regexp.MustCompile(`(^|-)server(-|$)`)
+
+func isServer(r *preview.Resource) bool {
+	return serverName.MatchString(r.Name()) || slices.ContainsFunc(r.PropertyDependencies["iamInstanceProfile"], func(urn string) bool {
+		return strings.HasSuffix(urn, "-server")
+	})
+}
+
+// isKeySet tells whether an object is a published JSON Web Key Set.
+func isKeySet(r *preview.Resource) bool {
+	key, _ := r.Text("key")
+	if key == "openid/v1/jwks" || strings.Contains(key, "jwks") || key == "keys.json" {
+		return true
+	}
+	return len(keyIDs(r)) > 0
+}
+
+func isDiscovery(r *preview.Resource) bool {
+	key, _ := r.Text("key")
+	return strings.HasSuffix(key, ".well-known/openid-configuration")
+}
+
+// keyIDs are the ids of the keys of a key set, nil where the content is not known.
+func keyIDs(r *preview.Resource) []string {
+	text, known := r.Text("content")
+	if !known || !strings.Contains(text, `"keys"`) {
+		return nil
+	}
+	var set struct {
+		Keys []struct {
+			ID string `json:"kid"`
+		} `json:"keys"`
+	}
+	if json.Unmarshal([]byte(text), &set) != nil {
+		return nil
+	}
+	ids := []string{}
+	for _, k := range set.Keys {
+		ids = append(ids, k.ID)
+	}
+	return ids
+}
+
+// keySets: published keys that go away.
+func (w *world) keySets() []Sign {
+	const why = "tokens that a removed key has signed are refused as soon as caches have run out"
+	const safe = "publish a key until the last token that it signed has run out (a day after it stopped signing)"
+	var signs []Sign
+	for _, c := range w.p.Changes {
+		if c.Before == nil || c.Op == preview.Same || !isObject(c.Before.Type) {
+			continue
+		}
+		switch {
+		case !isKeySet(c.Before) && !isDiscovery(c.Before):
+		case c.Op == preview.Delete:
+			signs = append(signs, sign(Danger, "issuer-document-deleted", "a document of the issuer is deleted",
+				"no token can be verified without it", "remove identities and provider first", c))
+		case !isKeySet(c.Before):
+		default:
+			was, is := keyIDs(c.Before), keyIDs(c.After)
+			if is != nil {
+				if gone := difference(was, is); len(gone) > 0 {
+					signs = append(signs, sign(Danger, "jwks-key-removed", fmt.Sprintf("%d of %d published keys removed", len(gone), len(was)), why, safe, c))
+				}
+				continue
+			}
+			// The new content is computed from keys that do not exist yet. The old ones are kept where the content still
+			// depends on them and they stay.
+			for _, urn := range c.Before.Dependencies {
+				if preview.TypeOf(urn) != typePrivateKey {
+					continue
+				}
+				key := w.byURN[urn]
+				if !slices.Contains(c.After.Dependencies, urn) || key != nil && removed(key) {
+					signs = append(signs, sign(Danger, "jwks-key-removed", "the key set no longer has the key "+urn[strings.LastIndex(urn, "::")+2:], why, safe, c))
+				}
+			}
+		}
+	}
+	return signs
+}
+
+// buckets: what becomes public.
+func (w *world) buckets() []Sign {
+	var signs []Sign
+	for _, c := range w.byType[typeAccessBlock] {
+		if c.Op == preview.Same {
+			continue
+		}
+		r := c.Now()
+		if r.ParentType() == typeBucketIssuer && c.Op != preview.Delete {
+			// A public issuer needs two of the four off; the bucket policy, judged below, says what is public.
+			if c.After.Value("blockPublicAcls") == true && c.After.Value("ignorePublicAcls") == true {
+				continue
+			}
+		}
+		var off []string
+		for _, flag := range []string{"blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"} {
+			if c.After == nil && c.Before.Value(flag) == true || c.After != nil && c.After.Value(flag) != true && (c.Before == nil || c.Before.Value(flag) == true) {
+				off = append(off, flag)
+			}
+		}
+		if len(off) == 0 || c.Op == preview.Delete && w.bucketGoes(c.Before) {
+			continue
+		}
+		signs = append(signs, sign(Danger, "bucket-public", "Block Public Access of "+r.Name()+" is switched off ("+strings.Join(off, ", ")+")",
+			"a bucket policy or an ACL can now open the bucket to everybody", "leave all four flags on; let CloudFront serve what is public", c))
+	}
+	for _, c := range w.byType[typeBucketPolicy] {
+		if c.Op == preview.Same || c.After == nil {
+			continue
+		}
+		was, is := w.document(c.Before, "policy"), w.document(c.After, "policy")
+		issuer := c.After.ParentType() == typeBucketIssuer
+		if is.unclear != "" {
+			if c.Before != nil && !issuer {
+				signs = append(signs, sign(Warning, "unclear", "the bucket policy "+c.After.Name()+" "+is.unclear,
+					"the preview cannot show whom it lets in", "make what it is computed from exist first", c))
+			}
+			continue
+		}
+		for _, g := range publicGrants(was.parsed, is.parsed) {
+			if issuer && isIssuerDocument(g) {
+				continue
+			}
+			signs = append(signs, sign(Danger, "bucket-public", fmt.Sprintf("everybody may %s on %s", g.Action, g.Resource),
+				"the world reads, or writes, what is in the bucket", "name the principal; let CloudFront serve what is public", c))
+		}
+	}
+	for _, c := range w.byType[typeBucketACL] {
+		acl, _ := c.After.Text("acl")
+		if c.Op != preview.Same && strings.HasPrefix(acl, "public-") || acl == "authenticated-read" && c.Op != preview.Same {
+			signs = append(signs, sign(Danger, "bucket-public", "the ACL of "+c.Now().Name()+" becomes "+acl,
+				"the world reads, or writes, what is in the bucket", "use BucketOwnerEnforced, which has no ACLs", c))
+		}
+	}
+	return signs
+}
+
+func isIssuerDocument(g access.Grant) bool {
+	return strings.EqualFold(g.Action, "s3:GetObject") &&
+		(strings.HasSuffix(g.Resource, "/.well-known/openid-configuration") || strings.HasSuffix(g.Resource, "/openid/v1/jwks"))
+}
+
+// publicGrants are what a bucket policy newly allows to callers without any credentials.
+func publicGrants(was, is *policy.Document) []access.Grant {
+	anonymous := func(d *policy.Document) access.Policies {
+		if d == nil {
+			return access.Policies{}
+		}
+		open := &policy.Document{Version: d.Version}
+		for _, s := range d.Statements {
+			if s.Effect == "Deny" && (s.Principal == nil || !s.Principal.Any && !slices.Contains(s.Principal.AWS, "*")) {
+				continue
+			}
+			open.Statements = append(open.Statements, s)
+		}
+		return access.Policies{Identity: []*policy.Document{open}}
+	}
+	gained, _ := access.Compare(anonymous(was), anonymous(is))
+	return slices.DeleteFunc(gained, func(g access.Grant) bool {
+		// A condition on the caller's organization, network or account is a principal by another name.
+		for _, key := range []string{"aws:PrincipalOrgID", "aws:PrincipalAccount", "aws:PrincipalArn", "aws:SourceVpc", "aws:SourceIp", "aws:SourceAccount", "aws:SourceArn"} {
+			if strings.Contains(strings.ToLower(g.Condition), strings.ToLower(key)) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// bucketGoes tells whether the bucket that a setting belongs to is deleted with it.
+func (w *world) bucketGoes(setting *preview.Resource) bool {
+	for _, urn := range setting.PropertyDependencies["bucket"] {
+		if c := w.byURN[urn]; c != nil && c.Op == preview.Delete {
+			return true
+		}
+	}
+	for _, c := range w.byType[typeBucket] {
+		if c.Op == preview.Delete && refersTo(setting, "bucket", c.Before) {
+			return true
+		}
+	}
+	return false
+}
+
+// metadata: the instance metadata service in reach of pods, or without session tokens.
+func (w *world) metadata() []Sign {
+	var signs []Sign
+	for _, t := range []string{typeInstance, typeLaunchTemplate} {
+		for _, c := range w.byType[t] {
+			if c.After == nil || c.Op == preview.Same {
+				continue
+			}
+			was, is := number(c.Before.Value("metadataOptions", "httpPutResponseHopLimit")), number(c.After.Value("metadataOptions", "httpPutResponseHopLimit"))
+			const why = "pods reach the machine's role through the metadata service, whatever identity they have"
+			const safe = "keep the hop limit at 1 and give pods identities of their own"
+			switch {
+			case is < 2:
+			case isServer(c.After):
+				if was < 2 {
+					signs = append(signs, sign(Danger, "hop-limit-raised", "a server's hop limit is "+fmt.Sprint(is), why+"; a server's role reads the signing key", safe, c))
+				}
+			case c.Before != nil && was < is && was < 2:
+				signs = append(signs, sign(Danger, "hop-limit-raised", fmt.Sprintf("the hop limit goes from %d to %d", was, is), why, safe, c))
+			case c.Before == nil:
+				signs = append(signs, sign(Warning, "hop-limit-high", fmt.Sprintf("a new machine has hop limit %d", is), why, safe, c))
+			}
+			wasTokens, _ := c.Before.Text("metadataOptions", "httpTokens")
+			isTokens, _ := c.After.Text("metadataOptions", "httpTokens")
+			endpoint, _ := c.After.Text("metadataOptions", "httpEndpoint")
+			if isTokens != "required" && endpoint != "disabled" && (c.Before == nil || wasTokens == "required" || wasTokens == "") && t == typeInstance {
+				if c.Before != nil && wasTokens == isTokens {
+					continue
+				}
+				signs = append(signs, sign(Danger, "imdsv1", "the metadata service answers without a session token (IMDSv1)",
+					"one forged request from a pod or a web application is enough to take the machine's credentials", "keep httpTokens at required", c))
+			}
+		}
+	}
+	return signs
+}
+
+func (w *world) protection() []Sign {
+	var signs []Sign
+	for _, c := range w.p.Changes {
+		if c.Before != nil && c.After != nil && c.Before.Protect && !c.After.Protect {
+			signs = append(signs, sign(Danger, "protect-removed", "protection is removed from "+c.Now().Name(),
+				"the next change may delete it without another question", "remove protection only in the change that is meant to delete it, and say so there", c))
+		}
+	}
+	return signs
+}
+
+// holdsData are the types whose deletion loses what others have put there.
+var holdsData = regexp.MustCompile(`^aws:(s3/bucketV2:|s3/bucket:Bucket$|ebs/volume:|dynamodb/table:|rds/|efs/fileSystem:|kms/key:|secretsmanager/secret:|cloudwatch/logGroup:|cloudtrail/trail:|backup/vault:)` +
+	`|^kubernetes:core/v1:(PersistentVolumeClaim|PersistentVolume|Namespace)$`)
+
+func (w *world) data() []Sign {
+	var signs []Sign
+	for _, c := range w.p.Changes {
+		if !removed(c) || c.Before == nil || !holdsData.MatchString(c.Before.Type) {
+			continue
+		}
+		if c.Before.RetainOnDelete {
+			signs = append(signs, sign(Warning, "data-left", c.Before.Name()+" is "+verb(c)+" in the stack and stays in AWS",
+				"nobody manages it from then on", "write down who does", c))
+			continue
+		}
+		signs = append(signs, sign(Danger, "data-deleted", c.Before.Name()+" is "+verb(c), "what it holds is lost",
+			"copy what is worth keeping; to rename a resource give it an alias, to let go of it use retainOnDelete", c))
+	}
+	return signs
+}
+
+var (
+	privateKey = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----`)
+	accessKey  = regexp.MustCompile(`\b(AKIA|ASIA)[0-9A-Z]{16}\b`)
+)
+
+// plainSecrets: values that were secret and no longer are, and key material in plain.
+func (w *world) plainSecrets() []Sign {
+	const why = "state, previews and logs show it to everybody who reads them"
+	const safe = "mark it as secret (pulumi.ToSecret, additionalSecretOutputs) and make a new one if it has been shown"
+	var signs []Sign
+	for _, c := range w.p.Changes {
+		if c.After == nil || c.Op == preview.Same && c.Before == c.After {
+			continue
+		}
+		found := map[string]bool{}
+		for _, side := range []struct{ before, after map[string]any }{{inputsOf(c.Before), c.After.Inputs}, {outputsOf(c.Before), c.After.Outputs}} {
+			exposed("", side.before, side.after, func(path string) { found[path] = true })
+		}
+		for _, path := range sortedKeys(found) {
+			signs = append(signs, sign(Danger, "secret-plain", c.After.Name()+": "+path+" would be in plain", why, safe, c))
+		}
+		was, _ := c.Before.Text("type")
+		is, _ := c.After.Text("type")
+		if c.After.Type == typeParameter && was == "SecureString" && is != "SecureString" {
+			signs = append(signs, sign(Danger, "secret-plain", c.After.Name()+" is no longer a SecureString",
+				"whoever may list parameters reads it", "keep the type SecureString", c))
+		}
+	}
+	return signs
+}
+
+func inputsOf(r *preview.Resource) map[string]any {
+	if r == nil {
+		return nil
+	}
+	return r.Inputs
+}
+
+func outputsOf(r *preview.Resource) map[string]any {
+	if r == nil {
+		return nil
+	}
+	return r.Outputs
+}
+
+func sortedKeys(m map[string]bool) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// exposed reports the paths of values in after that are plain and were secret, or look like key material.
+func exposed(path string, before, after any, report func(string)) {
+	switch v := after.(type) {
+	case string:
+		switch {
+		case v == preview.Secret || v == preview.Unknown:
+		case before == preview.Secret, privateKey.MatchString(v) && !holds(before, privateKey), accessKey.MatchString(v) && !holds(before, accessKey):
+			report(path)
+		}
+	case map[string]any:
+		if before == preview.Secret {
+			report(path)
+			return
+		}
+		b, _ := before.(map[string]any)
+		for k, x := range v {
+			exposed(strings.TrimPrefix(path+"."+k, "."), b[k], x, report)
+		}
+	case []any:
+		if before == preview.Secret {
+			report(path)
+			return
+		}
+		b, _ := before.([]any)
+		for i, x := range v {
+			var old any
+			if i < len(b) {
+				old = b[i]
+			}
+			exposed(fmt.Sprintf("%s[%d]", path, i), old, x, report)
+		}
+	}
+}
+
+func holds(v any, pattern *regexp.Regexp) bool {
+	s, _ := v.(string)
+	return pattern.MatchString(s)
+}
+
+// firewall: what the internet reaches.
+func (w *world) firewall() []Sign {
+	var signs []Sign
+	for _, c := range w.byType[typeIngressRule] {
+		if c.After == nil || c.Op == preview.Same {
+			continue
+		}
+		for _, property := range []string{"cidrIpv4", "cidrIpv6"} {
+			was, _ := c.Before.Text(property)
+			is, _ := c.After.Text(property)
+			if (is == "0.0.0.0/0" || is == "::/0") && was != is {
+				signs = append(signs, sign(Warning, "open-to-internet", fmt.Sprintf("port %d is open to the internet", number(c.After.Value("fromPort"))),
+					"anybody may try", "name the addresses that need it (network.apiCidrs)", c))
+			}
+		}
+	}
+	return signs
+}

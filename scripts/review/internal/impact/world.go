@@ -1,0 +1,190 @@
+package impact
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k3s-aws-auth/scripts/internal/policy"
+	"k3s-aws-auth/scripts/review/internal/preview"
+)
+
+// Types that the review knows.
+const (
+	typeRole           = "aws:iam/role:Role"
+	typeRolePolicy     = "aws:iam/rolePolicy:RolePolicy"
+	typeAttachment     = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+	typePolicy         = "aws:iam/policy:Policy"
+	typeProfile        = "aws:iam/instanceProfile:InstanceProfile"
+	typeOIDCProvider   = "aws:iam/openIdConnectProvider:OpenIdConnectProvider"
+	typeTrustAnchor    = "aws:rolesanywhere/trustAnchor:TrustAnchor"
+	typeInstance       = "aws:ec2/instance:Instance"
+	typeLaunchTemplate = "aws:ec2/launchTemplate:LaunchTemplate"
+	typeBucket         = "aws:s3/bucketV2:BucketV2"
+	typeBucketPolicy   = "aws:s3/bucketPolicy:BucketPolicy"
+	typeAccessBlock    = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
+	typeBucketACL      = "aws:s3/bucketAclV2:BucketAclV2"
+	typeParameter      = "aws:ssm/parameter:Parameter"
+	typePrivateKey     = "tls:index/privateKey:PrivateKey"
+	typeSelfSigned     = "tls:index/selfSignedCert:SelfSignedCert"
+	typeLocallySigned  = "tls:index/locallySignedCert:LocallySignedCert"
+	typeIngressRule    = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+	typeServiceAccount = "kubernetes:core/v1:ServiceAccount"
+
+	typeBucketIssuer = "k3s-aws-auth:oidcissuer:BucketIssuer"
+)
+
+func isObject(t string) bool {
+	return t == "aws:s3/bucketObjectv2:BucketObjectv2" || t == "aws:s3/bucketObject:BucketObject"
+}
+
+// world is a preview with its cross-references.
+type world struct {
+	p      *preview.Preview
+	byURN  map[string]*preview.Change
+	byType map[string][]*preview.Change
+	// users lists, for a URN, the changes whose resource depends on it, before or after.
+	users map[string][]*preview.Change
+	// parsed caches policy documents by their text.
+	parsed map[string]*policy.Document
+}
+
+func newWorld(p *preview.Preview) *world {
+	w := &world{
+		p: p, byURN: map[string]*preview.Change{}, byType: map[string][]*preview.Change{},
+		users: map[string][]*preview.Change{}, parsed: map[string]*policy.Document{},
+	}
+	for _, c := range p.Changes {
+		now := c.Now()
+		w.byURN[now.URN] = c
+		w.byType[now.Type] = append(w.byType[now.Type], c)
+		seen := map[string]bool{}
+		for _, r := range []*preview.Resource{c.Before, c.After} {
+			if r == nil {
+				continue
+			}
+			for _, urn := range r.Dependencies {
+				if !seen[urn] {
+					seen[urn] = true
+					w.users[urn] = append(w.users[urn], c)
+				}
+			}
+		}
+	}
+	return w
+}
+
+// side is one of the two pictures.
+type side int
+
+const (
+	before side = iota
+	after
+)
+
+func (s side) of(c *preview.Change) *preview.Resource {
+	switch {
+	case c == nil:
+		return nil
+	case s == before:
+		return c.Before
+	}
+	return c.After
+}
+
+// document is a policy as far as the preview tells: exactly one of its fields says something, or none where there is no
+// policy at all.
+type document struct {
+	parsed  *policy.Document
+	unclear string // why there is no parsed policy
+}
+
+func (w *world) document(r *preview.Resource, property string) document {
+	if r == nil {
+		return document{}
+	}
+	v := r.Value(property)
+	if v == nil {
+		v = r.Output(property)
+	}
+	text, ok := v.(string)
+	switch {
+	case v == nil || ok && text == "":
+		return document{}
+	case !ok:
+		return document{unclear: "is not text"}
+	case text == preview.Secret:
+		return document{unclear: "is a secret"}
+	case strings.Contains(text, preview.Unknown):
+		return document{unclear: "is known only after the update"}
+	}
+	if d, cached := w.parsed[text]; cached {
+		return document{parsed: d}
+	}
+	d, err := policy.Parse([]byte(text))
+	if err != nil {
+		return document{unclear: fmt.Sprintf("cannot be read: %v", err)}
+	}
+	w.parsed[text] = d
+	return document{parsed: d}
+}
+
+// refersTo tells whether a property of a resource names another one: by dependency, or by its id, name or ARN.
+func refersTo(r *preview.Resource, property string, target *preview.Resource) bool {
+	if r == nil || target == nil {
+		return false
+	}
+	if slices.Contains(r.PropertyDependencies[property], target.URN) {
+		return true
+	}
+	text, known := r.Text(property)
+	if !known {
+		return false
+	}
+	if text == target.ID {
+		return true
+	}
+	for _, p := range []string{"name", "arn", "bucket"} {
+		if name, ok := target.Text(p); ok && name == text {
+			return true
+		}
+	}
+	return false
+}
+
+// removed tells whether a resource goes or is replaced.
+func removed(c *preview.Change) bool { return c.Op == preview.Delete || c.Op == preview.Replace }
+
+// verb is the operation as a word in a sentence.
+func verb(c *preview.Change) string {
+	if c.Op == preview.Delete {
+		return "deleted"
+	}
+	return "replaced"
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	if len(line) > 300 {
+		line = line[:300] + "…"
+	}
+	return line
+}
+
+// number reads a number of a property, 0 where there is none.
+func number(v any) int {
+	f, _ := v.(float64)
+	return int(f)
+}
+
+// list reads a list of texts.
+func list(v any) []string {
+	var texts []string
+	items, _ := v.([]any)
+	for _, i := range items {
+		if s, ok := i.(string); ok {
+			texts = append(texts, s)
+		}
+	}
+	return texts
+}
