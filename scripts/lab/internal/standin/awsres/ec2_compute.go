@@ -122,7 +122,28 @@ func createInstance(ctx context.Context, c *call) (string, m, error) {
 			return id, nil, err
 		}
 	}
-	return id, nil, nil
+	return id, nil, tagRoot(ctx, c, id)
+}
+
+// tagRoot gives a new instance's root volume the tags of rootBlockDevice, as the provider does once it runs.
+func tagRoot(ctx context.Context, c *call, id string) error {
+	tags := engine.StrMap(engine.Obj(c.In, "rootBlockDevice"), "tags")
+	if len(tags) == 0 {
+		return nil
+	}
+	i, err := findInstance(ctx, c.Client, id)
+	if err != nil {
+		return err
+	}
+	for _, d := range i.BlockDeviceMappings {
+		if d.Ebs == nil || aws.ToString(d.DeviceName) != aws.ToString(i.RootDeviceName) {
+			continue
+		}
+		if _, err := c.Client.ec2().CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{aws.ToString(d.Ebs.VolumeId)}, Tags: ec2Tags(tags)}); err != nil {
+			return fmt.Errorf("tagging the root volume of EC2 Instance (%s): %w", id, err)
+		}
+	}
+	return nil
 }
 
 // runInput turns the inputs of an instance into the request that launches it.
@@ -406,6 +427,9 @@ func readRoot(ctx context.Context, c *call, i *types.Instance, state m) error {
 			}
 			if v.Throughput != nil {
 				root["throughput"] = float64(*v.Throughput)
+			}
+			if tags := c.Client.ownTags(readTags(v.Tags), nil); len(tags) > 0 && !engine.Has(c.Old, "volumeTags") {
+				root["tags"] = tags
 			}
 		}
 		state["rootBlockDevice"] = root

@@ -19,6 +19,10 @@ var ssmResources = map[string]*resource{
 			if engine.Str(d.Old, "tier") == string(types.ParameterTierAdvanced) && engine.Str(d.In, "tier") == string(types.ParameterTierStandard) {
 				d.Replace("tier")
 			}
+			// What AWS made of it is Standard or Advanced.
+			if engine.Str(d.Old, "tier") != "" && engine.Str(d.In, "tier") == string(types.ParameterTierIntelligentTiering) {
+				d.Drop("tier")
+			}
 		},
 		Volatile: func(changed map[string]bool) []string {
 			if changed["value"] || changed["insecureValue"] || changed["description"] || changed["type"] {
