@@ -23,52 +23,66 @@ type Change struct {
 // tokenClockVariable is the control plane's variable for Change.TokenClock.
 const tokenClockVariable = "LAB_TOKEN_CLOCK_OFFSET" //nolint:gosec // a name, no credential
 
-// apiServer is what it takes to start the API server again.
-type apiServer struct {
+// controlPlane is what one K3s process is on a real server, but for etcd: what it takes to start it again, and what runs.
+type controlPlane struct {
 	options ServerOptions
-	args    []string
-	stop    context.CancelFunc
-	ended   <-chan struct{}
+	// apiServer, manager and scheduler are the arguments of its three parts.
+	apiServer, manager, scheduler []string
+
+	stop  context.CancelFunc
+	ended []<-chan struct{}
 }
 
-// StopAPIServer ends the API server and waits for its end. All else on the server goes on.
-func (s *Server) StopAPIServer() {
+// StopControlPlane ends API server, controller manager and scheduler, as the end of K3s does, and waits for their end.
+// etcd and the pods go on.
+func (s *Server) StopControlPlane() {
 	s.restarting.Lock()
 	defer s.restarting.Unlock()
-	s.stopAPIServer()
+	s.stopControlPlane()
 }
 
-func (s *Server) stopAPIServer() {
-	s.api.stop()
-	<-s.api.ended
+func (s *Server) stopControlPlane() {
+	if s.plane.stop != nil {
+		s.plane.stop()
+	}
+	for _, ended := range s.plane.ended {
+		<-ended
+	}
+	s.plane.ended = nil
 }
 
-// RestartAPIServer starts the API server with a change of its arguments, ending the one that runs, and returns once it
-// is ready. Its address stays the same.
-func (s *Server) RestartAPIServer(ctx context.Context, change Change) error {
+// RestartControlPlane restarts what StopControlPlane ends, with a change of the API server's arguments, and returns once
+// the API server is ready. Its address stays the same. The controllers start with it, as they do with K3s: they have
+// tokens of its making, and would go on with those that it does not take any more.
+func (s *Server) RestartControlPlane(ctx context.Context, change Change) error {
 	s.restarting.Lock()
 	defer s.restarting.Unlock()
-	args, env, err := change.apply(s.api.args, s.dir)
+	args, env, err := change.apply(s.plane.apiServer, s.dir)
 	if err != nil {
 		return err
 	}
-	s.stopAPIServer()
-	if err := s.startAPIServer(args, env); err != nil {
-		return err
-	}
-	return s.waitReady(ctx)
+	s.stopControlPlane()
+	return s.startControlPlane(ctx, args, env)
 }
 
-// startAPIServer runs the API server until it or the whole server is stopped.
-func (s *Server) startAPIServer(args, env []string) error {
+// startControlPlane runs the three parts until they or the whole server are stopped.
+func (s *Server) startControlPlane(ctx context.Context, apiServer, env []string) error {
 	life, stop := context.WithCancel(s.life)
-	ended, err := s.start(life, s.api.options, "apiserver", args, env)
-	if err != nil {
-		stop()
+	s.plane.stop = stop
+	start := func(name string, args, env []string) error {
+		ended, err := s.start(life, s.plane.options, name, args, env)
+		if err == nil {
+			s.plane.ended = append(s.plane.ended, ended)
+		}
 		return err
 	}
-	s.api.stop, s.api.ended = stop, ended
-	return nil
+	if err := start("apiserver", apiServer, env); err != nil {
+		return err
+	}
+	if err := s.waitReady(ctx); err != nil {
+		return err
+	}
+	return errors.Join(start("controller-manager", s.plane.manager, nil), start("scheduler", s.plane.scheduler, nil))
 }
 
 // apply returns an API server's arguments and environment with the change in them. A new key is written below dir.

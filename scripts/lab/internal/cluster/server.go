@@ -59,7 +59,7 @@ type Server struct {
 	stop                context.CancelFunc
 	running             sync.WaitGroup
 	restarting          sync.Mutex
-	api                 apiServer
+	plane               controlPlane
 	mu                  sync.Mutex
 	exited              error
 }
@@ -209,20 +209,10 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 
 	life, stop := context.WithCancel(context.Background())
 	s.life, s.stop = life, stop
-	s.api.options, s.api.args = o, apiserver
-	start := func(name string, args ...string) error {
-		_, err := s.start(life, o, name, args, nil)
-		return err
-	}
-	err = errors.Join(
-		start("etcd", member...),
-		s.startAPIServer(apiserver, nil),
-	)
+	s.plane = controlPlane{options: o, apiServer: apiserver, manager: managerArgs, scheduler: schedulerArgs}
+	_, err = s.start(life, o, "etcd", member, nil)
 	if err == nil {
-		err = s.waitReady(ctx)
-	}
-	if err == nil {
-		err = errors.Join(start("controller-manager", managerArgs...), start("scheduler", schedulerArgs...))
+		err = s.startControlPlane(ctx, apiserver, nil)
 	}
 	if err != nil {
 		s.Stop()

@@ -10,8 +10,8 @@ import (
 	"k3s-aws-auth/scripts/lab/internal/machines"
 )
 
-// apiServerChange is the body of POST /_lab/apiserver. Action stop ends every server's API server; start runs it (again)
-// with the given changes, and without any as the node's configuration says.
+// apiServerChange is the body of POST /_lab/apiserver. Action stop ends every server's control plane, as stopping K3s does;
+// start runs it (again) with the given changes of the API server, and without any as the node's configuration says.
 type apiServerChange struct {
 	Action     string   `json:"action"`
 	Issuers    []string `json:"issuers"`
@@ -41,9 +41,9 @@ func changeAPIServers(w http.ResponseWriter, r *http.Request, m *machines.Machin
 	for _, s := range servers {
 		switch in.Action {
 		case "stop":
-			s.StopAPIServer()
+			s.StopControlPlane()
 		case "start":
-			if err := s.RestartAPIServer(r.Context(), change); err != nil {
+			if err := s.RestartControlPlane(r.Context(), change); err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
 			}
