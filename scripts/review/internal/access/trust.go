@@ -9,8 +9,10 @@ import (
 
 // Trustee is somebody who may assume a role.
 type Trustee struct {
-	// Who is one line for a reader, such as "ServiceAccount default/uploader of oidc.example.com".
+	// Who is one line for a reader, such as "ServiceAccount default/uploader".
 	Who string `json:"who"`
+	// Issuer is the OIDC issuer (host and path) whose tokens these are; empty for other trustees.
+	Issuer string `json:"issuer,omitempty"`
 	// Open says what is missing or too wide in the trust; None where it names exactly one identity.
 	Open Opening `json:"open,omitempty"`
 }
@@ -45,10 +47,10 @@ type question struct {
 func CompareTrust(before, after *policy.Document) (gained, lost, now []Trustee) {
 	seen := map[string]bool{}
 	for _, q := range append(trustQuestions(before), trustQuestions(after)...) {
-		if seen[q.Who] {
+		if seen[q.Who+"\n"+q.Issuer] {
 			continue
 		}
-		seen[q.Who] = true
+		seen[q.Who+"\n"+q.Issuer] = true
 		was := policy.Evaluate(q.request, before).Decision == policy.Allow
 		is := policy.Evaluate(q.request, after).Decision == policy.Allow
 		switch {
@@ -65,7 +67,7 @@ func CompareTrust(before, after *policy.Document) (gained, lost, now []Trustee) 
 }
 
 func ordered(list []Trustee) []Trustee {
-	slices.SortStableFunc(list, func(a, b Trustee) int { return strings.Compare(a.Who, b.Who) })
+	slices.SortStableFunc(list, func(a, b Trustee) int { return strings.Compare(a.Who+"\n"+a.Issuer, b.Who+"\n"+b.Issuer) })
 	return list
 }
 
@@ -183,7 +185,7 @@ func federated(s *policy.Statement, provider string) []question {
 		for k, v := range change {
 			set(context, k, v)
 		}
-		return question{Trustee: Trustee{Who: who, Open: open}, request: policy.Request{
+		return question{Trustee: Trustee{Who: who, Issuer: host, Open: open}, request: policy.Request{
 			Action: "sts:AssumeRoleWithWebIdentity", Resource: "*",
 			Principal: &policy.Principal{Federated: provider}, Context: context,
 		}}
@@ -193,26 +195,29 @@ func federated(s *policy.Statement, provider string) []question {
 		account, isAccount := strings.CutPrefix(subject, subjectPrefix)
 		namespace, name, _ := strings.Cut(account, ":")
 		if wild(subject) {
+			if covers(subject, subjectPrefix+stranger+":"+stranger) {
+				continue // asked below
+			}
 			if isAccount && !wild(namespace) {
-				list = append(list, ask("any ServiceAccount of namespace "+namespace+" of "+host, AnySubject,
+				list = append(list, ask("any ServiceAccount of namespace "+namespace, AnySubject,
 					map[string]string{sub: subjectPrefix + namespace + ":" + stranger}))
 			} else if isAccount && !wild(name) && name != "" {
-				list = append(list, ask("ServiceAccount "+name+" of any namespace of "+host, AnySubject,
+				list = append(list, ask("ServiceAccount "+name+" of any namespace", AnySubject,
 					map[string]string{sub: subjectPrefix + stranger + ":" + name}))
 			} else {
-				list = append(list, ask("subjects "+subject+" of "+host, AnySubject, nil))
+				list = append(list, ask("subjects "+subject, AnySubject, nil))
 			}
 			continue
 		}
-		who := "subject " + subject + " of " + host
+		who := "subject " + subject
 		if isAccount {
-			who = "ServiceAccount " + namespace + "/" + name + " of " + host
+			who = "ServiceAccount " + namespace + "/" + name
 		}
 		list = append(list, ask(who, None, map[string]string{sub: subject}))
 	}
 	return append(list,
-		ask("any ServiceAccount of "+host, AnySubject, map[string]string{sub: subjectPrefix + stranger + ":" + stranger}),
-		ask("tokens of "+host+" made for any audience", AnyAudience, map[string]string{aud: stranger}))
+		ask("any ServiceAccount", AnySubject, map[string]string{sub: subjectPrefix + stranger + ":" + stranger}),
+		ask("tokens made for any audience", AnyAudience, map[string]string{aud: stranger}))
 }
 
 // values are the values that a statement's conditions compare a key with.

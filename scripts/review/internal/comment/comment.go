@@ -103,7 +103,7 @@ func signs(b *strings.Builder, r *impact.Report, level impact.Level, title strin
 	var lines []string
 	for _, s := range r.Signs {
 		if s.Level == level {
-			lines = append(lines, fmt.Sprintf("- **%s** (%s): %s. *Safe way:* %s. %s", escape(upper(s.What)), code(s.ID), escape(s.Why), escape(s.Safe), names(s.Resources)))
+			lines = append(lines, fmt.Sprintf("- **%s** (%s): %s. *Safe way:* %s. %s", escape(s.What), code(s.ID), escape(s.Why), escape(s.Safe), names(s.Resources)))
 		}
 	}
 	if len(lines) == 0 {
@@ -132,12 +132,20 @@ func who(b *strings.Builder, r *impact.Report) {
 		return
 	}
 	const header = "| identity | may now also | may no longer | who can be it | session |\n|---|---|---|---|---|\n"
+	issuers := map[string]bool{}
+	for _, i := range r.Identities {
+		for _, t := range slices.Concat(i.TrustGained, i.TrustLost) {
+			if t.Issuer != "" {
+				issuers[t.Issuer] = true
+			}
+		}
+	}
 	var rows []string
 	folded := false
 	for _, i := range r.Identities {
 		gained, lost := grants(i.PermissionsGained, i.ManagedGained), grants(i.PermissionsLost, i.ManagedLost)
 		folded = folded || len(gained) > maxInCell || len(lost) > maxInCell
-		rows = append(rows, fmt.Sprintf("| %s | %s | %s | %s | %s |", label(&i), cell(gained), cell(lost), trust(&i), session(&i)))
+		rows = append(rows, fmt.Sprintf("| %s | %s | %s | %s | %s |", label(&i), cell(gained), cell(lost), trust(&i, issuers), session(&i)))
 	}
 	fmt.Fprintf(b, "\n%s%s\n", header, strings.Join(rows[:min(maxIdentities, len(rows))], "\n"))
 	if rest := rows[min(maxIdentities, len(rows)):]; len(rest) > 0 {
@@ -213,13 +221,20 @@ func cell(list []string) string {
 	return text
 }
 
-func trust(i *impact.Identity) string {
+// trust says who can newly be an identity, and who no longer; the issuer where there are several.
+func trust(i *impact.Identity, issuers map[string]bool) string {
 	var list []string
+	name := func(t access.Trustee) string {
+		if t.Issuer != "" && len(issuers) > 1 {
+			return escape(t.Who) + " of " + code(t.Issuer)
+		}
+		return escape(t.Who)
+	}
 	for _, t := range i.TrustGained {
-		list = append(list, "+ "+escape(t.Who))
+		list = append(list, "+ "+name(t))
 	}
 	for _, t := range i.TrustLost {
-		list = append(list, "− "+escape(t.Who))
+		list = append(list, "− "+name(t))
 	}
 	for _, u := range i.Unclear {
 		list = append(list, "*"+escape(u)+"*")
@@ -312,7 +327,7 @@ func ordinary(b *strings.Builder, r *impact.Report) {
 	for _, c := range list[:min(most, len(list))] {
 		line := fmt.Sprintf("- %s %s %s", c.Op, code(c.Type), code(c.Name))
 		if len(c.Properties) > 0 && c.Op != preview.Create {
-			line += ": " + names(c.Properties)
+			line += ": " + names(roots(c.Properties))
 		}
 		lines = append(lines, line)
 	}
@@ -320,6 +335,21 @@ func ordinary(b *strings.Builder, r *impact.Report) {
 		lines = append(lines, fmt.Sprintf("- and %d more", more))
 	}
 	fold(b, plural(len(list), "changed resource", "changed resources"), strings.Join(lines, "\n"))
+}
+
+// roots are the names of the properties that paths begin with, each once, without what follows from others.
+func roots(paths []string) []string {
+	var list []string
+	for _, p := range paths {
+		root := p
+		if i := strings.IndexAny(p, ".["); i > 0 {
+			root = p[:i]
+		}
+		if root != "tagsAll" && !slices.Contains(list, root) {
+			list = append(list, root)
+		}
+	}
+	return list
 }
 
 func fold(b *strings.Builder, title, body string) {
@@ -351,7 +381,9 @@ func escape(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		switch {
-		case strings.ContainsRune("\\`*_[]<>|#~", r):
+		case r == '`':
+			b.WriteByte('\'')
+		case strings.ContainsRune("\\*_[]<>|#~", r):
 			b.WriteByte('\\')
 			b.WriteRune(r)
 		case r == '@':
@@ -365,11 +397,4 @@ func escape(s string) string {
 		}
 	}
 	return b.String()
-}
-
-func upper(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }

@@ -78,6 +78,7 @@ func (w *world) role(c *preview.Change, ix roleIndex, s side) role {
 	if out.session == 0 {
 		out.session = 3600
 	}
+	out.session = w.capped(out.session, r, s)
 	if out.trust.unclear != "" {
 		out.unclear = append(out.unclear, "trust policy "+out.trust.unclear)
 	}
@@ -108,6 +109,30 @@ func (w *world) role(c *preview.Change, ix roleIndex, s side) role {
 	slices.Sort(out.managed)
 	out.managed = slices.Compact(out.managed)
 	return out
+}
+
+// capped is a role's longest session where Roles Anywhere profiles bound it: a session is as long as the profile says,
+// and never longer than the role allows.
+func (w *world) capped(session int, r *preview.Resource, s side) int {
+	longest := 0
+	for _, c := range w.byType[typeRAProfile] {
+		p := s.of(c)
+		if p == nil {
+			continue
+		}
+		arn, _ := r.Output("arn").(string)
+		if slices.Contains(p.PropertyDependencies["roleArns"], r.URN) || arn != "" && slices.Contains(list(p.Value("roleArns")), arn) {
+			seconds := number(p.Value("durationSeconds"))
+			if seconds == 0 {
+				seconds = 3600
+			}
+			longest = max(longest, seconds)
+		}
+	}
+	if longest == 0 {
+		return session
+	}
+	return min(session, longest)
 }
 
 func (r *role) add(d document, name string) {
@@ -163,7 +188,7 @@ func (w *world) identities() ([]Identity, []Sign) {
 		i.Unclear = difference(is.unclear, was.unclear)
 		if unchanged(w, c, ix) {
 			i.ReachBefore.Pods, i.ReachAfter.Pods = was.reachable, is.reachable
-			if was.reachable == is.reachable {
+			if was.reachable == is.reachable && was.session == is.session {
 				all = append(all, i)
 				continue
 			}
@@ -179,10 +204,25 @@ func (w *world) identities() ([]Identity, []Sign) {
 		all = append(all, i)
 		signs = append(signs, w.roleSigns(&i, c, was, is)...)
 	}
+	for i := range all {
+		filled(&all[i].PermissionsGained)
+		filled(&all[i].PermissionsLost)
+		filled(&all[i].TrustGained)
+		filled(&all[i].TrustLost)
+		filled(&all[i].ManagedGained)
+		filled(&all[i].ManagedLost)
+	}
 	slices.SortStableFunc(all, func(a, b Identity) int {
 		return cmp.Or(kindRank(a.Kind)-kindRank(b.Kind), strings.Compare(a.Name, b.Name))
 	})
 	return all, signs
+}
+
+// filled makes a list that JSON shows as [] rather than null.
+func filled[T any](list *[]T) {
+	if *list == nil {
+		*list = []T{}
+	}
 }
 
 func kindRank(k Kind) int { return slices.Index([]Kind{Pod, Node, Other}, k) }
@@ -334,7 +374,7 @@ func (w *world) roleSigns(i *Identity, c *preview.Change, was, is role) []Sign {
 	if is.there {
 		_, _, now := access.CompareTrust(nil, is.trust.parsed)
 		for _, t := range now {
-			if t.Open != access.None && !slices.ContainsFunc(i.TrustGained, func(g access.Trustee) bool { return g.Who == t.Who }) {
+			if t.Open != access.None && !slices.ContainsFunc(i.TrustGained, func(g access.Trustee) bool { return g.Who == t.Who && g.Issuer == t.Issuer }) {
 				add(Warning, "trust-open-already", fmt.Sprintf("%s may be assumed by %s, as before", i.Name, t.Who),
 					"the trust is wider than one identity", "narrow it while you are here")
 			}
@@ -344,7 +384,7 @@ func (w *world) roleSigns(i *Identity, c *preview.Change, was, is role) []Sign {
 		add(Danger, "boundary-removed", i.Name+" loses its permissions boundary", "nothing limits what its policies may grant from now on",
 			"change the boundary's policy in place, reviewed like any other")
 	}
-	if len(i.Unclear) > 0 && was.there && w.pointless(c) {
+	if len(i.Unclear) > 0 && was.there && c.Op != preview.Create {
 		add(Warning, "unclear", i.Name+": "+strings.Join(i.Unclear, ", "),
 			"the preview cannot show what the role will allow", "make what it is computed from exist first, in a change of its own")
 	}
@@ -372,14 +412,8 @@ func (w *world) roleSigns(i *Identity, c *preview.Change, was, is role) []Sign {
 	return append(signs, w.keyPlaneSigns(i, was, is)...)
 }
 
-// pointless tells whether a role exists before and after, so that an unclear policy hides a change rather than a birth.
-func (w *world) pointless(c *preview.Change) bool { return c.Op != preview.Create }
-
 func duration(seconds int) string {
-	switch {
-	case seconds == 0:
-		return "none"
-	case seconds%3600 == 0:
+	if seconds%3600 == 0 {
 		return fmt.Sprintf("%d h", seconds/3600)
 	}
 	return fmt.Sprintf("%d min", seconds/60)

@@ -68,7 +68,7 @@ type Identity struct {
 func (i *Identity) Changed() bool {
 	return len(i.PermissionsGained)+len(i.PermissionsLost)+len(i.TrustGained)+len(i.TrustLost)+
 		len(i.ManagedGained)+len(i.ManagedLost)+len(i.Unclear) > 0 ||
-		i.SessionBefore != i.SessionAfter || i.Op == preview.Create || i.Op == preview.Delete
+		i.SessionBefore != i.SessionAfter || i.ReachBefore.Pods != i.ReachAfter.Pods || i.Op == preview.Create || i.Op == preview.Delete
 }
 
 // Reach counts what an identity may do, and who may be it.

@@ -18,6 +18,7 @@ const (
 	typeProfile        = "aws:iam/instanceProfile:InstanceProfile"
 	typeOIDCProvider   = "aws:iam/openIdConnectProvider:OpenIdConnectProvider"
 	typeTrustAnchor    = "aws:rolesanywhere/trustAnchor:TrustAnchor"
+	typeRAProfile      = "aws:rolesanywhere/profile:Profile"
 	typeInstance       = "aws:ec2/instance:Instance"
 	typeLaunchTemplate = "aws:ec2/launchTemplate:LaunchTemplate"
 	typeBucket         = "aws:s3/bucketV2:BucketV2"
@@ -29,7 +30,6 @@ const (
 	typeSelfSigned     = "tls:index/selfSignedCert:SelfSignedCert"
 	typeLocallySigned  = "tls:index/locallySignedCert:LocallySignedCert"
 	typeIngressRule    = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
-	typeServiceAccount = "kubernetes:core/v1:ServiceAccount"
 
 	typeBucketIssuer = "k3s-aws-auth:oidcissuer:BucketIssuer"
 )

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"k3s-aws-auth/scripts/review/internal/comment"
+	"k3s-aws-auth/scripts/review/internal/impact"
+	"k3s-aws-auth/scripts/review/internal/preview"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden comments; the run then fails, so that they are read")
+
+// recorded names the signs that each recording must raise; none for the harmless ones.
+var recorded = map[string][]string{
+	"harmless-identity-added":       nil,
+	"harmless-permissions-changed":  nil,
+	"harmless-agent-added":          nil,
+	"harmless-tags":                 nil,
+	"harmless-shorter-certificates": nil,
+	"danger-issuer-moved":           {"issuer-changed", "issuer-dropped", "data-deleted"},
+	"danger-metadata-open":          {"hop-limit-raised", "imdsv1"},
+	"danger-trust-wildcard":         {"trust-subject-wildcard", "trust-audience-missing"},
+	"danger-bucket-public":          {"bucket-public"},
+	"danger-ca-replaced":            {"ca-replaced"},
+	"danger-zone-moved":             {"server-replaced"},
+}
+
+func unpack(t testing.TB, name string) []byte {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", name+".json.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestRecordedPreviews(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.json.gz")
+	if err != nil || len(files) != len(recorded) {
+		t.Fatalf("%d recordings, %d expected (%v)", len(files), len(recorded), err)
+	}
+	for name, want := range recorded {
+		t.Run(name, func(t *testing.T) {
+			p, err := preview.Parse(unpack(t, name), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			report := impact.Review(p)
+			var ids []string
+			for _, s := range report.Signs {
+				if s.Level == impact.Danger {
+					ids = append(ids, s.ID)
+				}
+				if s.What == "" || s.Why == "" || s.Safe == "" || len(s.Resources) == 0 {
+					t.Errorf("sign %s has no reason, no safe way or no resource: %+v", s.ID, s)
+				}
+			}
+			if strings.HasPrefix(name, "harmless") && report.Verdict == impact.Danger {
+				t.Errorf("a harmless change raises danger: %q", ids)
+			}
+			if strings.HasPrefix(name, "danger") && report.Verdict != impact.Danger {
+				t.Error("a dangerous change passes")
+			}
+			for _, id := range want {
+				if !slices.Contains(ids, id) {
+					t.Errorf("no danger sign %s, only %q", id, ids)
+				}
+			}
+			text := comment.Markdown(report)
+			if n := visibleLines(text); n > 40 {
+				t.Errorf("%d lines are visible without unfolding: that is more than a screen", n)
+			}
+			golden := filepath.Join("testdata", name+".md")
+			if *update {
+				if err := os.WriteFile(golden, []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				t.Error("golden comment rewritten: read it")
+				return
+			}
+			old, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(old) != text {
+				t.Errorf("the comment differs from %s (see -update):\n%s", golden, text)
+			}
+		})
+	}
+}
+
+// visibleLines counts the lines outside of what is folded.
+func visibleLines(text string) int {
+	n, depth := 0, 0
+	for _, line := range strings.Split(text, "\n") {
+		if strings.HasPrefix(line, "<details>") {
+			depth++
+			n++
+		}
+		if depth == 0 {
+			n++
+		}
+		if strings.HasPrefix(line, "</details>") {
+			depth--
+		}
+	}
+	return n
+}
+
+// TestStateStandsInForSames: without unchanged resources in the preview, the state gives the same review.
+func TestStateStandsInForSames(t *testing.T) {
+	for _, name := range []string{"harmless-permissions-changed", "danger-trust-wildcard", "danger-metadata-open"} {
+		full, err := preview.Parse(unpack(t, name), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		thin, state := split(t, unpack(t, name))
+		both, err := preview.Parse(thin, state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := comment.Markdown(impact.Review(full)), comment.Markdown(impact.Review(both)); a != b {
+			t.Errorf("%s: with the state:\n%s\nwith --show-sames:\n%s", name, b, a)
+		}
+		alone, err := preview.Parse(thin, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if alone.Complete || !strings.Contains(comment.Markdown(impact.Review(alone)), "--show-sames") {
+			t.Errorf("%s: a preview without unchanged resources is not called incomplete", name)
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	danger, harmless := write("danger.json", unpack(t, "danger-metadata-open")), write("harmless.json", unpack(t, "harmless-identity-added"))
+	state := write("state.json", []byte(`{"version":3}`))
+	for _, c := range []struct {
+		args []string
+		want int
+	}{
+		{[]string{"--preview", danger}, 0},
+		{[]string{"--preview", danger, "--fail-on", "danger"}, 1},
+		{[]string{"--preview", danger, "--fail-on", "warning", "--json"}, 1},
+		{[]string{"--preview", harmless, "--fail-on", "danger"}, 0},
+		{[]string{"--preview", harmless, "--state", state}, 1},
+		{[]string{"--preview", filepath.Join(dir, "absent.json")}, 1},
+		{[]string{"--preview", write("empty.json", nil)}, 1},
+		{[]string{"--preview", write("other.json", []byte(`{"version":1}`))}, 1},
+		{[]string{"--preview", harmless, "--fail-on", "everything"}, 2},
+		{[]string{"--no-such-flag"}, 2},
+		{[]string{"extra"}, 2},
+		{nil, 2},
+		{[]string{"--help"}, 0},
+	} {
+		var out, errOut bytes.Buffer
+		if got := run(c.args, strings.NewReader(""), &out, &errOut); got != c.want {
+			t.Errorf("%q: exit code %d, want %d\n%s", c.args, got, c.want, errOut.String())
+		}
+	}
+	var out, errOut bytes.Buffer
+	comment := filepath.Join(dir, "comment.md")
+	if code := run([]string{"--preview", "-", "--out", comment, "--json"}, bytes.NewReader(unpack(t, "harmless-tags")), &out, &errOut); code != 0 {
+		t.Fatal(errOut.String())
+	}
+	text, err := os.ReadFile(comment)
+	if err != nil || !strings.HasPrefix(string(text), "<!-- k3s-aws-auth review of lab -->\n") {
+		t.Errorf("the comment does not begin with its marker: %v", err)
+	}
+	if !strings.HasPrefix(out.String(), `{"stack":"lab"`) {
+		t.Errorf("no JSON: %.80s", out.String())
+	}
+}

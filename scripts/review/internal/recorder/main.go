@@ -1,0 +1,223 @@
+// Command recorder records the previews that the review is tested with, from running labs:
+//
+//	go -C scripts run ./lab up --setup irsa-s3
+//	go -C scripts run ./lab up --setup roles-anywhere
+//	go -C scripts run ./review/internal/recorder
+//	go -C scripts test ./review -update          # rewrites the comments, and fails so that they are read
+//
+// Each recording is a change of the configuration of Pulumi.lab.yaml, or of the program (package edits), against the
+// stack as it runs. What differs between machines and runs without meaning anything (source positions, times) is left
+// out.
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"k3s-aws-auth/scripts/review/internal/recorder/lab"
+)
+
+type recording struct {
+	name, setup string
+	config      []string // key=value, as of `lab up --config`
+	edits       string
+}
+
+var recordings = []recording{
+	{name: "harmless-identity-added", setup: "irsa-s3", config: []string{
+		`identities=[{name: uploader, namespace: default, serviceAccount: uploader, statements: [{sid: PutOwnObjects, actions: ["s3:PutObject"], resources: ["${demo.bucketArn}/uploader/*"]}]},` +
+			` {name: reports, namespace: billing, serviceAccount: reports, createNamespace: true, statements: [{actions: ["s3:GetObject"], resources: ["arn:aws:s3:::example-invoices/*"]}], managedPolicyArns: ["arn:aws:iam::aws:policy/CloudWatchAgentServerPolicy"]}]`}},
+	{name: "harmless-permissions-changed", setup: "irsa-s3", config: []string{
+		`identities=[{name: uploader, namespace: default, serviceAccount: uploader, maxSessionSeconds: 7200, statements: [{sid: OwnObjects, actions: ["s3:PutObject", "s3:GetObject"], resources: ["${demo.bucketArn}/uploader/*"]}]}]`}},
+	{name: "harmless-agent-added", setup: "irsa-s3", config: []string{`cluster.agents=3`}},
+	{name: "harmless-tags", setup: "irsa-s3", config: []string{`tags={team: platform, cost-centre: "4711"}`}},
+	{name: "harmless-shorter-certificates", setup: "roles-anywhere", config: []string{`rolesAnywhere.leafValidityHours=1440`, `rolesAnywhere.sessionSeconds=1800`}},
+	{name: "danger-issuer-moved", setup: "irsa-s3", config: []string{`issuer.bucket=another-issuer-111122223333`}},
+	{name: "danger-metadata-open", setup: "irsa-s3", edits: "metadata-open"},
+	{name: "danger-trust-wildcard", setup: "irsa-s3", edits: "trust-wildcard"},
+	{name: "danger-bucket-public", setup: "irsa-s3", edits: "bucket-public"},
+	{name: "danger-ca-replaced", setup: "roles-anywhere", config: []string{`rolesAnywhere.caValidityHours=8760`}},
+	{name: "danger-zone-moved", setup: "irsa-s3", config: []string{`network.zones=[eu-central-1b]`}},
+}
+
+func main() {
+	only := flag.String("only", "", "record only what begins with this `prefix`")
+	flag.Parse()
+	if err := record(*only); err != nil {
+		fmt.Fprintln(os.Stderr, "recorder:", err)
+		os.Exit(1)
+	}
+}
+
+func record(only string) error {
+	scripts, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "recorder-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	host, err := lab.Host(scripts, dir)
+	if err != nil {
+		return err
+	}
+	environments := map[string][]string{}
+	for _, r := range recordings {
+		if !strings.HasPrefix(r.name, only) {
+			continue
+		}
+		if environments[r.setup] == nil {
+			if environments[r.setup], err = lab.Environment(scripts, r.setup, host); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintln(os.Stderr, "recording", r.name)
+		if err := r.record(scripts, dir, environments[r.setup]); err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+	}
+	return nil
+}
+
+func (r *recording) record(scripts, dir string, env []string) error {
+	work := filepath.Join(dir, r.name)
+	if err := os.MkdirAll(work, 0o700); err != nil {
+		return err
+	}
+	if err := r.project(filepath.Dir(scripts), work, env); err != nil {
+		return err
+	}
+	cmd := exec.Command("pulumi", "preview", "--stack", "lab", "--json", "--show-sames", "--non-interactive")
+	for _, kv := range env {
+		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
+			for _, p := range filepath.SplitList(path) {
+				if _, err := os.Stat(filepath.Join(p, "pulumi")); err == nil {
+					cmd.Path, cmd.Err = filepath.Join(p, "pulumi"), nil
+					break
+				}
+			}
+		}
+	}
+	cmd.Dir, cmd.Env = work, append(env, "REVIEW_EDITS="+r.edits)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("pulumi preview: %w\n%s\n%s", err, said.String(), out)
+	}
+	var digest map[string]any
+	if err := json.Unmarshal(out, &digest); err != nil {
+		return err
+	}
+	delete(digest, "duration")
+	delete(digest, "diagnostics") // where the language host was found
+	var compact bytes.Buffer
+	encoder := json.NewEncoder(&compact)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(stripped(digest)); err != nil {
+		return err
+	}
+	if bytes.Contains(compact.Bytes(), []byte("PRIVATE KEY")) {
+		return errors.New("the preview has a private key in plain")
+	}
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(compact.Bytes()); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(scripts, "review", "testdata", r.name+".json.gz"), packed.Bytes(), 0o644)
+}
+
+// project writes Pulumi.yaml, and Pulumi.lab.yaml with the changes. The salt is the one of the stack that runs.
+func (r *recording) project(root, work string, env []string) error {
+	data, err := os.ReadFile(filepath.Join(root, "Pulumi.yaml"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(work, "Pulumi.yaml"), data, 0o600); err != nil {
+		return err
+	}
+	var stack, running map[string]any
+	if data, err = os.ReadFile(filepath.Join(root, "Pulumi.lab.yaml")); err != nil {
+		return err
+	}
+	if err := yaml.Unmarshal(data, &stack); err != nil {
+		return err
+	}
+	for _, kv := range env {
+		if passphrase, ok := strings.CutPrefix(kv, "PULUMI_CONFIG_PASSPHRASE_FILE="); ok {
+			if data, err = os.ReadFile(filepath.Join(filepath.Dir(passphrase), "work", "Pulumi.lab.yaml")); err != nil {
+				return err
+			}
+		}
+	}
+	if err := yaml.Unmarshal(data, &running); err != nil {
+		return err
+	}
+	if salt, ok := running["encryptionsalt"]; ok {
+		stack["encryptionsalt"] = salt
+	}
+	config, ok := stack["config"].(map[string]any)
+	if !ok {
+		return errors.New("Pulumi.lab.yaml has no config")
+	}
+	config["k3s-aws-auth:setup"] = r.setup
+	for _, change := range r.config {
+		key, text, _ := strings.Cut(change, "=")
+		var value any
+		if err := yaml.Unmarshal([]byte(text), &value); err != nil {
+			return err
+		}
+		path := strings.Split("k3s-aws-auth:"+key, ".")
+		at := config
+		for _, p := range path[:len(path)-1] {
+			next, ok := at[p].(map[string]any)
+			if !ok {
+				next = map[string]any{}
+				at[p] = next
+			}
+			at = next
+		}
+		at[path[len(path)-1]] = value
+	}
+	if data, err = yaml.Marshal(stack); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(work, "Pulumi.lab.yaml"), data, 0o600)
+}
+
+// stripped leaves out what says where and when, and not what.
+func stripped(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, k := range []string{"sourcePosition", "stackTrace", "created", "modified"} {
+			delete(v, k)
+		}
+		for k := range v {
+			v[k] = stripped(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = stripped(v[i])
+		}
+	}
+	return v
+}
