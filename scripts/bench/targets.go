@@ -57,7 +57,7 @@ func parseVariant(flag, text string) (variant, error) {
 	v := variant{name, parts[0], parts[1:]}
 	switch {
 	case !ok || name == "" || len(v.rest) == 0:
-		return v, usageError{fmt.Errorf("--%s: found %q: must be NAME=SETUP,...", flag, text)}
+		return v, usageError{fmt.Errorf("--%s: found %q: must be NAME=SETUP,key=value", flag, text)}
 	case !slices.Contains(stacks.Setups(), v.setup):
 		return v, usageError{fmt.Errorf("--%s: found setup %q: must be one of %s", flag, v.setup, strings.Join(stacks.Setups(), ", "))}
 	case strings.ContainsAny(name, `/\`) || strings.HasPrefix(name, "."):

@@ -44,7 +44,7 @@ const (
 	noOIDC          = "no OIDC provider: AWS is never asked to verify a token"
 	noCertificate   = "no certificate in this setup"
 	noPodRole       = "the role is the machines' own, not the identity's"
-	noTokenVerified = "tokens of the cluster never reach AWS"
+	noTokenVerified = "tokens of the cluster never reach AWS" //nolint:gosec // a reason, not a token
 )
 
 // webIdentitySetups and certificateSetups build the tables of expectations.

@@ -200,7 +200,7 @@ func writeMarkdown(out io.Writer, results []*Result, setups []string, where stri
 			fmt.Fprintf(out, "\n`%s`:\n\n", s)
 			for _, e := range r.Errors {
 				fmt.Fprintf(out, "- %s, %s, +%.1f s, %d ×: `%s`\n", e.First.UTC().Format("15:04:05.000"), e.View,
-					e.First.Sub(r.Injected).Seconds(), e.Count, strings.ReplaceAll(e.Text, "`", "'"))
+					max(0, e.First.Sub(r.Injected).Seconds()), e.Count, strings.ReplaceAll(e.Text, "`", "'"))
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -72,7 +73,11 @@ type ErrorLine struct {
 	Text  string    `json:"text"`
 }
 
-// errorLines gathers the errors of samples in the order in which they first came.
+// changing are the parts of an error that differ from call to call: times and request ids.
+var changing = regexp.MustCompile(`\d{4}/\d\d/\d\d \d\d:\d\d:\d\d|\d{8}T\d{6}Z|\b1\d{9}\b|RequestID: [0-9a-fA-F-]*`)
+
+// errorLines gathers the errors of samples in the order in which they first came. Of errors that differ in times and
+// request ids alone the first is kept, verbatim.
 func errorLines(samples []Sample) []ErrorLine {
 	var out []ErrorLine
 next:
@@ -81,7 +86,7 @@ next:
 			continue
 		}
 		for i := range out {
-			if out[i].View == s.View && out[i].Text == s.Text {
+			if out[i].View == s.View && changing.ReplaceAllString(out[i].Text, "") == changing.ReplaceAllString(s.Text, "") {
 				out[i].Count++
 				continue next
 			}

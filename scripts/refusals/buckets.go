@@ -78,7 +78,7 @@ var edgeCases = []Case{
 			if transport.TLSClientConfig == nil {
 				transport.TLSClientConfig = &tls.Config{}
 			}
-			transport.TLSClientConfig.MinVersion, transport.TLSClientConfig.MaxVersion = tls.VersionTLS11, tls.VersionTLS11 //nolint:gosec // it must be refused
+			transport.TLSClientConfig.MinVersion, transport.TLSClientConfig.MaxVersion = tls.VersionTLS11, tls.VersionTLS11
 			r, err := http.NewRequestWithContext(ctx, http.MethodGet, issuer+"/"+discoveryKey, nil)
 			if err != nil {
 				return broken(err)

@@ -61,10 +61,10 @@ func (t *Target) session(ctx context.Context) (aws.Credentials, error) {
 	}
 	var c aws.Credentials
 	var err error
-	switch {
-	case t.Setup == "instance-profile":
+	switch t.Setup {
+	case "instance-profile":
 		c, err = t.machineSession(ctx, t.Identity.Pod.Name)
-	case t.Setup == "roles-anywhere":
+	case "roles-anywhere":
 		c, err = t.certificateSession(ctx)
 	default:
 		c, err = t.tokenSession(ctx)
@@ -195,8 +195,8 @@ func (t *Target) curl(ctx context.Context, pod, path string, arguments ...string
 }
 
 // metadataToken asks for a token of IMDSv2.
-func (t *Target) metadataToken(ctx context.Context, pod string, arguments ...string) (string, error) {
-	return t.curl(ctx, pod, "api/token", append([]string{"--request", "PUT", "--header", ttlHeader + ": 60"}, arguments...)...)
+func (t *Target) metadataToken(ctx context.Context, pod string) (string, error) {
+	return t.curl(ctx, pod, "api/token", "--request", "PUT", "--header", ttlHeader+": 60")
 }
 
 // machineSession is the session of a pod's machine, from its metadata.

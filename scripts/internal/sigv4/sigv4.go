@@ -176,7 +176,7 @@ func (s *Signature) setCredential(value string) error {
 
 func (s *Signature) check() error {
 	if day := s.Time.UTC().Format(dateFormat); s.Date != day {
-		return fmt.Errorf("%w: '%s' != '%s', from '%s'.", ErrScopeDate, s.Date, day, s.Time.UTC().Format(TimeFormat)) //nolint:revive // AWS's own text
+		return fmt.Errorf("%w: '%s' != '%s', from '%s'.", ErrScopeDate, s.Date, day, s.Time.UTC().Format(TimeFormat)) //nolint:revive,staticcheck // AWS's own text
 	}
 	for _, h := range s.SignedHeaders {
 		if h == "host" {

@@ -25,7 +25,7 @@ func Tally(events []labs.Event, namespace, prefix string) []Count {
 	counts := map[string]*Count{}
 	times := map[string][]float64{}
 	for _, e := range events {
-		what := ""
+		var what string
 		switch {
 		case e.Service == metadataService:
 			what = "metadata service"

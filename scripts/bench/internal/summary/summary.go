@@ -18,7 +18,7 @@ type Metric struct {
 	Of          func(*runs.Row) float64
 }
 
-// Metrics, the one of the targets first.
+// Metrics are all that is summarised, the one of the targets first.
 var Metrics = []Metric{
 	{"start_to_answer", "app container's start to STS's answer", func(r *runs.Row) float64 { return r.StartToAnswer() }},
 	{"scheduled_to_answer", "pod bound to a node to STS's answer, with volumes, network and init containers", func(r *runs.Row) float64 { return r.Answered - r.Scheduled }},

@@ -34,7 +34,7 @@ func (m *Machines) kubectl(ctx context.Context, vm *machine, args []string) (str
 	}
 	get := len(words) == 3 && words[0] == "get" && selector == ""
 	remove := len(words) == 2 && words[0] == "delete" && selector != ""
-	if !(get || remove) || words[1] != "node" {
+	if (!get && !remove) || words[1] != "node" {
 		return "", fmt.Errorf("the lab has no kubectl %s", strings.Join(args, " "))
 	}
 	server := m.serverOf(vm.instance.ID)
