@@ -97,9 +97,7 @@ func (w *world) role(c *preview.Change, ix roleIndex, s side) role {
 		m, _ := inline.(map[string]any)
 		out.add(w.document(&preview.Resource{Inputs: m}, "policy"), "inline policy")
 	}
-	for _, arn := range list(r.Value("managedPolicyArns")) {
-		out.managed = append(out.managed, arn)
-	}
+	out.managed = append(out.managed, list(r.Value("managedPolicyArns"))...)
 	if arn, _ := r.Text("permissionsBoundary"); arn != "" {
 		out.bounded = true
 		if d := w.policyByARN(arn, r.PropertyDependencies["permissionsBoundary"], s); d.parsed != nil {
