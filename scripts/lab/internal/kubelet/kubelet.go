@@ -11,10 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
@@ -84,10 +81,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	defer stop()
 	k.wg.Go(func() { k.heartbeat(running) })
 
-	factory := informers.NewSharedInformerFactoryWithOptions(k.o.Client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", k.o.NodeName).String()
-	}))
-	pods := factory.Core().V1().Pods().Informer()
+	pods := k.podInformer()
 	_, err := pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { k.observe(running, o, false) },
 		UpdateFunc: func(_, o any) { k.observe(running, o, false) },
@@ -96,7 +90,8 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	factory.Start(running.Done())
+	var informing sync.WaitGroup
+	informing.Go(func() { pods.RunWithContext(running) })
 	if cache.WaitForCacheSync(running.Done(), pods.HasSynced) {
 		close(k.ready)
 	}
@@ -110,7 +105,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	}
 	stop()
 	k.wg.Wait()
-	factory.Shutdown()
+	informing.Wait()
 	return result
 }
 
