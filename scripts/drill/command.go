@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/spf13/cobra"
@@ -95,9 +96,12 @@ func (o *options) run(ctx context.Context) error {
 	var errs []error
 	var done []string
 	where := "in the lab (times are those of one machine, not AWS's)"
+	var mu sync.Mutex
 	each := func(t *Target) {
-		done = append(done, t.Setup)
 		got, err := o.drill(ctx, t, drills)
+		mu.Lock()
+		defer mu.Unlock()
+		done = append(done, t.Setup)
 		results = append(results, got...)
 		errs = append(errs, err)
 	}
@@ -111,6 +115,9 @@ func (o *options) run(ctx context.Context) error {
 	} else if err := o.eachLab(ctx, setups, each); err != nil {
 		errs = append(errs, err)
 	}
+	rank := func(setup string) int { return slices.Index(allSetups, setup) }
+	slices.SortFunc(done, func(a, b string) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(results, func(a, b *Result) int { return rank(a.Setup) - rank(b.Setup) })
 	if len(results) > 0 {
 		errs = append(errs, o.report(results, done, where))
 	}
@@ -127,17 +134,17 @@ func (o *options) run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// eachLab connects to the labs of setups, one after the other.
+// eachLab connects to the labs of setups, starts those that do not run where --up says so, and calls each for them: side
+// by side with --yes, one after the other where a person is asked.
 func (o *options) eachLab(ctx context.Context, setups []string, each func(*Target)) error {
 	var command *labs.Command // built only where a lab must be started
 	var errs []error
-	found := 0
+	var targets []*Target
 	for _, s := range setups {
 		if ctx.Err() != nil {
 			return errors.Join(append(errs, ctx.Err())...)
 		}
 		lab, err := labs.Open("", s)
-		started := false
 		if errors.Is(err, labs.ErrNotRunning) {
 			if !o.up {
 				continue
@@ -157,28 +164,37 @@ func (o *options) eachLab(ctx context.Context, setups []string, each func(*Targe
 				}
 			}
 			lab, err = command.Up(ctx, "", s)
-			started = true
+			defer func() {
+				if err := command.Down(context.WithoutCancel(ctx), "", s); err != nil {
+					fmt.Fprintln(os.Stderr, "drill:", err)
+				}
+			}()
 		}
-		found++
+		var t *Target
 		if err == nil {
-			var t *Target
-			if t, err = labTarget(lab); err == nil {
-				err = t.Discover(ctx, o.identity)
-			}
-			if err == nil {
-				each(t)
-			}
+			t, err = labTarget(lab)
+		}
+		if err == nil {
+			err = t.Discover(ctx, o.identity)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", s, err))
+			continue
 		}
-		if started {
-			errs = append(errs, command.Down(context.WithoutCancel(ctx), "", s))
-		}
+		targets = append(targets, t)
 	}
-	if found == 0 && len(errs) == 0 {
+	if len(targets) == 0 && len(errs) == 0 {
 		return errors.New("no lab is running: start one with `go -C scripts run ./lab up`, or give --up, or --current for a real cluster")
 	}
+	var group sync.WaitGroup
+	for _, t := range targets {
+		if o.yes {
+			group.Go(func() { each(t) })
+		} else {
+			each(t)
+		}
+	}
+	group.Wait()
 	return errors.Join(errs...)
 }
 
@@ -233,9 +249,8 @@ func (o *options) drill(ctx context.Context, t *Target, drills []*Drill) ([]*Res
 				continue
 			}
 		}
-		fmt.Fprintf(os.Stderr, "%-17s %-29s ", t.Setup, d.ID)
 		r, err := s.Run(ctx, d)
-		fmt.Fprintf(os.Stderr, "%-6s %-11s %5.1f s\n", cell(r), r.Status, r.Seconds)
+		fmt.Fprintf(os.Stderr, "%-17s %-29s %-6s %-11s %5.1f s\n", t.Setup, d.ID, cell(r), r.Status, r.Seconds)
 		results = append(results, r)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s, %s: %w", t.Setup, d.ID, err))
