@@ -64,7 +64,9 @@ type Result struct {
 	Article string `json:"article,omitempty"`
 	Title   string `json:"title"`
 	Setup   string `json:"setup"`
-	Status  Status `json:"status"`
+	// Attack marks drills that break nothing: their new pod is an intruder.
+	Attack bool   `json:"attack,omitempty"`
+	Status Status `json:"status"`
 	// Reason says why there is no outcome.
 	Reason      string              `json:"reason,omitempty"`
 	Injected    time.Time           `json:"injected,omitzero"`
@@ -118,7 +120,7 @@ func (s *Session) Close(ctx context.Context) error { return s.existing.remove(ct
 // not work, or that the recovery left something behind.
 func (s *Session) Run(ctx context.Context, d *Drill) (result *Result, err error) {
 	begin := time.Now()
-	r := &Result{Drill: d.ID, Article: d.Article, Title: d.Title, Setup: s.t.Setup, Note: d.Note, Views: map[View]ViewResult{}}
+	r := &Result{Drill: d.ID, Article: d.Article, Title: d.Title, Setup: s.t.Setup, Note: d.Note, Attack: d.Stranger, Views: map[View]ViewResult{}}
 	defer func() { r.Seconds = time.Since(begin).Round(100 * time.Millisecond).Seconds() }()
 	expected, ok := d.Expect[s.t.Setup]
 	if !ok {

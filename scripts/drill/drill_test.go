@@ -118,6 +118,12 @@ func TestCompare(t *testing.T) {
 	require.Len(t, compare(result(Works, Silent, Fails, "Nobody")), 1, "no call is no proof")
 }
 
+func attack(intruder Outcome) *Result {
+	r := result(Works, Works, intruder, "")
+	r.Attack = true
+	return r
+}
+
 func TestCells(t *testing.T) {
 	different := result(Works, Works, Works, "")
 	different.Status = Different
@@ -130,6 +136,8 @@ func TestCells(t *testing.T) {
 		{result(Works, Fails, Fails, ""), "⚠→✗"},
 		{result(Fails, Fails, Fails, ""), "✗"},
 		{different, "✓ !"},
+		{attack(Fails), "shut"},
+		{attack(Works), "open"},
 		{&Result{Status: NotThere}, "n/a"},
 		{&Result{Status: Skipped}, "?"},
 		{&Result{Status: Broken}, "?"},

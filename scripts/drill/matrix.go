@@ -17,10 +17,13 @@ const (
 	cellDegraded = "⚠→✗"
 	cellNone     = "n/a"
 	cellUnknown  = "?"
+	// Of drills that try to get in.
+	cellShut = "shut"
+	cellOpen = "open"
 )
 
 const legend = "✓ unaffected · ✗ fails at once, kept sessions too · ⚠→✗ kept sessions go on until they end, what is new fails · " +
-	"n/a does not apply · ? not measured · ! not as expected"
+	"shut, open: whether an intruder gets in · n/a does not apply · ? not measured · ! not as expected"
 
 // cell sums up a result: what existing sessions, new sessions and new pods come to.
 func cell(r *Result) string {
@@ -38,6 +41,10 @@ func cell(r *Result) string {
 		}
 	}
 	switch {
+	case r.Attack && r.Views[New].Outcome == Fails:
+		text = cellShut
+	case r.Attack:
+		text = cellOpen
 	case failed == 0:
 		text = cellWorks
 	case r.Views[Kept].Outcome != Works:
@@ -84,7 +91,7 @@ func (l *row) cell(setup string) string {
 func (l *row) saves() string {
 	some, all, any := false, true, false
 	for _, r := range l.cells {
-		if r.Status != AsExpected && r.Status != Different {
+		if r.Status != AsExpected && r.Status != Different || r.Attack {
 			continue
 		}
 		if r.Views[Fresh].Outcome == Works && r.Views[New].Outcome == Works {
