@@ -162,17 +162,25 @@ find_founder() {
 # Whether this server is one that joined others, or will.
 joins() { [[ $ROLE == server ]] && grep -q '^server: ' "$CONFIG"; }
 
-# Whether any server answers at JOIN, whatever it says, with the cluster's CA.
-answers() { curl --silent --show-error --output /dev/null --max-time 10 --cacert "$DATA/tls/server-ca.crt" "$JOIN/"; }
+# at_join ARGUMENTS...: calls the API at JOIN and prints nothing of its answer.
+at_join() { curl --silent --show-error --output /dev/null --max-time 20 --cacert "$DATA/tls/server-ca.crt" "$@"; }
 
-# Deletes the Node of the machine that was server number SERVER before: only then
-# does K3s take the dead machine out of etcd, where it counts for the majority.
-# That this machine's own Node has the expected name is made sure of first.
+# Whether any server answers at JOIN, whatever it says, with the cluster's CA.
+answers() { at_join "$JOIN/"; }
+
+# Deletes the Node of the machine that was server number SERVER before. K3s then
+# takes that machine out of etcd, which takes no new member while one of the old
+# ones is away. This machine is not a member yet, so it makes an admin's
+# certificate for this one call: it has the key of the CA.
 forget_predecessor() {
-  local self
-  self=$(hostname)
-  "$K3S" kubectl get node "${self,,}" >/dev/null &&
-    "$K3S" kubectl delete node --wait=false --selector "k3s-aws-auth/server=$SERVER,kubernetes.io/hostname!=${self,,}"
+  local admin=$SETTINGS/admin status
+  openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj "/O=system:masters/CN=boot" \
+    -CA "$DATA/tls/client-ca.crt" -CAkey "$DATA/tls/client-ca.key" -keyout "$admin.key" -out "$admin.crt" 2>/dev/null &&
+    at_join --fail --cert "$admin.crt" --key "$admin.key" --request DELETE \
+      "$JOIN/api/v1/nodes?labelSelector=k3s-aws-auth%2Fserver%3D$SERVER"
+  status=$?
+  rm -f "$admin".*
+  return $status
 }
 
 download() { curl --silent --show-error --fail --location --max-time 600 --output "$2" "$1"; }
@@ -281,6 +289,8 @@ main() {
     patience=600 # etcd takes one new member at a time
     step="waiting for a server at $JOIN"
     retry 900 answers || fail "no server answers at $JOIN: there is no cluster to join"
+    step="removing its predecessor"
+    retry 300 forget_predecessor || fail "its Node stays; by hand: kubectl delete node -l k3s-aws-auth/server=$SERVER"
   fi
   step="starting $SERVICE"
   if ! retry $patience systemctl restart "$SERVICE.service"; then
@@ -295,10 +305,6 @@ main() {
       journalctl --unit "$SERVICE" --lines 20 --no-pager || true
       fail "no server has admitted this agent; follow it with: journalctl -fu $SERVICE"
     fi
-  fi
-  if joins; then
-    step="removing the server that this one replaces"
-    retry 60 forget_predecessor || log "could not; if there was one: kubectl delete node <its name>"
   fi
 }
 

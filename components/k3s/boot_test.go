@@ -72,7 +72,7 @@ while (($#)); do
     --output) output=$2; shift ;;
     --data) data=$2; shift ;;
     --config) config=$(cat); shift ;;
-    --max-time|--request|--header|--aws-sigv4) shift ;;
+    --max-time|--request|--header|--aws-sigv4|--cacert|--cert|--key) shift ;;
     http*) url=$1 ;;
   esac
   shift
@@ -102,6 +102,7 @@ case $url in
     printf '{"Parameter":{"Name":"%s","Value":"line 1 of %s\\nline 2\\n"}}' "$name" "$name" ;;
   http://169.254.169.254/latest/meta-data/instance-id) cat "$ROOT/instance-id" | answer ;;
   https://join.example.com:6443/) [[ -e $ROOT/cluster ]] || exit 7 ;;
+  https://join.example.com:6443/api/v1/nodes\?*) [[ -e $ROOT/cluster ]] || exit 7 ;;
   */sha256sum-*.txt) cat "$ROOT/digests" | answer ;;
   */k3s|*/k3s-arm64) cat "$ROOT/release" | answer ;;
   *) echo "no such place: $url" >&2; exit 6 ;;
@@ -116,6 +117,7 @@ fi
 `,
 	"mktemp":     "#!/bin/bash\nif [[ -e $ROOT/full ]]; then echo 'mktemp: No space left on device' >&2; exit 1; fi\nexec /usr/bin/mktemp \"$@\"\n",
 	"mv":         "#!/bin/bash\nexec /bin/mv \"$@\"\n",
+	"openssl":    "#!/bin/bash\necho \"openssl $*\" >>\"$ROOT/calls\"\n",
 	"journalctl": "#!/bin/bash\necho 'the journal of k3s'\n",
 	"hostname":   "#!/bin/bash\necho IP-10-0-0-9\n",
 	"uname":      "#!/bin/bash\ncat \"$ROOT/arch\"\n",
@@ -285,7 +287,7 @@ func TestBootFounder(t *testing.T) {
 	calls := m.calls()
 	require.Contains(t, calls, `put {"Name":"/k3s-aws-auth/lab/server/founder","Value":"i-1","Overwrite":true}`)
 	require.NotContains(t, calls, "join.example.com", "who starts a cluster waits for nobody")
-	require.NotContains(t, calls, "delete node")
+	require.NotContains(t, calls, "DELETE")
 
 	// Interrupted after it had signed: it finds its own name there.
 	require.NoError(t, os.Remove(filepath.Join(m.root, "etc/k3s-aws-auth/founder")))
@@ -317,8 +319,8 @@ func TestBootReplacedFounder(t *testing.T) {
 	require.Equal(t, "i-1", m.read("parameter-founder"))
 	calls := m.calls()
 	require.Less(t, strings.Index(calls, "https://join.example.com:6443/"), strings.Index(calls, "systemctl restart"), "it waits for a server first")
-	require.Contains(t, calls, "k3s kubectl get node ip-10-0-0-9\nk3s kubectl delete node --wait=false --selector k3s-aws-auth/server=0,kubernetes.io/hostname!=ip-10-0-0-9\n")
-	require.Greater(t, strings.Index(calls, "delete node"), strings.Index(calls, "systemctl restart"))
+	require.Contains(t, calls, "https://join.example.com:6443/api/v1/nodes?labelSelector=k3s-aws-auth%2Fserver%3D0\n")
+	require.Less(t, strings.Index(calls, "--request DELETE"), strings.Index(calls, "systemctl restart"), "etcd takes no member while one is away")
 
 	m.member(0) // cloud-init writes the configuration anew
 	require.NoError(t, os.MkdirAll(filepath.Join(m.root, "var/lib/rancher/k3s/server/db/etcd"), 0o700))
@@ -343,7 +345,7 @@ func TestBootJoin(t *testing.T) {
 	calls := m.calls()
 	require.NotContains(t, calls, "instance-id", "only server 0 asks who started the cluster")
 	require.Contains(t, calls, "--cacert /var/lib/rancher/k3s/server/tls/server-ca.crt https://join.example.com:6443/")
-	require.Contains(t, calls, "k3s-aws-auth/server=2,kubernetes.io/hostname!=ip-10-0-0-9")
+	require.Contains(t, calls, "https://join.example.com:6443/api/v1/nodes?labelSelector=k3s-aws-auth%2Fserver%3D2\n")
 }
 
 // state is all that a boot leaves behind, by path.

@@ -186,13 +186,6 @@ func (s *initSystem) serve(c net.Conn) {
 			return
 		}
 		reply(answer{Output: string(data)})
-	case r.Program == "k3s" && len(r.Args) > 1 && r.Args[0] == "kubectl":
-		said, err := s.m.kubectl(s.ctx, s.vm, r.Args[1:])
-		if err != nil {
-			fail(err)
-			return
-		}
-		reply(answer{Output: said})
 	case r.Program == "k3s" && len(r.Args) == 1:
 		s.k3s(c, r.Args[0], reply)
 	default:

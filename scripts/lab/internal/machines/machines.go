@@ -401,6 +401,7 @@ func (m *Machines) runServer(ctx context.Context, vm *machine, started func()) e
 	if err != nil {
 		return err
 	}
+	go m.followNodes(ctx, server)
 	return m.runKubelet(ctx, vm, server.Config, member, func() {
 		if err := m.markServer(ctx, vm, server); err != nil && ctx.Err() == nil {
 			m.log.Printf("%s: %v", vm.name, err)
