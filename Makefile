@@ -22,7 +22,7 @@ test: ## run all tests; those that need the lab's programs skip, see test-lab
 	go -C scripts test ./...
 
 test-lab: ## run the tests that start the lab's control plane and sandbox
-	$(WITH_TOOLS) go -C scripts test -count=1 ./lab/internal/cluster ./lab/internal/kubelet ./lab/internal/sandbox
+	$(WITH_TOOLS) go -C scripts test -count=1 ./lab/internal/cluster ./lab/internal/kubelet ./lab/internal/machines ./lab/internal/sandbox
 
 race: ## run the tests of what runs concurrently, test-lab's too, with the race detector (needs a C compiler)
 	$(WITH_TOOLS) CGO_ENABLED=1 go -C scripts test -race -timeout 20m ./internal/... ./lab/...
