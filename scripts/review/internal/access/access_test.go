@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"k3s-aws-auth/scripts/internal/policy"
 )
@@ -159,6 +160,43 @@ func FuzzCompare(f *testing.F) {
 		l2, g2 := Compare(y, x)
 		if !slices.Equal(g, g2) || !slices.Equal(l, l2) {
 			t.Fatalf("not symmetric: %v %v, %v %v", g, l, g2, l2)
+		}
+	})
+}
+
+// BenchmarkLargestPolicies compares policies of the greatest size that IAM allows a role inline.
+func BenchmarkLargestPolicies(b *testing.B) {
+	side := func(prefix string) Policies {
+		s := policy.Statement{Effect: "Allow"}
+		for i := range 80 {
+			s.Actions = append(s.Actions, fmt.Sprintf("service%d:%sOperation*", i, prefix))
+			s.Resources = append(s.Resources, fmt.Sprintf("arn:aws:service:::%d/%s/*", i, prefix))
+		}
+		deny := policy.Statement{Effect: "Deny", Actions: []string{"*"}, Resources: []string{"arn:aws:service:::7/*"}}
+		return Policies{Identity: []*policy.Document{{Version: policy.Version2012, Statements: []policy.Statement{s, deny}}}}
+	}
+	before, after := side("Get"), side("Put")
+	for b.Loop() {
+		Compare(before, after)
+	}
+}
+
+// FuzzNarrow: leaving out what cannot match changes no decision.
+func FuzzNarrow(f *testing.F) {
+	f.Add("s3:Get*", "arn:aws:s3:::b/*", "s3:*", "*", "s3:GetObject", "arn:aws:s3:::b/x")
+	f.Add("*", "arn:aws:s3*", "iam:*", "arn:aws:iam::1:role/?", "IAM:PassRole", "arn:aws:iam::1:role/é")
+	f.Fuzz(func(t *testing.T, a1, r1, a2, r2, action, resource string) {
+		if !utf8.ValidString(a1 + r1 + a2 + r2 + action + resource) {
+			return // JSON has no other text
+		}
+		p := Policies{Identity: []*policy.Document{{Version: policy.Version2012, Statements: []policy.Statement{
+			{Effect: "Allow", Actions: []string{a1, "a"}, Resources: []string{r1}},
+			{Effect: "Deny", Actions: []string{a2}, Resources: []string{r2, "b"}},
+			{Effect: "Allow", NotActions: []string{a2}, Resources: []string{r1}},
+		}}}}
+		req := policy.Request{Action: action, Resource: resource}
+		if full, short := p.allows(req), narrow(p).to(req).allows(req); full != short {
+			t.Fatalf("allowed %v, with narrowed policies %v", full, short)
 		}
 	})
 }

@@ -44,12 +44,10 @@ func (p Policies) Allows(action, resource string) bool {
 // Compare returns what the second policies allow and the first do not, and the reverse. Both are short: what a broader
 // grant of the same list contains is left out.
 func Compare(before, after Policies) (gained, lost []Grant) {
-	var docs []*policy.Document
-	for _, p := range []Policies{before, after} {
-		docs = append(append(docs, p.Identity...), p.Boundary...)
-	}
-	situations := contexts(docs)
-	for _, q := range questions(docs) {
+	identity, boundary := slices.Concat(before.Identity, after.Identity), slices.Concat(before.Boundary, after.Boundary)
+	situations := contexts(slices.Concat(identity, boundary))
+	was, is := narrow(before), narrow(after)
+	for _, q := range questions(identity, boundary) {
 		gainedPlain, lostPlain := false, false
 		for i, s := range situations {
 			variables := map[string][]string{}
@@ -58,13 +56,13 @@ func Compare(before, after Policies) (gained, lost []Grant) {
 				Resource: resourceWitness(q.Resource, variables),
 				Context:  s.with(variables),
 			}
-			was, is := before.allows(req), after.allows(req)
+			old, now := was.to(req).allows(req), is.to(req).allows(req)
 			grant := Grant{Action: q.Action, Resource: q.Resource, Condition: s.text}
 			switch {
-			case !was && is && !gainedPlain:
+			case !old && now && !gainedPlain:
 				gained = append(gained, grant)
 				gainedPlain = gainedPlain || i == 0
-			case was && !is && !lostPlain:
+			case old && !now && !lostPlain:
 				lost = append(lost, grant)
 				lostPlain = lostPlain || i == 0
 			}
@@ -79,47 +77,49 @@ func Grants(p Policies) []Grant {
 	return gained
 }
 
-// questions are the pairs of patterns to ask about: those of each statement, and of each pair of statements that a
-// denial or a boundary makes overlap.
-func questions(docs []*policy.Document) []Grant {
+// questions are the pairs of patterns to ask about: those of each statement, and where a statement takes something away
+// (a denial, an exception, a boundary), what it shares with each other one.
+func questions(identity, boundary []*policy.Document) []Grant {
 	seen := map[Grant]bool{}
-	var list []Grant
-	add := func(action, resource string) {
-		g := Grant{Action: action, Resource: resource}
+	var list, limits []Grant
+	add := func(g Grant) {
 		if !seen[g] {
 			seen[g] = true
 			list = append(list, g)
 		}
 	}
-	var statements []*policy.Statement
-	for _, d := range docs {
-		if d == nil {
-			continue
-		}
-		for i := range d.Statements {
-			statements = append(statements, &d.Statements[i])
-		}
-	}
-	for _, s := range statements {
-		for _, a := range actions(s) {
-			for _, r := range resources(s) {
-				add(a, r)
+	collect := func(docs []*policy.Document, bounds bool) {
+		for _, d := range docs {
+			if d == nil {
+				continue
+			}
+			for i := range d.Statements {
+				s := &d.Statements[i]
+				limit := bounds || s.Effect == "Deny" || s.NotActions != nil || s.NotResources != nil
+				for _, a := range actions(s) {
+					for _, r := range resources(s) {
+						g := Grant{Action: a, Resource: r}
+						add(g)
+						if limit {
+							limits = append(limits, g)
+						}
+					}
+				}
 			}
 		}
 	}
+	collect(identity, false)
+	collect(boundary, true)
 	own := slices.Clone(list)
-	for _, x := range own {
+	for _, x := range limits {
 		for _, y := range own {
 			a, ok := narrower(x.Action, y.Action, coversAction)
 			if !ok {
 				continue
 			}
 			if r, ok := narrower(x.Resource, y.Resource, coversResource); ok {
-				add(a, r)
+				add(Grant{Action: a, Resource: r})
 			}
-		}
-		if len(list) > 20000 { // policies of IAM's greatest size stay far below
-			break
 		}
 	}
 	return list
@@ -243,18 +243,17 @@ func satisfy(conditions []policy.Condition) map[string][]string {
 
 // compact sorts grants and drops those that another one contains.
 func compact(grants []Grant) []Grant {
+	actions := newRelation(coversAction, grants, func(g Grant) string { return g.Action })
+	resources := newRelation(coversResource, grants, func(g Grant) string { return g.Resource })
 	var kept []Grant
 	for i, g := range grants {
 		contained := false
 		for j, other := range grants {
-			if i == j || other.Condition != "" && other.Condition != g.Condition {
+			if i == j || other.Condition != "" && other.Condition != g.Condition || !actions.covers(j, i) || !resources.covers(j, i) {
 				continue
 			}
-			if !coversAction(other.Action, g.Action) || !coversResource(other.Resource, g.Resource) {
-				continue
-			}
-			same := strings.EqualFold(other.Action, g.Action) && other.Resource == g.Resource && other.Condition == g.Condition
-			if !same || j < i {
+			mutual := actions.covers(i, j) && resources.covers(i, j) && other.Condition == g.Condition
+			if !mutual || j < i {
 				contained = true
 				break
 			}
@@ -268,3 +267,35 @@ func compact(grants []Grant) []Grant {
 	})
 	return kept
 }
+
+// relation answers which of a list's patterns cover which, each pair of distinct patterns once.
+type relation struct {
+	index []int
+	yes   [][]bool
+}
+
+func newRelation(covers func(broad, narrow string) bool, grants []Grant, pattern func(Grant) string) *relation {
+	r := &relation{}
+	numbers := map[string]int{}
+	var distinct []string
+	for _, g := range grants {
+		p := pattern(g)
+		n, known := numbers[p]
+		if !known {
+			n = len(distinct)
+			numbers[p] = n
+			distinct = append(distinct, p)
+		}
+		r.index = append(r.index, n)
+	}
+	for _, broad := range distinct {
+		row := make([]bool, len(distinct))
+		for j, narrow := range distinct {
+			row[j] = covers(broad, narrow)
+		}
+		r.yes = append(r.yes, row)
+	}
+	return r
+}
+
+func (r *relation) covers(i, j int) bool { return r.yes[r.index[i]][r.index[j]] }

@@ -177,7 +177,7 @@ func (r *recording) project(root, work string, env []string) error {
 	}
 	config, ok := stack["config"].(map[string]any)
 	if !ok {
-		return errors.New("Pulumi.lab.yaml has no config")
+		return errors.New("no config in Pulumi.lab.yaml")
 	}
 	config["k3s-aws-auth:setup"] = r.setup
 	for _, change := range r.config {

@@ -55,11 +55,21 @@ func Environment(scripts, setup, host string) ([]string, error) {
 	return env, nil
 }
 
+// Built returns [ErrNone] where the parts of the lab that take minutes to build have not been built on this machine.
+func Built() error {
+	for _, pattern := range []string{"pulumi-*/bin/pulumi", "pulumi-resource-kubernetes-*/pulumi-resource-kubernetes", "kubernetes-*/kubernetes"} {
+		if _, err := newest(pattern); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // newest returns the youngest match of a pattern among the lab's built tools.
 func newest(pattern string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("%w: %v", ErrNone, err)
+		return "", fmt.Errorf("%w: %w", ErrNone, err)
 	}
 	matches, err := filepath.Glob(filepath.Join(cache, "k3s-aws-auth", "tools", pattern))
 	if err != nil {
