@@ -275,7 +275,18 @@ func productNode(t *testing.T, role string) *node {
 	t.Helper()
 	golden := func(name string) string { return read(t, filepath.Join(product, "testdata", role+"-"+name)) }
 	return &node{config: golden("config.yaml"), env: golden("boot.env"), parameters: golden("parameters"),
-		script: read(t, filepath.Join(product, "boot.sh")), run: []string{boot}}
+		script: withoutComments(read(t, filepath.Join(product, "boot.sh"))), run: []string{boot}}
+}
+
+// withoutComments leaves out the lines that are only a comment, as the product does: user data is limited.
+func withoutComments(script string) string {
+	var kept strings.Builder
+	for i, line := range strings.SplitAfter(script, "\n") {
+		if i == 0 || !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
 }
 
 // boot runs the script with quick.
