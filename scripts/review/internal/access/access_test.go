@@ -186,8 +186,10 @@ func FuzzNarrow(f *testing.F) {
 	f.Add("s3:Get*", "arn:aws:s3:::b/*", "s3:*", "*", "s3:GetObject", "arn:aws:s3:::b/x")
 	f.Add("*", "arn:aws:s3*", "iam:*", "arn:aws:iam::1:role/?", "IAM:PassRole", "arn:aws:iam::1:role/é")
 	f.Fuzz(func(t *testing.T, a1, r1, a2, r2, action, resource string) {
-		if !utf8.ValidString(a1 + r1 + a2 + r2 + action + resource) {
-			return // JSON has no other text
+		for _, s := range []string{a1, r1, a2, r2, action, resource} {
+			if !utf8.ValidString(s) {
+				return // JSON has no other text
+			}
 		}
 		p := Policies{Identity: []*policy.Document{{Version: policy.Version2012, Statements: []policy.Statement{
 			{Effect: "Allow", Actions: []string{a1, "a"}, Resources: []string{r1}},
