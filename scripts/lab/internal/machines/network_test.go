@@ -3,6 +3,7 @@ package machines
 import (
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,8 +24,9 @@ func TestForward(t *testing.T) {
 			c.Close()
 		}
 	}()
-	target := ""
-	f, err := forward("127.0.0.1:0", func() string { return target })
+	var target atomic.Value
+	target.Store("")
+	f, err := forward("127.0.0.1:0", func() string { return target.Load().(string) })
 	require.NoError(t, err)
 	defer f.Close()
 	read := func() string {
@@ -35,7 +37,7 @@ func TestForward(t *testing.T) {
 		return string(data)
 	}
 	require.Empty(t, read(), "an address that leads nowhere gives nothing")
-	target = server.Addr().String()
+	target.Store(server.Addr().String())
 	require.Equal(t, "hello", read())
 }
 
