@@ -25,7 +25,7 @@ test-lab: ## run the tests that start the lab's control plane and sandbox
 	$(WITH_TOOLS) go -C scripts test -count=1 ./lab/internal/cluster ./lab/internal/kubelet ./lab/internal/machines ./lab/internal/sandbox
 
 RACED = ./internal/policy ./internal/sigv4 ./lab/internal/gate ./lab/internal/gate/services ./lab/internal/machines \
-	./lab/internal/sandbox ./lab/internal/kubelet ./lab/internal/standin/engine ./lab/internal/program ./lab/internal/daemon
+	./lab/internal/sandbox ./lab/internal/kubelet ./lab/internal/standin/engine
 race: ## run the tests of what runs concurrently with the race detector (needs a C compiler)
 	CGO_ENABLED=1 go -C scripts test -race -timeout 20m $(RACED)
 
