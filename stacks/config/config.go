@@ -32,18 +32,22 @@ const (
 // Config is a stack's whole configuration, validated. Each field's json tag is
 // its configuration key.
 type Config struct {
-	Setup         string            `json:"setup"`
-	Production    bool              `json:"production"`
-	ClusterName   string            `json:"clusterName"`
-	Cluster       Cluster           `json:"cluster"`
-	Network       Network           `json:"network"`
-	Issuer        Issuer            `json:"issuer"`
-	RolesAnywhere RolesAnywhere     `json:"rolesAnywhere"`
-	Identities    []Identity        `json:"identities"`
-	Demo          bool              `json:"demo"`
-	DemoImage     string            `json:"demoImage"`
-	Tags          map[string]string `json:"tags"`
-	Region        string            `json:"-"` // aws:region
+	Setup               string            `json:"setup"`
+	Production          bool              `json:"production"`
+	ClusterName         string            `json:"clusterName"`
+	Cluster             Cluster           `json:"cluster"`
+	Network             Network           `json:"network"`
+	Issuer              Issuer            `json:"issuer"`
+	RolesAnywhere       RolesAnywhere     `json:"rolesAnywhere"`
+	Injection           string            `json:"injection"`
+	Webhook             Webhook           `json:"webhook"`
+	Identities          []Identity        `json:"identities"`
+	PermissionsBoundary string            `json:"permissionsBoundary"`
+	Alarms              Alarms            `json:"alarms"`
+	Demo                bool              `json:"demo"`
+	DemoImage           string            `json:"demoImage"`
+	Tags                map[string]string `json:"tags"`
+	Region              string            `json:"-"` // aws:region
 }
 
 // Ways in which cluster.mode may say that the cluster comes about.
@@ -104,13 +108,15 @@ const (
 
 // Issuer describes how the cluster's OIDC documents are published.
 type Issuer struct {
-	Bucket          string `json:"bucket"`
-	Domain          string `json:"domain"`
-	DNS             string `json:"dns"`
-	HostedZoneID    string `json:"hostedZoneId"`
-	Thumbprint      string `json:"thumbprint"`
-	CacheTTLSeconds int    `json:"cacheTtlSeconds"`
-	PriceClass      string `json:"priceClass"`
+	Bucket          string   `json:"bucket"`
+	Domain          string   `json:"domain"`
+	DNS             string   `json:"dns"`
+	HostedZoneID    string   `json:"hostedZoneId"`
+	Thumbprint      string   `json:"thumbprint"`
+	CacheTTLSeconds int      `json:"cacheTtlSeconds"`
+	PriceClass      string   `json:"priceClass"`
+	AccessLogDays   int      `json:"accessLogDays"`
+	Register        []string `json:"register"`
 }
 
 // RolesAnywhere describes the certificate authority, the leaf certificates and
@@ -138,6 +144,38 @@ const (
 	DeliveryNode        = "node"
 )
 
+// Ways in which injection may say that a pod gets what it needs to have its
+// identity (setups irsa-s3 and irsa-cloudfront).
+const (
+	InjectionManifest        = "manifest"
+	InjectionAdmissionPolicy = "admission-policy"
+	InjectionWebhook         = "webhook"
+)
+
+// Webhook describes the amazon-eks-pod-identity-webhook.
+type Webhook struct {
+	Namespace    string            `json:"namespace"`
+	Image        string            `json:"image"`
+	Replicas     int               `json:"replicas"`
+	NodeSelector map[string]string `json:"nodeSelector"`
+	Tolerations  []Toleration      `json:"tolerations"`
+}
+
+// Toleration is one toleration of the webhook's pods, in Kubernetes's own words.
+type Toleration struct {
+	Key      string `json:"key"`
+	Operator string `json:"operator"`
+	Value    string `json:"value"`
+	Effect   string `json:"effect"`
+}
+
+// Alarms describes who is told when the identity chain is about to fail, or is
+// being tried.
+type Alarms struct {
+	Enabled bool     `json:"enabled"`
+	Emails  []string `json:"emails"`
+}
+
 // Identity is one pod identity: who it is in Kubernetes and what it may do in
 // AWS. It becomes exactly one role (in setup instance-profile, its permissions
 // go to the agents' role instead).
@@ -149,6 +187,26 @@ type Identity struct {
 	MaxSessionSeconds int         `json:"maxSessionSeconds"`
 	Statements        []Statement `json:"statements"`
 	ManagedPolicyArns []string    `json:"managedPolicyArns"`
+	Preset            Preset      `json:"preset"`
+	AssumeRoles       []Assumed   `json:"assumeRoles"`
+	Issuers           []string    `json:"issuers"`
+}
+
+// Preset names the permissions of a controller that every cluster has, and what
+// they are for.
+type Preset struct {
+	Name          string   `json:"name"`
+	HostedZoneIDs []string `json:"hostedZoneIds"`
+	SecretArns    []string `json:"secretArns"`
+	ParameterArns []string `json:"parameterArns"`
+	KMSKeyArns    []string `json:"kmsKeyArns"`
+}
+
+// Assumed is a role, mostly of another account, that an identity may assume in
+// its turn.
+type Assumed struct {
+	RoleArn    string `json:"roleArn"`
+	ExternalID string `json:"externalId"`
 }
 
 // Statement is one statement of an identity's permissions, in the lower-case
@@ -195,6 +253,12 @@ func Defaults(stack string) Config {
 			SessionSeconds:        3600,
 			Helper:                Helper{Delivery: DeliveryImageVolume, NodePath: "/usr/local/bin/aws_signing_helper"},
 		},
+		Injection: InjectionManifest,
+		Webhook: Webhook{
+			Namespace: "pod-identity-webhook",
+			Image:     "public.ecr.aws/eks/amazon-eks-pod-identity-webhook:v0.6.17",
+			Replicas:  2,
+		},
 		DemoImage: "public.ecr.aws/aws-cli/aws-cli:2.34.43",
 	}
 }
@@ -227,6 +291,12 @@ func (i *Identity) setDefaults() { i.MaxSessionSeconds = 3600 }
 
 // setDefaults gives a list entry its defaults before its keys are read.
 func (s *Statement) setDefaults() { s.Effect = iampolicy.Allow }
+
+// setDefaults gives a list entry its defaults before its keys are read.
+func (t *Toleration) setDefaults() { t.Operator = "Equal" }
+
+// setDefaults gives a list entry its defaults before its keys are read.
+func (a *Assumed) setDefaults() {}
 
 // ResourceTags returns the tags of every taggable resource: the user's, and one
 // that tells which cluster the resource belongs to.

@@ -120,13 +120,21 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"setup unknown", "setup", "bravo", []string{`setup: found "bravo": must be alpha or zeta`}},
 		{"setup misspelled", "setup", "zetta", []string{`setup: found "zetta": must be alpha or zeta (did you mean zeta?)`}},
 		{"rule of one setup", "setup", "alpha", []string{`issuer.domain: found nothing: must be set for alpha`}},
-		{"top-level typo", "identites", "[]", []string{`identites: found an unknown key: must be one of cluster, clusterName, demo, demoImage, identities, issuer, network, production, rolesAnywhere, setup, tags (did you mean identities?)`}},
+		{"top-level typo", "identites", "[]", []string{`identites: found an unknown key: must be one of alarms, cluster, clusterName, demo, demoImage, identities, injection, issuer, network, permissionsBoundary, production, rolesAnywhere, setup, tags, webhook (did you mean identities?)`}},
 		{"region missing", "aws:region", "", []string{`aws:region: found nothing: must be a region such as eu-central-1`}},
 		{"region malformed", "aws:region", "Frankfurt", []string{`aws:region: found "Frankfurt": must be a region such as eu-central-1`}},
 		{"cluster name with dot", "clusterName", "a.b", []string{`clusterName: found "a.b": must be a lower-case letter, then`}},
 		{"cluster name too long", "clusterName", strings.Repeat("a", 29), []string{`clusterName: found "aaaaaaaaaaaaaaaaaaaaaaaaaaaaa": must be a lower-case letter`}},
 		{"cluster name starts with digit", "clusterName", "1a", []string{`clusterName: found "1a": must be a lower-case letter`}},
 
+		{"injection", "injection", "sidecar", []string{`injection: found "sidecar": must be admission-policy, manifest or webhook`}},
+		{"boundary", "permissionsBoundary", "Boundary", []string{`permissionsBoundary: found "Boundary": must be the ARN of a managed policy`}},
+		{"boundary of another partition", "permissionsBoundary", "arn:aws-cn:iam::111122223333:policy/b", []string{`permissionsBoundary: found "arn:aws-cn:iam::111122223333:policy/b": must be in partition aws, that of eu-central-1`}},
+		{"alarms off", "alarms", `{"emails":["ops@example.com"]}`, []string{`alarms.enabled: found false: must be true where alarms.emails names somebody`}},
+		{"log days", "issuer", `{"accessLogDays":-1}`, []string{`issuer.accessLogDays: found -1: must be between 0 and 3650 days`}},
+		{"issuers of an identity", "identities", identity("issuers", `["oidc.example.com"]`), []string{
+			`identities[0].issuers[0]: found "oidc.example.com": must be the URL of an issuer`,
+		}},
 		{"object is text", "cluster", "big", []string{`cluster: found "big": must be an object with keys among agentInstanceType,`}},
 		{"object is a list", "cluster", "[]", []string{`cluster: found a list: must be an object with keys among`}},
 		{"nested typo", "cluster", `{"versio":"v1.35.4+k3s1"}`, []string{`cluster.versio: found an unknown key: must be one of agentInstanceType, agents,`, `(did you mean version?)`}},
@@ -233,7 +241,7 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"service account form", "identities", identity("serviceAccount", `"up..loader"`), []string{`identities[0].serviceAccount: found "up..loader": must be lower-case letters, digits, hyphens and dots`}},
 		{"service account long", "identities", identity("serviceAccount", `"`+strings.Repeat("s", 254)+`"`), []string{`identities[0].serviceAccount: found "sss`, `at most 253 characters`}},
 		{"role maximum", "identities", identity("maxSessionSeconds", `900`), []string{`identities[0].maxSessionSeconds: found 900: must be between 3600 and 43200 seconds`}},
-		{"no permissions", "identities", identity("statements", `[]`), []string{`identities[0].statements: found nothing: must be at least one statement, unless managedPolicyArns lists a policy`}},
+		{"no permissions", "identities", identity("statements", `[]`), []string{`identities[0].statements: found nothing: must be at least one statement, unless managedPolicyArns, preset or assumeRoles give permissions`}},
 		{"managed policy name", "identities", identity("managedPolicyArns", `["AmazonS3ReadOnlyAccess"]`), []string{`identities[0].managedPolicyArns[0]: found "AmazonS3ReadOnlyAccess": must be the ARN of a managed policy`}},
 		{"managed policy of a role", "identities", identity("managedPolicyArns", `["arn:aws:iam::111122223333:role/x"]`), []string{`identities[0].managedPolicyArns[0]: found "arn:aws:iam::111122223333:role/x": must be the ARN of a managed policy`}},
 		{"managed policy elsewhere", "identities", identity("managedPolicyArns", `["arn:aws-cn:iam::aws:policy/X"]`), []string{`identities[0].managedPolicyArns[0]: found "arn:aws-cn:iam::aws:policy/X": must be in partition aws, that of eu-central-1`}},
@@ -308,6 +316,68 @@ func TestLoadReportsEachRule(t *testing.T) {
 			require.NotContains(t, err.Error(), "\n", "only one problem")
 		})
 	}
+}
+
+// TestLoadReportsEveryRuleOfOneKey holds the rules of lists and objects, of which one
+// value can break many.
+func TestLoadReportsEveryRuleOfOneKey(t *testing.T) {
+	for _, test := range []struct {
+		name, key, value string
+		want             []string
+	}{
+		{"webhook", "webhook", `{"namespace":"kube-system","image":"hook:latest","replicas":0,"nodeSelector":{"a b":"c"},` +
+			`"tolerations":[{"effect":"Never"},{"operator":"Exists","value":"x"},{"key":"a b","operator":"In"}]}`, []string{
+			`webhook.image: found "hook:latest": must be an image with a tag other than latest, or a digest`,
+			`webhook.namespace: found "kube-system": must be a namespace of its own`,
+			`webhook.nodeSelector["a b"]: found "a b=c": must be a node's label and its value`,
+			`webhook.replicas: found 0: must be between 1 and 10`,
+			`webhook.tolerations[0].effect: found "Never": must be NoExecute, NoSchedule or PreferNoSchedule`,
+			`webhook.tolerations[0].key: found nothing: must be the key of a taint, unless operator is Exists`,
+			`webhook.tolerations[1].value: found "x": must be the value of a taint, left out where operator is Exists`,
+			`webhook.tolerations[2].key: found "a b": must be the key of a taint`,
+			`webhook.tolerations[2].operator: found "In": must be Equal or Exists`,
+		}},
+		{"alarms for nobody", "alarms", `{"enabled":true,"emails":["Ops <ops@example.com>","a@b.c","a@b.c"]}`, []string{
+			`alarms.emails[0]: found "Ops <ops@example.com>": must be a mail address such as ops@example.com`,
+			`alarms.emails[2]: found "a@b.c": must be another address than alarms.emails[1]`,
+		}},
+		{"issuers to register", "issuer", `{"register":["http://a.example.com","https://a.example.com/","https://b.example.com","https://b.example.com","https://c:8080","https://*.example.com"]}`, []string{
+			`issuer.register[0]: found "http://a.example.com": must be the URL of an issuer`,
+			`issuer.register[1]: found "https://a.example.com/": must be the URL`,
+			`issuer.register[3]: found "https://b.example.com": must be another issuer than issuer.register[2]`,
+			`issuer.register[4]: found "https://c:8080": must be the URL`,
+			`issuer.register[5]: found "https://*.example.com": must be the URL`,
+		}},
+		{"assumed roles", "identities", identity("assumeRoles", `[{"roleArn":"arn:aws:iam::111122223333:role/*"},{"roleArn":"arn:aws-cn:iam::111122223333:role/a"},`+
+			`{"roleArn":"arn:aws:iam::111122223333:role/a","externalId":"a b"},{"roleArn":"arn:aws:iam::111122223333:role/a"}]`), []string{
+			`identities[0].assumeRoles[0].roleArn: found "arn:aws:iam::111122223333:role/*": must be the ARN of one role`,
+			`identities[0].assumeRoles[1].roleArn: found "arn:aws-cn:iam::111122223333:role/a": must be in partition aws`,
+			`identities[0].assumeRoles[2].externalId: found "a b": must be 2 to 1224 letters`,
+			`identities[0].assumeRoles[3].roleArn: found "arn:aws:iam::111122223333:role/a": must be listed once`,
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			values := valid()
+			values[Project+":"+test.key] = test.value
+			_, err := loadMap(values)
+			require.Error(t, err)
+			lines := strings.Split(err.Error(), "\n")
+			require.Len(t, lines, len(test.want), err.Error())
+			for i, want := range test.want {
+				require.Contains(t, lines[i], want)
+			}
+		})
+	}
+}
+
+func TestInjectionByPolicyNeedsItsKubernetes(t *testing.T) {
+	values := valid()
+	values["k3s-aws-auth:injection"] = "admission-policy"
+	_, err := loadMap(values)
+	require.NoError(t, err)
+	values["k3s-aws-auth:cluster"] = `{"version":"v1.33.1+k3s1"}`
+	_, err = loadMap(values)
+	require.ErrorContains(t, err, `cluster.version: found "v1.33.1+k3s1": must be Kubernetes 1.34 or newer for injection admission-policy`)
 }
 
 func TestLoadReportsEverythingAtOnceSorted(t *testing.T) {

@@ -40,8 +40,8 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 	validateNamespace(at+".namespace", i, p)
 	validateServiceAccount(at+".serviceAccount", i.ServiceAccount, p)
 	between(at+".maxSessionSeconds", i.MaxSessionSeconds, minRoleMaximum, maxSession, " seconds", p)
-	if len(i.Statements) == 0 && len(i.ManagedPolicyArns) == 0 {
-		p.Add(at+".statements", "nothing", "at least one statement, unless managedPolicyArns lists a policy")
+	if len(i.Statements) == 0 && len(i.ManagedPolicyArns) == 0 && len(i.AssumeRoles) == 0 && i.Preset.Name == "" {
+		p.Add(at+".statements", "nothing", "at least one statement, unless managedPolicyArns, preset or assumeRoles give permissions")
 	}
 	sids := map[string]int{}
 	for j, s := range i.Statements {
@@ -62,13 +62,42 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 	}
 	for j, arn := range i.ManagedPolicyArns {
 		key := fmt.Sprintf("%s.managedPolicyArns[%d]", at, j)
-		switch match := policyArnPattern.FindStringSubmatch(arn); {
-		case match == nil:
-			p.Add(key, Quote(arn), "the ARN of a managed policy such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")
-		case regionPattern.MatchString(c.Region) && match[1] != c.Partition():
-			p.Add(key, Quote(arn), "in partition %s, that of %s", c.Partition(), c.Region)
-		case slices.Index(i.ManagedPolicyArns, arn) < j:
+		if validatePolicyArn(key, arn, c, p) && slices.Index(i.ManagedPolicyArns, arn) < j {
 			p.Add(key, Quote(arn), "listed once")
+		}
+	}
+	validateAssumed(at+".assumeRoles", i.AssumeRoles, c, p)
+	validateIssuerURLs(at+".issuers", i.Issuers, p)
+}
+
+// validatePolicyArn checks the ARN of a managed policy and reports whether it is
+// one.
+func validatePolicyArn(key, arn string, c *Config, p *Problems) bool {
+	switch match := policyArnPattern.FindStringSubmatch(arn); {
+	case match == nil:
+		p.Add(key, Quote(arn), "the ARN of a managed policy such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")
+	case regionPattern.MatchString(c.Region) && match[1] != c.Partition():
+		p.Add(key, Quote(arn), "in partition %s, that of %s", c.Partition(), c.Region)
+	default:
+		return true
+	}
+	return false
+}
+
+// validateAssumed checks the roles that an identity may assume in its turn.
+func validateAssumed(key string, roles []Assumed, c *Config, p *Problems) {
+	for j, role := range roles {
+		at := fmt.Sprintf("%s[%d]", key, j)
+		switch match := roleArnPattern.FindStringSubmatch(role.RoleArn); {
+		case match == nil:
+			p.Add(at+".roleArn", Quote(role.RoleArn), "the ARN of one role such as arn:aws:iam::111122223333:role/reader")
+		case regionPattern.MatchString(c.Region) && match[1] != c.Partition():
+			p.Add(at+".roleArn", Quote(role.RoleArn), "in partition %s, that of %s: no role is assumed across partitions", c.Partition(), c.Region)
+		case slices.IndexFunc(roles, func(r Assumed) bool { return r.RoleArn == role.RoleArn }) < j:
+			p.Add(at+".roleArn", Quote(role.RoleArn), "listed once")
+		}
+		if role.ExternalID != "" && (len(role.ExternalID) > maxExternalID || !externalIDPattern.MatchString(role.ExternalID)) {
+			p.Add(at+".externalId", Quote(role.ExternalID), "2 to %d letters, digits and _+=,.@:/-", maxExternalID)
 		}
 	}
 }

@@ -27,6 +27,7 @@ const (
 	minSession      = 900 // STS and Roles Anywhere
 	minRoleMaximum  = 3600
 	maxSession      = 43200
+	maxExternalID   = 1224 // STS
 )
 
 var (
@@ -40,6 +41,7 @@ var (
 	regionPattern    = regexp.MustCompile(`^[a-z]{2}(-[a-z]+){1,2}-[1-9]$`)
 	zoneIDPattern    = regexp.MustCompile(`^Z[0-9A-Z]{1,31}$`)
 	policyArnPattern = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov|aws-iso|aws-iso-b|aws-iso-e|aws-iso-f):iam::(aws|[0-9]{12}):policy/[\x21-\x7e]{1,512}$`)
+	roleArnPattern   = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov|aws-iso|aws-iso-b|aws-iso-e|aws-iso-f):iam::[0-9]{12}:role/[0-9A-Za-z_+=,.@/-]{1,512}$`)
 	resourceArn      = regexp.MustCompile(`^arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:\S+$`)
 	actionPattern    = regexp.MustCompile(`^(\*|[0-9A-Za-z-]+:[0-9A-Za-z*?]+)$`)
 	sidPattern       = regexp.MustCompile(`^[0-9A-Za-z]*$`)
@@ -50,7 +52,14 @@ var (
 	cronPattern      = regexp.MustCompile(`^[0-9*/,-]+( [0-9A-Za-z*/,?-]+){4}$`)
 	digestPattern    = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	imageTagPattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
-	operatorPattern  = regexp.MustCompile(`^((ForAllValues|ForAnyValue):)?(` +
+	// externalIDPattern is STS's, of AssumeRole, but for the longest length.
+	externalIDPattern = regexp.MustCompile(`^[0-9A-Za-z_+=,.@:/-]{2,}$`)
+	// issuerPattern is what IAM takes as the URL of an OIDC provider, as far as
+	// tokens of Kubernetes use it.
+	issuerPattern     = regexp.MustCompile(`^https://[a-z0-9.-]+(/[0-9A-Za-z._~-]+)*$`)
+	nodeLabelPattern  = regexp.MustCompile(`^([a-z0-9.-]{1,253}/)?[0-9A-Za-z]([0-9A-Za-z_.-]{0,61}[0-9A-Za-z])?$`)
+	labelValuePattern = regexp.MustCompile(`^([0-9A-Za-z]([0-9A-Za-z_.-]{0,61}[0-9A-Za-z])?)?$`)
+	operatorPattern   = regexp.MustCompile(`^((ForAllValues|ForAnyValue):)?(` +
 		`(String(Not)?Equals(IgnoreCase)?|String(Not)?Like|` +
 		`Numeric(NotEquals|Equals|LessThan|LessThanEquals|GreaterThan|GreaterThanEquals)|` +
 		`Date(NotEquals|Equals|LessThan|LessThanEquals|GreaterThan|GreaterThanEquals)|` +

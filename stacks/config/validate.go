@@ -24,6 +24,11 @@ func validate(c *Config, setups []Setup, p *Problems) {
 	validateAccess(c, p)
 	validateIssuer(c.Issuer, p)
 	validateRolesAnywhere(c.RolesAnywhere, p)
+	validateInjection(c, p)
+	validateAlarms(c.Alarms, p)
+	if c.PermissionsBoundary != "" {
+		validatePolicyArn("permissionsBoundary", c.PermissionsBoundary, c, p)
+	}
 	validateIdentities(c, c.Demo || p.Has("demo"), p)
 	if !isPinnedImage(c.DemoImage) {
 		p.Add("demoImage", Quote(c.DemoImage), "an image with a tag other than latest, or a digest")
@@ -246,7 +251,26 @@ func validateIssuer(i Issuer, p *Problems) {
 	}
 	choice("issuer.thumbprint", i.Thumbprint, []string{"dynamic", "none"}, p)
 	between("issuer.cacheTtlSeconds", i.CacheTTLSeconds, 1, 86400, " seconds", p)
+	between("issuer.accessLogDays", i.AccessLogDays, 0, 3650, " days", p)
+	validateIssuerURLs("issuer.register", i.Register, p)
 	choice("issuer.priceClass", i.PriceClass, []string{"PriceClass_100", "PriceClass_200", "PriceClass_All"}, p)
+}
+
+// validateIssuerURLs checks issuers of other clusters. IAM has one provider for a
+// URL, which it compares without its scheme.
+func validateIssuerURLs(key string, urls []string, p *Problems) {
+	for i, url := range urls {
+		at := fmt.Sprintf("%s[%d]", key, i)
+		host, found := strings.CutPrefix(url, "https://")
+		host, _, _ = strings.Cut(host, "/")
+		if !found || !isHostname(host) || !issuerPattern.MatchString(url) {
+			p.Add(at, Quote(url), "the URL of an issuer as it stands in tokens: https://, a host name in lower case, "+
+				"no port, query or slash at its end")
+		}
+		if first := slices.Index(urls, url); first < i {
+			p.Add(at, Quote(url), "another issuer than %s[%d]", key, first)
+		}
+	}
 }
 
 func validateBucket(key, bucket string, p *Problems) {
