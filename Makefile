@@ -11,8 +11,8 @@ WITH_TOOLS = exports="$$(go -C scripts run ./lab tools)" && eval "$$exports" &&
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one setup, or STACK=prod; KEEP=1 leaves them running
-	go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(KEEP),--keep)
+lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one setup, or STACK=prod; EXISTING=1: into a cluster that the program did not make; KEEP=1 leaves them running
+	go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(EXISTING),--existing) $(if $(KEEP),--keep)
 
 refusals: ## try every caller that must be refused, in the lab: SETUP=all or one setup; ONLY=part,part of their names
 	go -C scripts run ./refusals --setup $(SETUP) $(if $(ONLY),--only $(ONLY))
@@ -22,7 +22,7 @@ test: ## run all tests; those that need the lab's programs skip, see test-lab
 	go -C scripts test ./...
 
 test-lab: ## run the tests that start the lab's control plane and sandbox
-	$(WITH_TOOLS) go -C scripts test -count=1 ./lab/internal/cluster ./lab/internal/kubelet ./lab/internal/machines ./lab/internal/sandbox
+	$(WITH_TOOLS) go -C scripts test -count=1 -timeout 20m ./lab ./lab/internal/cluster ./lab/internal/kubelet ./lab/internal/machines ./lab/internal/sandbox
 
 RACED = ./internal/policy ./internal/sigv4 ./lab/internal/gate ./lab/internal/gate/services ./lab/internal/machines \
 	./lab/internal/sandbox ./lab/internal/kubelet ./lab/internal/standin/engine

@@ -191,7 +191,10 @@ func (a *Access) get(ctx context.Context, path string, into any) error {
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Accept", "application/json")
+	// The API server answers 406 where the type of a document is not asked for: it
+	// has one for the discovery document and another for the JWKS
+	// (k8s.io/kubernetes/pkg/routes/openidmetadata.go).
+	request.Header.Set("Accept", "application/json, application/jwk-set+json")
 	if a.token != "" {
 		request.Header.Set("Authorization", "Bearer "+a.token)
 	}

@@ -35,6 +35,8 @@ func newAPI(t *testing.T, documents map[string]string) string {
 			http.Error(w, "who?", http.StatusUnauthorized)
 		case !ok:
 			http.NotFound(w, r)
+		case !strings.Contains(r.Header.Get("Accept"), mediaType(r.URL.Path)):
+			w.WriteHeader(http.StatusNotAcceptable)
 		case document == "redirect":
 			http.Redirect(w, r, "https://elsewhere.example.com/", http.StatusFound)
 		default:
@@ -44,6 +46,14 @@ func newAPI(t *testing.T, documents map[string]string) string {
 	t.Cleanup(server.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	return kubeconfigText(server.URL, "certificate-authority-data: "+base64.StdEncoding.EncodeToString(ca), "token: "+token)
+}
+
+// mediaType is what the API server insists on serving a document as.
+func mediaType(path string) string {
+	if path == jwksPath {
+		return "application/jwk-set+json"
+	}
+	return "application/json"
 }
 
 func kubeconfigText(server, ca, user string) string {

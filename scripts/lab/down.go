@@ -90,6 +90,9 @@ func down(ctx context.Context, setup string) (remaining int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("%w\nThe lab goes on: repeat `lab down --setup %s`, or end its process %d to drop it with all it has", err, setup, lab.PID)
 	}
+	if err := removeExisting(ctx, dir); err != nil {
+		return 0, err
+	}
 	left, err := inventory(ctx, lab)
 	if err != nil {
 		return 0, err

@@ -25,12 +25,13 @@ type row struct {
 
 func runCommand() *cobra.Command {
 	var setup, stack string
-	var keep, skip bool
+	var keep, skip, existing bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Deploy, prove, verify and take down setups, one after the other",
 		Example: `  lab run --setup all
   lab run --setup roles-anywhere --keep
+  lab run --setup irsa-s3 --existing
   lab run --stack prod`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := stackSetup(cmd, stack, &setup); err != nil {
@@ -40,17 +41,18 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runAll(cmd.Context(), setups, stack, keep, skip)
+			return runAll(cmd.Context(), setups, stack, keep, skip, existing)
 		},
 	}
 	setupFlag(cmd, &setup, allSetups, true)
 	stackFlag(cmd, &stack)
+	existingFlag(cmd, &existing)
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the labs running")
 	cmd.Flags().BoolVar(&skip, "skip-verify", false, "prove the identities only: no wrong callers, no second update, no search for secrets")
 	return cmd
 }
 
-func runAll(ctx context.Context, setups []string, stack string, keep, skip bool) error {
+func runAll(ctx context.Context, setups []string, stack string, keep, skip, existing bool) error {
 	_, scripts, err := directories()
 	if err != nil {
 		return err
@@ -65,6 +67,9 @@ func runAll(ctx context.Context, setups []string, stack string, keep, skip bool)
 		args := []string{"up", "--setup", s, "--json"}
 		if stack != "" {
 			args = append(args, "--stack", stack)
+		}
+		if existing {
+			args = append(args, "--existing")
 		}
 		err := child(ctx, r.up, args...)
 		if err == nil && !skip {

@@ -30,7 +30,7 @@ type upResult struct {
 func upCommand() *cobra.Command {
 	var setup string
 	var changes program.Changes
-	var asJSON, route53 bool
+	var asJSON, route53, existing bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Deploy a setup in a lab of its own, prove its identities and leave it running",
@@ -38,6 +38,7 @@ func upCommand() *cobra.Command {
   lab up --setup roles-anywhere --json
   lab up --setup irsa-cloudfront --route53
   lab up --stack prod
+  lab up --setup irsa-s3 --existing
   lab up --setup irsa-s3 --config issuer.thumbprint=dynamic --config cluster.agents=1`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := stackSetup(cmd, changes.Stack, &setup); err != nil {
@@ -46,7 +47,7 @@ func upCommand() *cobra.Command {
 			if _, err := chosen(setup, false); err != nil {
 				return err
 			}
-			res, err := up(cmd.Context(), setup, route53, changes)
+			res, err := up(cmd.Context(), setup, route53, existing, changes)
 			if err != nil {
 				return err
 			}
@@ -61,6 +62,7 @@ func upCommand() *cobra.Command {
 	stackFlag(cmd, &changes.Stack)
 	cmd.Flags().StringArrayVar(&changes.Values, "config", nil, "change a value of the stack file: key=value, dots lead into objects, the value is YAML")
 	cmd.Flags().BoolVar(&route53, "route53", false, "let the issuer's DNS records be made in the account's own hosted zone")
+	existingFlag(cmd, &existing)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object on standard output")
 	return cmd
 }
@@ -69,6 +71,11 @@ func upCommand() *cobra.Command {
 func stackFlag(cmd *cobra.Command, stack *string) {
 	cmd.Flags().StringVar(stack, "stack", "",
 		"deploy Pulumi.<stack>.yaml in place of Pulumi.lab.yaml, with the lab's domain, hosted zone and demo; without --setup, its own setup")
+}
+
+// existingFlag adds --existing.
+func existingFlag(cmd *cobra.Command, existing *bool) {
+	cmd.Flags().BoolVar(existing, "existing", false, "give identities to a cluster that the program did not make (cluster.mode: existing)")
 }
 
 // stackSetup takes the setup from the stack file that --stack names, where --setup names none.
@@ -88,7 +95,7 @@ func stackSetup(cmd *cobra.Command, stack string, setup *string) error {
 
 // up deploys a setup and proves its identities. The seconds are those of a warm lab: from the start of the daemon to
 // the last proof, without building the tools.
-func up(ctx context.Context, setup string, route53 bool, changes program.Changes) (*upResult, error) {
+func up(ctx context.Context, setup string, route53, existing bool, changes program.Changes) (*upResult, error) {
 	product, scripts, err := directories()
 	if err != nil {
 		return nil, err
@@ -105,12 +112,20 @@ func up(ctx context.Context, setup string, route53 bool, changes program.Changes
 	if route53 {
 		changes.Values = append(changes.Values, "issuer.dns=route53", "issuer.hostedZoneId="+lab.HostedZoneID)
 	}
+	if existing {
+		changes.Values = append(changes.Values, "cluster.mode=existing")
+	}
 	for _, w := range lab.Weaker {
 		fmt.Fprintln(os.Stderr, "weaker here:", w)
 	}
 	p, err := program.Open(ctx, lab, dir, tools, product, changes)
 	if err != nil {
 		return nil, err
+	}
+	if existing {
+		if err := existingCluster(ctx, lab, dir, setup, p); err != nil {
+			return nil, err
+		}
 	}
 	show := newProgress(os.Stderr, "up "+setup)
 	deploying, stop := context.WithCancelCause(ctx)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"k3s-aws-auth/scripts/internal/kube"
+	"k3s-aws-auth/scripts/internal/stack"
 	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/program"
 	"k3s-aws-auth/scripts/lab/internal/prove"
@@ -147,8 +149,27 @@ func newTarget(ctx context.Context, setup, dir string, tools *build.Tools, p *pr
 	if err != nil {
 		return nil, err
 	}
-	return &verify.Target{Setup: setup, Dir: dir, AWS: aws, Cluster: cluster, Outputs: outputs, Secrets: secrets,
+	var signingKey *rsa.PrivateKey
+	if strings.HasPrefix(setup, "irsa-") {
+		if signingKey, err = clusterSigningKey(dir, secrets); err != nil {
+			return nil, err
+		}
+	}
+	return &verify.Target{Setup: setup, Dir: dir, AWS: aws, Cluster: cluster, Outputs: outputs, Secrets: secrets, SigningKey: signingKey,
 		SigningHelper: tools.SigningHelper, Identity: identities[0]}, nil
+}
+
+// clusterSigningKey is the key of the cluster's tokens: the program's own or, of a cluster that it did not make, its
+// owner's.
+func clusterSigningKey(dir string, secrets *verify.Secrets) (*rsa.PrivateKey, error) {
+	c, err := loadExisting(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return secrets.SigningKey()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return stack.ParseSigningKey(c.SigningKey)
 }
 
 // places gathers everything that others may read: what is kept, shown, handed to machines or logged.

@@ -87,7 +87,12 @@ func (s *State) SigningKey() (*rsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode([]byte(key))
+	return ParseSigningKey(key)
+}
+
+// ParseSigningKey reads a signing key in the form that Kubernetes has it: PEM, RSA PRIVATE KEY.
+func ParseSigningKey(text string) (*rsa.PrivateKey, error) {
+	block, _ := pem.Decode([]byte(text))
 	if block == nil {
 		return nil, errors.New("the signing key is no PEM")
 	}

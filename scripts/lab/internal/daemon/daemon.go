@@ -161,7 +161,11 @@ func hostedZone(ctx context.Context, client aws.Config, accessKey, secretKey str
 func controls(g *gate.Gate, m *machines.Machines, before map[string][]string) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/_lab/", g.Control())
-	mux.HandleFunc("GET /_lab/inventory", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /_lab/inventory", func(w http.ResponseWriter, r *http.Request) {
+		// A machine whose termination was answered may still be ending. What does not end in time counts as left.
+		ending, cancel := context.WithTimeout(r.Context(), 30*time.Second)
+		m.Settle(ending)
+		cancel()
 		left := g.Inventory()
 		for kind, ids := range before {
 			left[kind] = slices.DeleteFunc(left[kind], func(id string) bool { return slices.Contains(ids, id) })

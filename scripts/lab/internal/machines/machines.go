@@ -216,6 +216,9 @@ func (m *Machines) Close() {
 	}
 }
 
+// Settle returns once the machines have heard of everything that EC2 has answered so far, or when ctx ends.
+func (m *Machines) Settle(ctx context.Context) { m.o.EC2.Settle(ctx) }
+
 // Remaining counts what runs on machines, by kind.
 func (m *Machines) Remaining() map[string][]string {
 	m.mu.Lock()

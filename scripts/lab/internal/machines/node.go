@@ -32,7 +32,7 @@ func (m *Machines) runKubelet(ctx context.Context, vm *machine, config *cluster.
 	if err != nil {
 		return err
 	}
-	env, err := readEnv(filepath.Join(vm.root, bootEnvPath))
+	version, err := m.version(vm)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (m *Machines) runKubelet(ctx context.Context, vm *machine, config *cluster.
 	k, err := kubelet.New(kubelet.Options{
 		NodeName:   vm.name,
 		ProviderID: "aws:///" + vm.instance.Zone + "/" + vm.instance.ID,
-		Version:    env["K3S_VERSION"],
+		Version:    version,
 		Labels:     labels,
 		Taints:     taints,
 		Addresses: []corev1.NodeAddress{
@@ -81,6 +81,16 @@ func (m *Machines) runKubelet(ctx context.Context, vm *machine, config *cluster.
 		return fmt.Errorf("kubelet: %w", err)
 	}
 	return nil
+}
+
+// version is the K3s release that a machine runs: what its binary says of itself or, where boot scripts are not run, the
+// one that the machine was told.
+func (m *Machines) version(vm *machine) (string, error) {
+	if m.readsInputs != "" {
+		env, err := readEnv(filepath.Join(vm.root, bootEnvPath))
+		return env["K3S_VERSION"], err
+	}
+	return releaseOf(filepath.Join(vm.root, "usr/local/bin/k3s"))
 }
 
 // runner runs a machine's pods: in its namespaces, or on the host where there are none.

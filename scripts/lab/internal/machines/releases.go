@@ -1,6 +1,7 @@
 package machines
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -93,5 +94,21 @@ func (r *releases) ServeHost(w http.ResponseWriter, req *http.Request) {
 
 // release is the binary of a version: the stand-in, which finds its version at its own end.
 func (r *releases) release(version string) []byte {
-	return append(append([]byte(nil), r.binary...), "\nK3S_VERSION="+version+"\n"...)
+	return append(append([]byte(nil), r.binary...), versionMark+version+"\n"...)
+}
+
+// versionMark stands before the version at the end of a release's binary; see command k3s.
+const versionMark = "\nK3S_VERSION="
+
+// releaseOf reads which release a machine's binary is.
+func releaseOf(path string) (string, error) {
+	binary, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	at := bytes.LastIndex(binary, []byte(versionMark))
+	if at < 0 {
+		return "", fmt.Errorf("%s is not a K3s of the lab's release server", path)
+	}
+	return strings.TrimSpace(string(binary[at+len(versionMark):])), nil
 }

@@ -175,6 +175,17 @@ func Open(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, roo
 	return &Program{stack: stack, log: filepath.Join(dir, "pulumi.log")}, nil
 }
 
+// SetSecret sets a value of the stack's configuration, which is kept encrypted; dots lead into objects.
+func (p *Program) SetSecret(ctx context.Context, key, value string) error {
+	return p.stack.SetConfigWithOptions(ctx, project+":"+key, auto.ConfigValue{Value: value, Secret: true}, &auto.ConfigOptions{Path: true})
+}
+
+// Config is a value of the stack's configuration; dots lead into objects.
+func (p *Program) Config(ctx context.Context, key string) (string, error) {
+	value, err := p.stack.GetConfigWithOptions(ctx, project+":"+key, &auto.ConfigOptions{Path: true})
+	return value.Value, err
+}
+
 func passphrase(path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil

@@ -30,10 +30,6 @@ func (t *Target) tokenAttempts(ctx context.Context) ([]attempt, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := t.Secrets.SigningKey()
-	if err != nil {
-		return nil, err
-	}
 	other, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return nil, err
@@ -73,7 +69,7 @@ func (t *Target) tokenAttempts(ctx context.Context) ([]attempt, error) {
 			with(t.Identity.Namespace, t.Identity.ServiceAccount, "vault.example.com")},
 		{"a token signed by another cluster's key", "InvalidIdentityToken", forged(other, "of-another-cluster", nil)},
 		{"a token signed by another key under the right key id", "InvalidIdentityToken", forged(other, kid, nil)},
-		{"an expired token", "ExpiredTokenException: Token expired", forged(own, kid, map[string]any{
+		{"an expired token", "ExpiredTokenException: Token expired", forged(t.SigningKey, kid, map[string]any{
 			"iat": time.Now().Add(-3 * time.Hour).Unix(), "nbf": time.Now().Add(-3 * time.Hour).Unix(),
 			"exp": time.Now().Add(-2 * time.Hour).Unix()})},
 	}, nil

@@ -5,6 +5,7 @@ package verify
 import (
 	"bytes"
 	"context"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"strings"
@@ -36,6 +37,8 @@ type Target struct {
 	Outputs auto.OutputMap
 	// Secrets has the plain values of the stack's secrets.
 	Secrets *Secrets
+	// SigningKey signs the cluster's tokens; nil where the setup has no use for it.
+	SigningKey *rsa.PrivateKey
 	// SigningHelper is the credential helper's program.
 	SigningHelper string
 

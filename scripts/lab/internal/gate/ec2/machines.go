@@ -1,6 +1,7 @@
 package ec2
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -93,6 +94,16 @@ func (q *queue) start() {
 			f(m)
 		}
 	}()
+}
+
+// Settle returns once Machines has been told everything that was answered so far, or when ctx ends.
+func (s *Service) Settle(ctx context.Context) {
+	told := make(chan struct{})
+	s.queue.add(func(Machines) { close(told) })
+	select {
+	case <-told:
+	case <-ctx.Done():
+	}
 }
 
 // SetMachines sets who runs the machines; what happened before is told to it first.

@@ -3,12 +3,14 @@
 package ec2
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -119,6 +121,31 @@ func TestQueueKeepsOrderAndWaitsForMachines(t *testing.T) {
 	for i, id := range m.ids {
 		require.Equal(t, fmt.Sprint(i), id)
 	}
+}
+
+// slow takes its time to end a machine.
+type slow struct {
+	counting
+	ended atomic.Bool
+}
+
+func (s *slow) Terminate(string) {
+	time.Sleep(100 * time.Millisecond)
+	s.ended.Store(true)
+}
+
+func TestSettleWaitsForMachines(t *testing.T) {
+	m := &slow{}
+	s := &Service{queue: newQueue()}
+	s.SetMachines(m)
+	s.queue.add(func(m Machines) { m.Terminate("i-1") })
+	s.Settle(t.Context())
+	require.True(t, m.ended.Load())
+
+	// Without machines nothing is ever told, and the caller's time is what ends the wait.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	(&Service{queue: newQueue()}).Settle(ctx)
 }
 
 type counting struct {
