@@ -6,7 +6,7 @@ GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 # Builds the lab's programs where they are missing and puts their paths into the environment, for tests that start them.
 WITH_TOOLS = exports="$$(go -C scripts run ./lab tools)" && eval "$$exports" &&
 
-.PHONY: help lab refusals test test-lab race lint drill fuzz golden bench bench-cold-start
+.PHONY: help lab refusals test test-lab race lint drill fuzz golden bench bench-cold-start bench-scale
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,10 @@ golden: ## rewrite the golden files from what the program does now; it fails whe
 
 bench: ## time one setup's warm `up` and `down` in the lab, several times
 	LAB_BENCH=1 go -C scripts test ./lab -run '^$$' -bench Up -benchtime 3x -timeout 30m
+
+IDENTITIES ?= 1,10,100,1000
+bench-scale: ## time preview and up for IDENTITIES in the lab, beside as many trivial resources
+	go -C scripts run ./lab scale --identities $(IDENTITIES)
 
 RUNS ?= 30
 bench-cold-start: ## time new pods of all setups in the lab, RUNS each, until STS answers them; BENCH_FLAGS for more

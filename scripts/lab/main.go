@@ -56,7 +56,7 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	cmd.AddCommand(runCommand(), upCommand(), verifyCommand(), downCommand(), statusCommand(), envCommand(), serveCommand(), toolsCommand())
+	cmd.AddCommand(runCommand(), upCommand(), verifyCommand(), downCommand(), statusCommand(), envCommand(), serveCommand(), toolsCommand(), scaleCommand(), scaleStepCommand())
 	for _, c := range cmd.Commands() {
 		c.Args = noArgs
 	}

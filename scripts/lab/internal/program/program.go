@@ -20,6 +20,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optdestroy"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"sigs.k8s.io/yaml"
 
 	"k3s-aws-auth/scripts/lab/internal/build"
@@ -135,6 +136,11 @@ func settle(config map[string]any, zone string) error {
 // process, because the program runs in it. root is the product's directory,
 // and changes are made to the configuration there.
 func Open(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, root string, changes Changes) (*Program, error) {
+	return OpenOther(ctx, l, dir, tools, root, changes, stacks.Run)
+}
+
+// OpenOther is Open for another program than the product's, with the same project and configuration.
+func OpenOther(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, root string, changes Changes, run pulumi.RunFunc) (*Program, error) {
 	for k, v := range Environment(l, dir) {
 		if err := os.Setenv(k, v); err != nil {
 			return nil, err
@@ -167,7 +173,7 @@ func Open(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, roo
 	if fresh {
 		open = auto.NewStackInlineSource
 	}
-	stack, err := open(ctx, stackName, project, stacks.Run,
+	stack, err := open(ctx, stackName, project, run,
 		auto.WorkDir(work), auto.Pulumi(previewAsJSON{command}), auto.PulumiHome(tools.PulumiHome))
 	if err != nil {
 		return nil, fmt.Errorf("open the stack: %w", err)
@@ -287,7 +293,9 @@ type Result struct {
 	Changes map[string]int
 	// Resources is the number of resources in the stack that are not the stack itself or a provider.
 	Resources int
-	Outputs   auto.OutputMap
+	// Real is how many it made that are not components: in AWS, in the cluster, or keys and certificates.
+	Real    int
+	Outputs auto.OutputMap
 }
 
 // Changed tells whether anything but "same" was counted.
@@ -316,7 +324,7 @@ func (p *Program) Up(ctx context.Context, watch Watcher) (*Result, error) {
 	if err != nil {
 		return nil, failure("up", err, count, p.log)
 	}
-	return &Result{Changes: count.changes, Resources: count.resources, Outputs: res.Outputs}, nil
+	return &Result{Changes: count.changes, Resources: count.resources, Real: count.real, Outputs: res.Outputs}, nil
 }
 
 // Preview runs `pulumi preview --json` and returns what it prints.
@@ -383,6 +391,7 @@ func (p *Program) openLog() (*os.File, error) {
 type count struct {
 	changes   map[string]int
 	resources int
+	real      int
 	problems  []string
 }
 
@@ -397,6 +406,9 @@ func (p *Program) follow(watch Watcher) (chan<- events.EngineEvent, <-chan count
 				m := e.ResourcePreEvent.Metadata
 				if m.Op != apitype.OpSame {
 					c.changes[string(m.Op)]++
+				}
+				if m.Op == apitype.OpCreate && m.New != nil && m.New.Custom && !isInfrastructure(m.Type) {
+					c.real++
 				}
 				if !isInfrastructure(m.Type) {
 					c.resources++
