@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -40,4 +41,15 @@ func (a *account) issuerBucket(cfg *config.Config) string {
 		return cfg.Issuer.Bucket
 	}
 	return a.bucket(cfg, "issuer")
+}
+
+// site is the account as policies see it, and the demo bucket, which may be nil.
+func (a *account) site(bucket *demoBucket) config.Site {
+	return config.Site{Partition: a.partition, Account: a.id, Region: a.region, DemoBucketArn: bucket.bucketArn()}
+}
+
+// oidcProviderArn is the ARN of an issuer's provider in this account, whoever
+// registers it.
+func (a *account) oidcProviderArn(issuerURL string) string {
+	return fmt.Sprintf("arn:%s:iam::%s:oidc-provider/%s", a.partition, a.id, strings.TrimPrefix(issuerURL, "https://"))
 }

@@ -21,6 +21,7 @@ var instanceProfile = setup{
 			p.Add("cluster.mode", config.ModeExisting, "create for setup instance-profile: pods use the role of their machine, "+
 				"and the machines of an existing cluster are not the program's to give roles to")
 		}
+		refuseWithoutTokens(cfg, p)
 		// Room for the policies that agents have anyway.
 		const most = config.MaxInlinePolicy - 2240
 		if n := cfg.PolicyCharacters(); n > most {
@@ -41,7 +42,7 @@ var instanceProfile = setup{
 		if err != nil {
 			return err
 		}
-		policies, err := inlinePolicies(cfg, bucket)
+		policies, err := inlinePolicies(cfg, acct.site(bucket))
 		if err != nil {
 			return err
 		}
@@ -69,14 +70,18 @@ var instanceProfile = setup{
 	},
 }
 
-// inlinePolicies returns each identity's statements as JSON, by identity.
-func inlinePolicies(cfg *config.Config, bucket *demoBucket) (map[string]pulumi.StringInput, error) {
+// inlinePolicies returns each identity's permissions as JSON, by identity.
+func inlinePolicies(cfg *config.Config, site config.Site) (map[string]pulumi.StringInput, error) {
 	policies := map[string]pulumi.StringInput{}
 	for _, identity := range cfg.Identities {
-		if len(identity.Statements) == 0 {
+		statements, err := cfg.Permissions(identity, site)
+		if err != nil {
+			return nil, fmt.Errorf("permissions of identity %s: %w", identity.Name, err)
+		}
+		if len(statements) == 0 {
 			continue
 		}
-		document, err := podrole.PermissionsPolicy(identity.Policy(bucket.bucketArn()))
+		document, err := podrole.PermissionsPolicy(statements)
 		if err != nil {
 			return nil, fmt.Errorf("permissions of identity %s: %w", identity.Name, err)
 		}

@@ -1,8 +1,13 @@
 package stacks
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/oidcissuer"
 	"k3s-aws-auth/components/podrole"
 	"k3s-aws-auth/stacks/config"
@@ -20,6 +25,9 @@ type issuer struct {
 // identity, which only tokens of its service account can assume. The first
 // issuer is the one that signs.
 func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *signingKeys, issuers []issuer) error {
+	if err := checkOtherIssuers(cfg, acct, issuers); err != nil {
+		return err
+	}
 	provider, err := newOIDCProvider(ctx, cfg, issuers)
 	if err != nil {
 		return err
@@ -38,8 +46,8 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *si
 	}
 	kubernetes := newKubernetesSide(ctx, cfg, cluster, bucket)
 	for _, identity := range cfg.Identities {
-		role, err := newPodRole(ctx, cfg, identity, bucket, podrole.WebIdentityTrust(
-			trusted(provider), oidcissuer.AudienceSTS, identity.Namespace, identity.ServiceAccount))
+		role, err := newPodRole(ctx, cfg, identity, acct.site(bucket), podrole.WebIdentityTrust(
+			trusted(acct, provider, issuers, identity), oidcissuer.AudienceSTS, identity.Namespace, identity.ServiceAccount))
 		if err != nil {
 			return err
 		}
@@ -52,20 +60,80 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *si
 	return nil
 }
 
-// newOIDCProvider registers the issuers with IAM, each once it can be read.
+// newOIDCProvider registers the issuers with IAM, each once it can be read, and
+// behind them those of other accounts' clusters, which are others' to publish.
 func newOIDCProvider(ctx *pulumi.Context, cfg *config.Config, issuers []issuer) (*oidcissuer.Provider, error) {
 	args := &oidcissuer.ProviderArgs{Thumbprint: cfg.Issuer.Thumbprint, Tags: cfg.ResourceTags()}
 	for _, i := range issuers {
 		args.Issuers = append(args.Issuers, oidcissuer.Issuer{URL: i.url, Ready: i.ready})
 	}
+	for _, url := range cfg.Issuer.Register {
+		args.Issuers = append(args.Issuers, oidcissuer.Issuer{URL: url})
+	}
 	return oidcissuer.NewProvider(ctx, named(cfg, "oidc"), args)
 }
 
-// trusted lists the issuers whose tokens roles accept: all that are registered.
-func trusted(provider *oidcissuer.Provider) []podrole.WebIdentityIssuer {
-	var issuers []podrole.WebIdentityIssuer
-	for _, r := range provider.Issuers {
-		issuers = append(issuers, podrole.WebIdentityIssuer{Arn: r.Arn, HostPath: r.IssuerHostPath})
+// trusted lists the issuers whose tokens an identity's role accepts: those of the
+// cluster, and those of other clusters that the identity names. The latter are
+// registered by this stack or by another one.
+func trusted(acct *account, provider *oidcissuer.Provider, issuers []issuer, identity config.Identity) []podrole.WebIdentityIssuer {
+	var all []podrole.WebIdentityIssuer
+	registered := map[string]podrole.WebIdentityIssuer{}
+	for i, r := range provider.Issuers {
+		known := podrole.WebIdentityIssuer{Arn: r.Arn, HostPath: r.IssuerHostPath}
+		registered[r.URL] = known
+		if i < len(issuers) {
+			all = append(all, known)
+		}
 	}
-	return issuers
+	for _, url := range identity.Issuers {
+		other, ours := registered[url]
+		if !ours {
+			other = podrole.WebIdentityIssuer{
+				Arn:      pulumi.String(acct.oidcProviderArn(url)),
+				HostPath: pulumi.String(strings.TrimPrefix(url, "https://")),
+			}
+		}
+		all = append(all, other)
+	}
+	return all
+}
+
+// checkOtherIssuers reports what is wrong with issuers of other clusters beside
+// those of this one, whose URLs the configuration alone does not tell.
+func checkOtherIssuers(cfg *config.Config, acct *account, issuers []issuer) error {
+	var own []string
+	for _, i := range issuers {
+		own = append(own, i.url)
+	}
+	p := &config.Problems{}
+	refuseOwn := func(key string, urls []string) {
+		for i, url := range urls {
+			if slices.Contains(own, url) {
+				p.Add(fmt.Sprintf("%s[%d]", key, i), config.Quote(url), "the issuer of another cluster: this one's is registered and trusted anyway")
+			}
+		}
+	}
+	refuseOwn("issuer.register", cfg.Issuer.Register)
+	for i, identity := range cfg.Identities {
+		at := fmt.Sprintf("identities[%d].issuers", i)
+		if len(identity.Issuers) == 0 {
+			continue
+		}
+		refuseOwn(at, identity.Issuers)
+		var trust []iampolicy.WebIdentity
+		for _, url := range slices.Concat(own, identity.Issuers) {
+			trust = append(trust, iampolicy.WebIdentity{ProviderArn: acct.oidcProviderArn(url), IssuerHostPath: strings.TrimPrefix(url, "https://")})
+		}
+		subject := iampolicy.Subject(identity.Namespace, identity.ServiceAccount)
+		document, err := iampolicy.WebIdentityTrust(trust, oidcissuer.AudienceSTS, subject).JSON()
+		if err != nil {
+			return fmt.Errorf("trust policy of identity %s: %w", identity.Name, err)
+		}
+		if len(document) > podrole.MaxTrustPolicyCharacters {
+			p.Add(at, fmt.Sprintf("a trust policy of %d characters", len(document)), "at most %d, IAM's quota: list fewer issuers",
+				podrole.MaxTrustPolicyCharacters)
+		}
+	}
+	return p.Err()
 }

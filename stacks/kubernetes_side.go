@@ -5,6 +5,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/podrole"
 	ra "k3s-aws-auth/components/rolesanywhere"
 	"k3s-aws-auth/components/workload"
@@ -18,6 +19,8 @@ type kubernetesSide struct {
 	cfg     *config.Config
 	cluster *cluster
 	bucket  *demoBucket
+	// sourceIdentity says that sessions of pods carry one.
+	sourceIdentity bool
 	// namespaces are those that workloads have made, by name.
 	namespaces map[string]pulumi.Resource
 	outputs    pulumi.Array
@@ -95,14 +98,33 @@ func (k *kubernetesSide) add(identity config.Identity, roleArn pulumi.StringOutp
 	if create {
 		k.namespaces[identity.Namespace] = w.Namespace
 	}
-	k.outputs = append(k.outputs, pulumi.Map{
+	output := pulumi.Map{
 		"name":           pulumi.String(identity.Name),
 		"namespace":      pulumi.String(identity.Namespace),
 		"serviceAccount": pulumi.String(identity.ServiceAccount),
 		"roleArn":        roleArn,
 		"prove":          prove(identity, w),
-	})
+	}
+	if len(identity.AssumeRoles) > 0 {
+		output["assumeRoles"] = k.assumeRoles(identity, roleArn)
+	}
+	k.outputs = append(k.outputs, output)
 	return nil
+}
+
+// assumeRoles lists the roles that the identity may assume in its turn, each with
+// the trust policy that it needs in its own account.
+func (k *kubernetesSide) assumeRoles(identity config.Identity, roleArn pulumi.StringOutput) pulumi.Array {
+	var roles pulumi.Array
+	for _, role := range identity.AssumeRoles {
+		roles = append(roles, pulumi.Map{
+			"roleArn": pulumi.String(role.RoleArn),
+			"trustPolicy": roleArn.ApplyT(func(principal string) (string, error) {
+				return iampolicy.AssumeRoleTrust(principal, role.ExternalID, k.sourceIdentity).JSON()
+			}).(pulumi.StringOutput),
+		})
+	}
+	return roles
 }
 
 // createsNamespace reports whether any identity asks for the namespace: which

@@ -6,18 +6,34 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/podrole"
+	"k3s-aws-auth/components/presets"
 	"k3s-aws-auth/stacks/config"
 )
 
 // newPodRole makes an identity's role with the identity's permissions. Who may
 // assume it is up to the setup.
-func newPodRole(ctx *pulumi.Context, cfg *config.Config, identity config.Identity, bucket *demoBucket, trust pulumi.StringInput) (*podrole.PodRole, error) {
+func newPodRole(ctx *pulumi.Context, cfg *config.Config, identity config.Identity, site config.Site, trust pulumi.StringInput) (*podrole.PodRole, error) {
+	statements, err := cfg.Permissions(identity, site)
+	if err != nil {
+		return nil, fmt.Errorf("permissions of identity %s: %w", identity.Name, err)
+	}
 	return podrole.NewPodRole(ctx, named(cfg, identity.Name), &podrole.PodRoleArgs{
 		Description:       fmt.Sprintf("Pods of cluster %s with service account %s/%s", cfg.ClusterName, identity.Namespace, identity.ServiceAccount),
 		Trust:             trust,
-		Statements:        identity.Policy(bucket.bucketArn()),
+		Statements:        statements,
 		ManagedPolicyArns: identity.ManagedPolicyArns,
 		MaxSessionSeconds: identity.MaxSessionSeconds,
 		Tags:              cfg.ResourceTags(),
 	})
+}
+
+// refuseWithoutTokens adds identities whose preset works with tokens of service
+// accounts alone, for setups that give pods none.
+func refuseWithoutTokens(cfg *config.Config, p *config.Problems) {
+	for i, identity := range cfg.Identities {
+		if identity.Preset.Name == presets.SecretsStoreCSI {
+			p.Add(fmt.Sprintf("identities[%d].preset.name", i), identity.Preset.Name,
+				"another preset for setup %s: the provider exchanges a token of the pod's service account, as in irsa-s3 and irsa-cloudfront", cfg.Setup)
+		}
+	}
 }

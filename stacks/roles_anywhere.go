@@ -21,6 +21,7 @@ var rolesAnywhere = setup{
 		if n := len(cfg.Identities); n > maxProfileRoles {
 			p.Add("identities", fmt.Sprintf("%d identities", n), "at most %d for setup roles-anywhere, the roles of a profile", maxProfileRoles)
 		}
+		refuseWithoutTokens(cfg, p)
 		helper := cfg.RolesAnywhere.Helper
 		if minor := cfg.KubernetesMinor(); helper.Delivery == config.DeliveryImageVolume && minor > 0 && minor < 35 {
 			p.Add("rolesAnywhere.helper.delivery", helper.Delivery, "another delivery for %s: "+
@@ -54,10 +55,13 @@ var rolesAnywhere = setup{
 		if err != nil {
 			return err
 		}
+		site := acct.site(bucket)
+		// Roles Anywhere sets it to the certificate's name, and it stays.
+		site.SourceIdentity = true
 		roles := make([]*podrole.PodRole, len(cfg.Identities))
 		arns := make(pulumi.StringArray, len(cfg.Identities))
 		for i, identity := range cfg.Identities {
-			roles[i], err = newPodRole(ctx, cfg, identity, bucket, podrole.RolesAnywhereTrust(
+			roles[i], err = newPodRole(ctx, cfg, identity, site, podrole.RolesAnywhereTrust(
 				pulumi.StringArray{anchor.Arn}, names.CommonName(identity.Namespace, identity.ServiceAccount)))
 			if err != nil {
 				return err
@@ -77,6 +81,7 @@ var rolesAnywhere = setup{
 			return err
 		}
 		kubernetes := newKubernetesSide(ctx, cfg, cluster, bucket)
+		kubernetes.sourceIdentity = site.SourceIdentity
 		for i, identity := range cfg.Identities {
 			leaf, err := newLeaf(ctx, cfg, identity, anchor)
 			if err != nil {

@@ -392,38 +392,52 @@ func (e *testEngine) physicalNames() []string {
 	return slices.Compact(names)
 }
 
-// TestClustersDoNotCollide deploys two clusters into one account and region:
-// no name that the program gives is given twice, and no logical name, so that
-// physical names made from them differ by more than chance.
+// TestClustersDoNotCollide deploys clusters of any two setups into one account
+// and region: no name that the program gives is given twice (buckets, parameters,
+// issuers), and no logical name, so that physical names made from them differ by
+// more than chance.
 func TestClustersDoNotCollide(t *testing.T) {
+	type deployed struct {
+		cluster, setup string
+		names          map[string]bool // given, and type and logical name
+	}
+	var all []deployed
 	for _, setup := range Setups() {
-		t.Run(setup, func(t *testing.T) {
-			var given, logical [][]string
-			for _, cluster := range []string{"lab", "lab-uploader", "lab-cluster"} {
-				e := runLab(t, setup, true, func(values map[string]string) {
-					values["k3s-aws-auth:clusterName"] = cluster
-					values["k3s-aws-auth:issuer"] = `{"dns":"external","domain":"oidc-` + cluster + `.example.com"}`
-				})
-				given = append(given, e.physicalNames())
-				var names []string
-				for _, r := range e.resources {
-					if r.Custom && strings.HasPrefix(r.Type, "aws:") {
-						names = append(names, r.Type+" "+r.Name)
-					}
-				}
-				logical = append(logical, names)
+		for _, cluster := range []string{"lab", "lab-uploader", "lab-cluster"} {
+			e := runLab(t, setup, true, func(values map[string]string) {
+				values["k3s-aws-auth:clusterName"] = cluster
+				values["k3s-aws-auth:issuer"] = `{"dns":"external","domain":"oidc-` + cluster + `.example.com"}`
+			})
+			d := deployed{cluster, setup, map[string]bool{}}
+			for _, name := range e.physicalNames() {
+				d.names[name] = true
 			}
-			require.NotEmpty(t, given[0])
-			for _, all := range [][][]string{given, logical} {
-				for i := range all {
-					for j := range i {
-						for _, name := range all[i] {
-							require.NotContains(t, all[j], name)
-						}
-					}
+			parameters := 0
+			for _, r := range e.resources {
+				if r.Custom && strings.HasPrefix(r.Type, "aws:") {
+					d.names[r.Type+" "+r.Name] = true
+				}
+				if r.Type == "aws:ssm/parameter:Parameter" {
+					parameters++
+					require.Contains(t, d.names, r.Inputs["name"].StringValue())
 				}
 			}
-		})
+			require.Positive(t, parameters)
+			if strings.HasPrefix(setup, "irsa-") {
+				require.Contains(t, d.names, e.stackOutputs()["issuerUrl"].StringValue())
+			}
+			all = append(all, d)
+		}
+	}
+	for i, a := range all {
+		for _, b := range all[:i] {
+			if a.cluster == b.cluster {
+				continue
+			}
+			for name := range a.names {
+				require.False(t, b.names[name], "%s: %s of %s, and %s of %s", name, a.cluster, a.setup, b.cluster, b.setup)
+			}
+		}
 	}
 }
 

@@ -29,12 +29,17 @@ func TestTrustPolicies(t *testing.T) {
 	subject := iampolicy.Subject("default", "uploader")
 	anchors := []string{"arn:aws:rolesanywhere:eu-central-1:" + account + ":trust-anchor/a", "arn:aws:rolesanywhere:eu-central-1:" + account + ":trust-anchor/b"}
 	for name, document := range map[string]iampolicy.Document{
-		"ec2.json":                        iampolicy.EC2Trust(""),
-		"ec2-china.json":                  iampolicy.EC2Trust("amazonaws.com.cn"),
-		"web-identity.json":               iampolicy.WebIdentityTrust(providers[:1], "sts.amazonaws.com", subject),
-		"web-identity-migration.json":     iampolicy.WebIdentityTrust(providers, "sts.amazonaws.com", subject),
-		"roles-anywhere.json":             iampolicy.RolesAnywhereTrust(anchors[:1], "default.uploader"),
-		"roles-anywhere-two-anchors.json": iampolicy.RolesAnywhereTrust(anchors, "default.uploader"),
+		"ec2.json":                                 iampolicy.EC2Trust(""),
+		"ec2-china.json":                           iampolicy.EC2Trust("amazonaws.com.cn"),
+		"web-identity.json":                        iampolicy.WebIdentityTrust(providers[:1], "sts.amazonaws.com", subject),
+		"web-identity-migration.json":              iampolicy.WebIdentityTrust(providers, "sts.amazonaws.com", subject),
+		"assume-role.json":                         iampolicy.AssumeRoleTrust("arn:aws:iam::"+account+":role/lab-uploader", "", false),
+		"assume-role-external-id.json":             iampolicy.AssumeRoleTrust("arn:aws:iam::"+account+":role/lab-uploader", "42", false),
+		"assume-role-certificate.json":             iampolicy.AssumeRoleTrust("arn:aws:iam::"+account+":role/lab-uploader", "42", true),
+		"assume-role-permissions.json":             iampolicy.New(iampolicy.AssumeRole("arn:aws:iam::444455556666:role/reader", "42", false)...),
+		"assume-role-permissions-certificate.json": iampolicy.New(iampolicy.AssumeRole("arn:aws:iam::444455556666:role/reader", "42", true)...),
+		"roles-anywhere.json":                      iampolicy.RolesAnywhereTrust(anchors[:1], "default.uploader"),
+		"roles-anywhere-two-anchors.json":          iampolicy.RolesAnywhereTrust(anchors, "default.uploader"),
 	} {
 		t.Run(name, func(t *testing.T) { pulumitest.Golden(t, name, text(t, document)) })
 	}

@@ -64,6 +64,37 @@ func RolesAnywhereTrust(trustAnchorArns []string, commonName string) Document {
 	})
 }
 
+// AssumeRole returns the statements by which a role may assume exactly one other
+// role, and only with the external id where one is given. Sessions that carry a
+// source identity, as those of Roles Anywhere do, hand it on, and STS asks for the
+// permission to do so on both sides; it is a statement of its own because an
+// external id need not be in what STS asks about it.
+//
+// Source: IAM user guide, "Monitor and control actions taken with assumed roles".
+func AssumeRole(roleArn, externalID string, sourceIdentity bool) []Statement {
+	return chained(Statement{Resources: []string{roleArn}}, externalID, sourceIdentity)
+}
+
+// AssumeRoleTrust returns the trust policy that a role needs which exactly one
+// other role, mostly of another account, is to assume as [AssumeRole] lets it.
+func AssumeRoleTrust(principalArn, externalID string, sourceIdentity bool) Document {
+	return New(chained(Statement{Principal: &Principal{AWS: []string{principalArn}}}, externalID, sourceIdentity)...)
+}
+
+// chained is one side of a role that assumes another.
+func chained(side Statement, externalID string, sourceIdentity bool) []Statement {
+	assume := side
+	assume.Actions = []string{"sts:AssumeRole"}
+	if externalID != "" {
+		assume.Conditions = map[string]map[string][]string{"StringEquals": {"sts:ExternalId": {externalID}}}
+	}
+	if !sourceIdentity {
+		return []Statement{assume}
+	}
+	side.Actions = []string{"sts:SetSourceIdentity"}
+	return []Statement{assume, side}
+}
+
 // Subject is the sub claim of a Kubernetes service account's tokens.
 func Subject(namespace, serviceAccount string) string {
 	return "system:serviceaccount:" + namespace + ":" + serviceAccount

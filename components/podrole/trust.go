@@ -8,8 +8,8 @@ import (
 	"k3s-aws-auth/components/iampolicy"
 )
 
-// maxTrustPolicyCharacters is IAM's default quota for a trust policy.
-const maxTrustPolicyCharacters = 2048
+// MaxTrustPolicyCharacters is IAM's default quota for a trust policy.
+const MaxTrustPolicyCharacters = 2048
 
 // WebIdentityIssuer is an OIDC issuer that a role trusts: the ARN of its IAM
 // provider, and the url that IAM reports for it (host and path, no scheme).
@@ -51,8 +51,8 @@ func trustJSON(document iampolicy.Document) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("trust policy: %w", err)
 	}
-	if len(text) > maxTrustPolicyCharacters {
-		return "", fmt.Errorf("trust policy has %d characters, IAM's quota is %d: list fewer issuers or trust anchors", len(text), maxTrustPolicyCharacters)
+	if len(text) > MaxTrustPolicyCharacters {
+		return "", fmt.Errorf("trust policy has %d characters, IAM's quota is %d: list fewer issuers or trust anchors", len(text), MaxTrustPolicyCharacters)
 	}
 	return text, nil
 }

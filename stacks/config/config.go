@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/presets"
 )
 
 // Values that several rules and the documentation share.
@@ -298,6 +299,18 @@ func (t *Toleration) setDefaults() { t.Operator = "Equal" }
 // setDefaults gives a list entry its defaults before its keys are read.
 func (a *Assumed) setDefaults() {}
 
+// useUsualAccount gives an identity with a preset the namespace and the service
+// account of the preset's own chart, as far as it names none.
+func (i *Identity) useUsualAccount() {
+	usual := presets.Usual(i.Preset.Name)
+	if i.Namespace == "" {
+		i.Namespace = usual.Namespace
+	}
+	if i.ServiceAccount == "" {
+		i.ServiceAccount = usual.Name
+	}
+}
+
 // ResourceTags returns the tags of every taggable resource: the user's, and one
 // that tells which cluster the resource belongs to.
 func (c *Config) ResourceTags() map[string]string {
@@ -308,12 +321,53 @@ func (c *Config) ResourceTags() map[string]string {
 	return tags
 }
 
-// Policy returns the identity's inline statements for an IAM document, with
-// the demo bucket's ARN in its place. Order is that of the configuration.
-func (i Identity) Policy(demoBucketArn string) []iampolicy.Statement {
-	statements := make([]iampolicy.Statement, 0, len(i.Statements))
+// Site is where a stack is deployed to, as far as policies say it.
+type Site struct {
+	Partition, Account, Region string
+	// DemoBucketArn is empty where there is none, which no valid configuration
+	// refers to.
+	DemoBucketArn string
+	// SourceIdentity says that sessions of pods carry a source identity, which
+	// they hand on when they assume another role.
+	SourceIdentity bool
+}
+
+// Permissions returns all that the identity's own policy allows: its statements,
+// in the order of the configuration, those of its preset, and those that let it
+// assume other roles.
+func (c *Config) Permissions(i Identity, at Site) ([]iampolicy.Statement, error) {
+	var statements []iampolicy.Statement
 	for _, s := range i.Statements {
-		statements = append(statements, s.policy(demoBucketArn))
+		statements = append(statements, s.policy(at.DemoBucketArn))
 	}
-	return statements
+	preset, err := c.presetStatements(i, at)
+	if err != nil {
+		return nil, err
+	}
+	statements = append(statements, preset...)
+	for _, role := range i.AssumeRoles {
+		statements = append(statements, iampolicy.AssumeRole(role.RoleArn, role.ExternalID, at.SourceIdentity)...)
+	}
+	return statements, nil
+}
+
+// presetStatements returns the statements of the identity's preset, if it has
+// one.
+func (c *Config) presetStatements(i Identity, at Site) ([]iampolicy.Statement, error) {
+	if i.Preset.Name == "" {
+		return nil, nil
+	}
+	args := presets.Args{
+		Partition: at.Partition, Account: at.Account, Region: at.Region,
+		ClusterName: c.ClusterName,
+		Lists:       i.Preset.lists(),
+	}
+	if !c.Existing() { // the tags of other machines are not known
+		args.NodeTagKey, args.NodeTagValue = TagPrefix+"cluster", c.ClusterName
+	}
+	return presets.Statements(i.Preset.Name, args)
+}
+
+func (p Preset) lists() presets.Lists {
+	return presets.Lists{HostedZoneIDs: p.HostedZoneIDs, SecretARNs: p.SecretArns, ParameterARNs: p.ParameterArns, KMSKeyARNs: p.KMSKeyArns}
 }

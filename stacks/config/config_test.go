@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -430,10 +431,106 @@ func TestPolicyPutsTheBucketInItsPlace(t *testing.T) {
 		Effect: "Allow", Actions: []string{"s3:PutObject"}, Resources: []string{"${demo.bucketArn}/a/*", "arn:aws:s3:::b/${aws:username}"},
 		Conditions: map[string]map[string][]string{"ArnEquals": {"aws:SourceArn": {"${demo.bucketArn}"}}},
 	}}}
-	got := i.Policy("arn:aws:s3:::lab-demo")
+	got, err := (&Config{}).Permissions(i, Site{DemoBucketArn: "arn:aws:s3:::lab-demo"})
+	require.NoError(t, err)
 	require.Equal(t, []string{"arn:aws:s3:::lab-demo/a/*", "arn:aws:s3:::b/${aws:username}"}, got[0].Resources)
 	require.Equal(t, []string{"arn:aws:s3:::lab-demo"}, got[0].Conditions["ArnEquals"]["aws:SourceArn"])
 	require.Equal(t, "${demo.bucketArn}/a/*", i.Statements[0].Resources[0], "the configuration itself is left alone")
+}
+
+// withIdentity is a valid configuration with one identity, given as JSON.
+func withIdentity(json string) map[string]string {
+	values := valid()
+	values["k3s-aws-auth:identities"] = "[" + json + "]"
+	return values
+}
+
+func TestPresetsUseTheUsualAccount(t *testing.T) {
+	for json, want := range map[string]string{
+		`{"name":"dns","preset":{"name":"external-dns","hostedZoneIds":["Z1"]}}`:                                                                                              "external-dns/external-dns",
+		`{"name":"disks","preset":{"name":"ebs-csi"}}`:                                                                                                                        "kube-system/ebs-csi-controller-sa",
+		`{"name":"disks","namespace":"storage","preset":{"name":"ebs-csi"}}`:                                                                                                  "storage/ebs-csi-controller-sa",
+		`{"name":"disks","serviceAccount":"mine","preset":{"name":"ebs-csi"}}`:                                                                                                "kube-system/mine",
+		`{"name":"a","namespace":"n","serviceAccount":"s","managedPolicyArns":["arn:aws:iam::aws:policy/X"]}`:                                                                 "n/s",
+		`{"name":"m","namespace":"n","serviceAccount":"s","preset":{"name":"secrets-store-csi","secretArns":["arn:aws:secretsmanager:eu-central-1:111122223333:secret:a*"]}}`: "n/s",
+	} {
+		cfg, err := loadMap(withIdentity(json))
+		require.NoError(t, err, json)
+		require.Equal(t, want, cfg.Identities[0].Namespace+"/"+cfg.Identities[0].ServiceAccount, json)
+	}
+	_, err := loadMap(withIdentity(`{"name":"m","preset":{"name":"secrets-store-csi","secretArns":["arn:aws:secretsmanager:eu-central-1:111122223333:secret:a*"]}}`))
+	require.ErrorContains(t, err, "identities[0].namespace: found nothing")
+	require.ErrorContains(t, err, "identities[0].serviceAccount: found nothing")
+}
+
+func TestPresetsAreChecked(t *testing.T) {
+	for json, want := range map[string][]string{
+		`"preset":{"name":"cert-manger"}`:                             {`identities[0].preset.name: found "cert-manger": must be one of cert-manager, cluster-autoscaler`},
+		`"preset":{"name":"cert-manager"}`:                            {`identities[0].preset.hostedZoneIds: found nothing: must be a list of Route 53 zone ids for preset cert-manager`},
+		`"preset":{"name":"cert-manager","hostedZoneIds":["Z1","*"]}`: {`identities[0].preset.hostedZoneIds[1]: found "*": must be the id of one Route 53 zone`},
+		`"preset":{"name":"external-secrets","secretArns":["*"]}`:     {`identities[0].preset.secretArns[0]: found "*": must be the ARN of a secret`},
+		`"preset":{"name":"external-secrets","parameterArns":["arn:aws:ssm:eu-central-1:111122223333:parameter/k3s-aws-auth/lab/server/token"]}`: {`identities[0].preset.parameterArns[0]`, `apart from /k3s-aws-auth/`},
+		`"preset":{"name":"ebs-csi","kmsKeyArns":["arn:aws-cn:kms:cn-north-1:111122223333:key/1"]}`:                                              {`identities[0].preset.kmsKeyArns[0]`, `in partition aws`},
+		`"preset":{"hostedZoneIds":["Z1"]},"managedPolicyArns":["arn:aws:iam::aws:policy/X"]`:                                                    {`identities[0].preset.hostedZoneIds: found 1 entry: must be left out without preset.name`},
+		`"preset":{"name":"ebs-csi"},"statements":[{"sid":"EBSRead","actions":["s3:GetObject"],"resources":["*"]}]`:                              {`identities[0].statements[0].sid: found "EBSRead": must be another sid than those of preset ebs-csi`},
+	} {
+		_, err := loadMap(withIdentity(`{"name":"a","namespace":"n","serviceAccount":"s",` + json + `}`))
+		require.Error(t, err, json)
+		require.NotContains(t, err.Error(), "\n", "one line")
+		for _, part := range want {
+			require.ErrorContains(t, err, part)
+		}
+	}
+}
+
+// A preset and roles that are assumed count like statements of one's own.
+func TestPermissionsAreAddedUp(t *testing.T) {
+	cfg, err := loadMap(withIdentity(`{"name":"a","namespace":"n","serviceAccount":"s","preset":{"name":"ebs-csi"},` +
+		`"statements":[{"sid":"Own","actions":["s3:GetObject"],"resources":["*"]}],` +
+		`"assumeRoles":[{"roleArn":"arn:aws:iam::444455556666:role/reader","externalId":"42"},{"roleArn":"arn:aws:iam::444455556666:role/other"}]}`))
+	require.NoError(t, err)
+	sids := func(site Site) (all []string) {
+		statements, err := cfg.Permissions(cfg.Identities[0], site)
+		require.NoError(t, err)
+		for _, s := range statements {
+			if name := s.Sid; name != "" {
+				all = append(all, name)
+				continue
+			}
+			all = append(all, s.Actions[0]+" "+s.Resources[0])
+		}
+		return all
+	}
+	site := Site{Partition: "aws", Account: "111122223333", Region: "eu-central-1"}
+	chained := []string{"sts:AssumeRole arn:aws:iam::444455556666:role/reader", "sts:AssumeRole arn:aws:iam::444455556666:role/other"}
+	got := sids(site)
+	require.Equal(t, "Own", got[0])
+	require.Equal(t, "EBSRead", got[1])
+	require.Equal(t, chained, got[len(got)-2:])
+	site.SourceIdentity = true
+	require.Contains(t, sids(site), "sts:SetSourceIdentity arn:aws:iam::444455556666:role/reader")
+
+	attach := func(c *Config) string {
+		statements, err := c.Permissions(c.Identities[0], site)
+		require.NoError(t, err)
+		for _, s := range statements {
+			if s.Sid == "EBSAttachToNodes" {
+				return fmt.Sprint(s.Conditions)
+			}
+		}
+		return ""
+	}
+	require.Equal(t, "map[StringEquals:map[aws:ResourceTag/k3s-aws-auth/cluster:[lab]]]", attach(cfg))
+	cfg.Cluster.Mode = ModeExisting
+	require.Equal(t, "map[]", attach(cfg), "machines that the program did not make have no tag of its own")
+
+	// Together they have to fit into one policy.
+	var roles []string
+	for i := range 100 {
+		roles = append(roles, fmt.Sprintf(`{"roleArn":"arn:aws:iam::444455556666:role/reader-%03d"}`, i))
+	}
+	_, err = loadMap(withIdentity(`{"name":"a","namespace":"n","serviceAccount":"s","assumeRoles":[` + strings.Join(roles, ",") + `]}`))
+	require.ErrorContains(t, err, "identities[0].statements: found a policy of")
 }
 
 func TestSuggest(t *testing.T) {
@@ -492,7 +589,11 @@ func FuzzLoad(f *testing.F) {
 			if strings.ContainsAny(i.Namespace+i.ServiceAccount, "*?:") || i.Namespace == "" || i.ServiceAccount == "" {
 				t.Fatalf("subject %s:%s", i.Namespace, i.ServiceAccount)
 			}
-			for _, s := range i.Policy("arn:aws:s3:::lab-demo") {
+			statements, err := cfg.Permissions(i, Site{Partition: cfg.Partition(), Account: "111122223333", Region: cfg.Region, DemoBucketArn: "arn:aws:s3:::lab-demo"})
+			if err != nil {
+				t.Fatalf("accepted permissions that cannot be made: %v", err)
+			}
+			for _, s := range statements {
 				if err := s.ValidateIdentity(); err != nil {
 					t.Fatalf("accepted a statement that the policy package refuses: %v", err)
 				}

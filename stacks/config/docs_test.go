@@ -172,6 +172,8 @@ func TestStackFiles(t *testing.T) {
 	require.True(t, slices.ContainsFunc(cfg.Identities, func(i Identity) bool {
 		return i.Name == "uploader" && i.Namespace == "default" && i.ServiceAccount == "uploader"
 	}))
-	require.Equal(t, []string{"s3:PutObject"}, cfg.Identities[0].Policy("")[0].Actions)
-	require.Equal(t, []string{"arn:aws:s3:::b/uploader/*"}, cfg.Identities[0].Policy("arn:aws:s3:::b")[0].Resources)
+	statements, err := cfg.Permissions(cfg.Identities[0], Site{DemoBucketArn: "arn:aws:s3:::b"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"s3:PutObject"}, statements[0].Actions)
+	require.Equal(t, []string{"arn:aws:s3:::b/uploader/*"}, statements[0].Resources)
 }

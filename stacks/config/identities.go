@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"k3s-aws-auth/components/presets"
 )
 
 // validateIdentities checks the list. demo says whether the demo bucket may be
@@ -53,7 +55,8 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 			sids[s.Sid] = j
 		}
 	}
-	if n := i.policyCharacters(); n > MaxInlinePolicy && !p.within(at+".statements") {
+	validatePreset(at, c, i, sids, p)
+	if n := c.policyCharacters(i); n > MaxInlinePolicy && !p.within(at+".statements") {
 		p.Add(at+".statements", fmt.Sprintf("a policy of %d characters", n), "at most %d characters as JSON, "+
 			"IAM's limit for a role; managed policies have one of their own", MaxInlinePolicy)
 	}
@@ -68,6 +71,27 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 	}
 	validateAssumed(at+".assumeRoles", i.AssumeRoles, c, p)
 	validateIssuerURLs(at+".issuers", i.Issuers, p)
+}
+
+// validatePreset checks what is said of a preset. sids are those of the
+// identity's own statements, which are in one policy with the preset's.
+func validatePreset(at string, c *Config, i Identity, sids map[string]int, p *Problems) {
+	partition := ""
+	if regionPattern.MatchString(c.Region) {
+		partition = c.Partition()
+	}
+	for _, problem := range presets.Validate(i.Preset.Name, partition, i.Preset.lists()) {
+		p.Add(at+".preset."+problem.Key, problem.Found, "%s", problem.Must)
+	}
+	statements, err := c.presetStatements(i, c.sampleSite())
+	if err != nil {
+		return // reported above, or of the region's making
+	}
+	for _, s := range statements {
+		if own, taken := sids[s.Sid]; taken {
+			p.Add(fmt.Sprintf("%s.statements[%d].sid", at, own), Quote(s.Sid), "another sid than those of preset %s", i.Preset.Name)
+		}
+	}
 }
 
 // validatePolicyArn checks the ARN of a managed policy and reports whether it is

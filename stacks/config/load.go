@@ -59,6 +59,9 @@ func load(from source, project, stack string, setups []Setup) (*Config, error) {
 	if cfg.ClusterName == "" {
 		cfg.ClusterName = stack
 	}
+	for i := range cfg.Identities {
+		cfg.Identities[i].useUsualAccount()
+	}
 	cfg.Region, _ = from.value("aws:region")
 	if cfg.Cluster.Kubeconfig != "" && !from.secret(project+":cluster") {
 		p.Add("cluster.kubeconfig", "plain text", "a secret: pulumi config set --path cluster.kubeconfig --secret")

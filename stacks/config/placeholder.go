@@ -11,10 +11,21 @@ import (
 // It is as long as any, since the size of policies is checked with it.
 var sampleBucketArn = "arn:aws-us-gov:s3:::" + strings.Repeat("b", maxBucket)
 
+// sampleSite stands for where a stack is deployed to while its configuration is
+// checked.
+func (c *Config) sampleSite() Site {
+	return Site{Partition: c.Partition(), Account: "111122223333", Region: c.Region, DemoBucketArn: sampleBucketArn, SourceIdentity: true}
+}
+
 // policyCharacters is the size of the identity's inline policy, by IAM's count.
-func (i Identity) policyCharacters() int {
-	document, err := iampolicy.New(i.Policy(sampleBucketArn)...).MarshalJSON()
-	if err != nil || len(i.Statements) == 0 {
+// A preset with faults, which are reported, counts as nothing.
+func (c *Config) policyCharacters(i Identity) int {
+	statements, err := c.Permissions(i, c.sampleSite())
+	if err != nil || len(statements) == 0 {
+		return 0
+	}
+	document, err := iampolicy.New(statements...).MarshalJSON()
+	if err != nil {
 		return 0
 	}
 	return utf8.RuneCount(document)
@@ -25,7 +36,7 @@ func (i Identity) policyCharacters() int {
 func (c *Config) PolicyCharacters() int {
 	total := 0
 	for _, i := range c.Identities {
-		total += i.policyCharacters()
+		total += c.policyCharacters(i)
 	}
 	return total
 }

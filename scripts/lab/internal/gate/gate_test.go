@@ -528,7 +528,7 @@ type site struct {
 	hits  int
 }
 
-func (s *site) Name() string                                 { return "site" }
+func (s *site) Name() string                                 { return "site " + s.host }
 func (s *site) Protocol() Protocol                           { return ProtocolRESTXML }
 func (s *site) Requirements(*Call) ([]policy.Request, error) { return nil, NotImplemented("site") }
 func (s *site) Serve(http.ResponseWriter, *Call)             {}

@@ -288,9 +288,6 @@ func (s *stsService) assumeRole(c *Call) (any, error) {
 	if id := f.Get("ExternalId"); id != "" {
 		context["sts:ExternalId"] = []string{id}
 	}
-	if source != "" {
-		context["sts:SourceIdentity"] = []string{source}
-	}
 	tags.context(context)
 	if caller.Type == TypeAssumedRole { // transitive tags and the source identity persist
 		for _, k := range caller.TransitiveTags {
@@ -305,11 +302,14 @@ func (s *stsService) assumeRole(c *Call) (any, error) {
 			source = caller.SourceIdentity
 		}
 	}
+	if source != "" {
+		context["sts:SourceIdentity"] = []string{source}
+	}
 	actions := []string{"sts:AssumeRole"}
 	if len(tags.tags) > 0 {
 		actions = append(actions, "sts:TagSession")
 	}
-	if f.Get("SourceIdentity") != "" {
+	if source != "" { // also one that the calling session hands on
 		actions = append(actions, "sts:SetSourceIdentity")
 	}
 	role, exists := s.g.iam.roleByARN(in.roleARN)

@@ -72,7 +72,7 @@ func TestAssumeRole(t *testing.T) {
 
 func TestRoleChaining(t *testing.T) {
 	l := newLab(t)
-	first := l.role("first", trustAccount, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession"],"Resource":"arn:aws:iam::111122223333:role/second"}]}`)
+	first := l.role("first", trustAccount, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"],"Resource":"arn:aws:iam::111122223333:role/second"}]}`)
 	second := l.role("second", trustAccount, "")
 	third := l.role("third", trustAccount, "")
 	_, err := l.iam().UpdateRole(ctx, &iam.UpdateRoleInput{RoleName: aws.String("second"), MaxSessionDuration: aws.Int32(43200)})
