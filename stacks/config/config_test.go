@@ -11,17 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testSource is configuration as Pulumi hands it over: text, and JSON for
-// lists and objects.
-type testSource struct {
-	values  map[string]string
-	secrets []string
-}
-
-func (s testSource) value(key string) (string, bool) { v, ok := s.values[key]; return v, ok }
-func (s testSource) secret(key string) bool          { return slices.Contains(s.secrets, key) }
-func (s testSource) keys() []string                  { return sortedKeys(s.values) }
-
 var testSetups = []Setup{
 	{Name: "zeta"},
 	{Name: "alpha", Check: func(c *Config, p *Problems) {
@@ -46,7 +35,7 @@ func valid() map[string]string {
 }
 
 func loadMap(values map[string]string, secrets ...string) (*Config, error) {
-	return load(testSource{values: values, secrets: secrets}, Project, "lab", testSetups)
+	return Parse(values, secrets, "lab", testSetups)
 }
 
 func TestLoadCompletesWithDefaults(t *testing.T) {

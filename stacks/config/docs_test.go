@@ -148,7 +148,7 @@ func TestStackFiles(t *testing.T) {
 			}
 			values[key] = text
 		}
-		cfg, err := load(testSource{values: values}, Project, stack, []Setup{{Name: "irsa-s3"}, {Name: "irsa-cloudfront"}})
+		cfg, err := Parse(values, nil, stack, []Setup{{Name: "irsa-s3"}, {Name: "irsa-cloudfront"}})
 		require.NoError(t, err, stack)
 		return cfg
 	}

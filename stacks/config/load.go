@@ -34,6 +34,13 @@ func Load(ctx *pulumi.Context, setups []Setup) (*Config, error) {
 	return load(contextSource{ctx}, ctx.Project(), ctx.Stack(), setups)
 }
 
+// Parse does what Load does, for a stack's values that were read elsewhere: as
+// Pulumi hands them to a program, plain values as their text, lists and objects as
+// JSON, by their full keys. secrets are the keys that hold a secret.
+func Parse(values map[string]string, secrets []string, stack string, setups []Setup) (*Config, error) {
+	return load(valueSource{values, secrets}, Project, stack, setups)
+}
+
 func load(from source, project, stack string, setups []Setup) (*Config, error) {
 	cfg, p := Defaults(stack), &Problems{}
 	target := reflect.ValueOf(&cfg).Elem()
@@ -113,6 +120,16 @@ func indexOf(list []string, word string) int {
 	}
 	return -1
 }
+
+// valueSource is values that are at hand.
+type valueSource struct {
+	values  map[string]string
+	secrets []string
+}
+
+func (s valueSource) value(key string) (string, bool) { v, ok := s.values[key]; return v, ok }
+func (s valueSource) secret(key string) bool          { return indexOf(s.secrets, key) >= 0 }
+func (s valueSource) keys() []string                  { return sortedKeys(s.values) }
 
 // contextSource reads from a running program's context.
 type contextSource struct{ ctx *pulumi.Context }

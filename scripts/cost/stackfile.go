@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"k3s-aws-auth/stacks"
+	"k3s-aws-auth/stacks/config"
+)
+
+// readStack reads a stack's file, Pulumi.<stack>.yaml, as the program would: the same defaults, the same rules. Rules of
+// a single setup are left out, since all four are compared.
+func readStack(path string) (string, *config.Config, error) {
+	name := filepath.Base(path)
+	stack, ok := strings.CutPrefix(strings.TrimSuffix(name, filepath.Ext(name)), "Pulumi.")
+	if !ok || stack == "" {
+		return "", nil, usageError{fmt.Errorf("%s is no stack's file: its name must be Pulumi.<stack>.yaml", path)}
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", nil, err
+	}
+	var file struct {
+		Config map[string]any `yaml:"config"`
+	}
+	if err := yaml.Unmarshal(content, &file); err != nil {
+		return "", nil, fmt.Errorf("%s: %w", path, err)
+	}
+	values, secrets := map[string]string{}, []string(nil)
+	for key, value := range file.Config {
+		value, secret := hide(value)
+		if secret {
+			secrets = append(secrets, key)
+		}
+		text, ok := value.(string)
+		if !ok {
+			encoded, err := json.Marshal(value)
+			if err != nil {
+				return "", nil, fmt.Errorf("%s: %s: %w", path, key, err)
+			}
+			text = string(encoded)
+		}
+		values[key] = text
+	}
+	var setups []config.Setup
+	for _, setup := range stacks.Setups() {
+		setups = append(setups, config.Setup{Name: setup})
+	}
+	cfg, err := config.Parse(values, secrets, stack, setups)
+	if err != nil {
+		return "", nil, fmt.Errorf("%s is not valid:\n%w", path, err)
+	}
+	return stack, cfg, nil
+}
+
+// hide puts a word in the place of encrypted values, which no estimate needs, and reports whether there are any.
+func hide(value any) (any, bool) {
+	switch v := value.(type) {
+	case map[string]any:
+		if _, secure := v["secure"]; secure && len(v) == 1 {
+			return "secret", true
+		}
+		found := false
+		for key, inner := range v {
+			hidden, secret := hide(inner)
+			v[key], found = hidden, found || secret
+		}
+		return v, found
+	case []any:
+		found := false
+		for i, inner := range v {
+			hidden, secret := hide(inner)
+			v[i], found = hidden, found || secret
+		}
+		return v, found
+	}
+	return value, false
+}
