@@ -185,7 +185,7 @@ func (e *testEngine) SetRootResource(_ context.Context, req *pulumirpc.SetRootRe
 }
 
 // run runs the program with a configuration and returns its error.
-func (e *testEngine) run(t *testing.T, values map[string]string, secrets ...string) error {
+func (e *testEngine) run(t testing.TB, values map[string]string, secrets ...string) error {
 	t.Helper()
 	e.outputs = map[string]resource.PropertyMap{}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -220,7 +220,7 @@ func runLab(t *testing.T, setup string, known bool, change ...func(map[string]st
 }
 
 // labConfig is Pulumi.lab.yaml as Pulumi hands it to a program.
-func labConfig(t *testing.T) map[string]string {
+func labConfig(t testing.TB) map[string]string {
 	t.Helper()
 	content, err := os.ReadFile("../Pulumi.lab.yaml")
 	require.NoError(t, err)
@@ -232,7 +232,7 @@ func labConfig(t *testing.T) map[string]string {
 }
 
 // flatten turns parsed YAML into configuration: text, and JSON for the rest.
-func flatten(t *testing.T, values map[string]any) map[string]string {
+func flatten(t testing.TB, values map[string]any) map[string]string {
 	t.Helper()
 	flat := map[string]string{}
 	for key, value := range values {

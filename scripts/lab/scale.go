@@ -88,9 +88,14 @@ resources that do nothing, which is what the Pulumi engine costs by itself. The 
 
 // scale measures each size with both programs, each step in a process of its own, whose memory it is.
 func scale(ctx context.Context, setup string, sizes []int) (steps []scaleStep, err error) {
+	if _, _, err := state.Load(setup); !errors.Is(err, state.ErrNotRunning) {
+		return nil, errors.Join(err, fmt.Errorf("the lab of %s runs: end it with `lab down --setup %s`, since scale drops its account", setup, setup))
+	}
 	defer func() {
-		down := child(context.WithoutCancel(ctx), &struct{}{}, "down", "--setup", setup, "--json")
-		err = errors.Join(err, down)
+		// The account is the daemon's: to delete thousands of resources one by one would prove nothing more.
+		if lab, dir, loadErr := state.Load(setup); loadErr == nil {
+			err = errors.Join(err, stopDaemon(lab, dir))
+		}
 	}()
 	run := func(arguments ...string) (scaleStep, error) {
 		var s scaleStep
