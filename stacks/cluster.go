@@ -88,6 +88,8 @@ func newCluster(ctx *pulumi.Context, cfg *config.Config, plane identityPlane) (*
 		AgentHopLimit:          hopLimit,
 		AgentPolicies:          plane.nodePolicies,
 		AgentManagedPolicyArns: plane.nodeManagedPolicyArns,
+		PermissionsBoundary:    cfg.PermissionsBoundary,
+		Protect:                cfg.Production,
 		Region:                 cfg.Region,
 		Tags:                   cfg.ResourceTags(),
 	})

@@ -60,6 +60,9 @@ var instanceProfile = setup{
 				return err
 			}
 		}
+		if err := newAlarms(ctx, cfg, acct, watched{}); err != nil {
+			return err
+		}
 		warning := sharedRoleWarning(cfg)
 		if err := ctx.Log.Warn(warning, nil); err != nil {
 			return err

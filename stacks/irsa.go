@@ -24,7 +24,7 @@ type issuer struct {
 // is: a cluster that signs for them, their IAM providers, and a role for each
 // identity, which only tokens of its service account can assume. The first
 // issuer is the one that signs.
-func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *signingKeys, issuers []issuer) error {
+func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *signingKeys, issuers []issuer, what watched) error {
 	if err := checkOtherIssuers(cfg, acct, issuers); err != nil {
 		return err
 	}
@@ -55,6 +55,9 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *si
 			return err
 		}
 	}
+	if err := newAlarms(ctx, cfg, acct, what); err != nil {
+		return err
+	}
 	ctx.Export("issuerUrl", pulumi.String(issuers[0].url))
 	kubernetes.export()
 	return nil
@@ -63,7 +66,7 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *si
 // newOIDCProvider registers the issuers with IAM, each once it can be read, and
 // behind them those of other accounts' clusters, which are others' to publish.
 func newOIDCProvider(ctx *pulumi.Context, cfg *config.Config, issuers []issuer) (*oidcissuer.Provider, error) {
-	args := &oidcissuer.ProviderArgs{Thumbprint: cfg.Issuer.Thumbprint, Tags: cfg.ResourceTags()}
+	args := &oidcissuer.ProviderArgs{Thumbprint: cfg.Issuer.Thumbprint, Protect: cfg.Production, Tags: cfg.ResourceTags()}
 	for _, i := range issuers {
 		args.Issuers = append(args.Issuers, oidcissuer.Issuer{URL: i.url, Ready: i.ready})
 	}

@@ -1,11 +1,22 @@
 package stacks
 
 import (
+	"slices"
+	"strconv"
+
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/alarms"
 	"k3s-aws-auth/components/oidcissuer"
 	"k3s-aws-auth/stacks/config"
 )
+
+// noStandardLogs are the regions whose buckets CloudFront delivers no standard
+// logs to (CloudFront Developer Guide, "Standard logging (legacy)").
+var noStandardLogs = []string{
+	"af-south-1", "ap-east-1", "ap-south-2", "ap-southeast-3", "ap-southeast-4", "ca-west-1", "eu-central-2", "eu-south-1",
+	"eu-south-2", "il-central-1", "me-central-1", "me-south-1",
+}
 
 // irsaCloudFront gives pods web identity: their tokens are verified with keys
 // that CloudFront serves, on a domain of one's own, from a private bucket.
@@ -18,6 +29,10 @@ var irsaCloudFront = setup{
 		if cfg.Issuer.DNS == config.DNSRoute53 && cfg.Issuer.HostedZoneID == "" {
 			p.Add("issuer.hostedZoneId", "nothing", "the Route 53 zone of issuer.domain for setup irsa-cloudfront, "+
 				"unless issuer.dns is external")
+		}
+		if cfg.Issuer.AccessLogDays > 0 && slices.Contains(noStandardLogs, cfg.Region) {
+			p.Add("issuer.accessLogDays", strconv.Itoa(cfg.Issuer.AccessLogDays), "0 for setup irsa-cloudfront in %s, "+
+				"where CloudFront delivers no standard logs to", cfg.Region)
 		}
 		if cfg.Partition() != "aws" {
 			p.Add("aws:region", config.Quote(cfg.Region), "in the partition aws for setup irsa-cloudfront, "+
@@ -38,6 +53,10 @@ var irsaCloudFront = setup{
 		if err != nil {
 			return err
 		}
+		logs, err := newAccessLogs(ctx, cfg, acct, true)
+		if err != nil {
+			return err
+		}
 		published, err := oidcissuer.NewCloudFrontIssuer(ctx, named(cfg, "issuer"), &oidcissuer.CloudFrontIssuerArgs{
 			Domain:          cfg.Issuer.Domain,
 			DNS:             cfg.Issuer.DNS,
@@ -47,12 +66,18 @@ var irsaCloudFront = setup{
 			CacheTTLSeconds: cfg.Issuer.CacheTTLSeconds,
 			PriceClass:      cfg.Issuer.PriceClass,
 			UsEast1:         usEast1,
+			Protect:         cfg.Production,
+			Versioned:       cfg.Production,
+			LogBucket:       logs,
+			ForceDestroy:    true, // the two documents follow from the keys
 			Tags:            cfg.ResourceTags(),
 		})
 		if err != nil {
 			return err
 		}
 		ctx.Export("dnsRecords", published.Records)
-		return deployIRSA(ctx, cfg, acct, keys, []issuer{{url: url, ready: published.Ready}})
+		return deployIRSA(ctx, cfg, acct, keys, []issuer{{url: url, ready: published.Ready}}, watched{distribution: &alarms.Distribution{
+			ID: published.DistributionID, CertificateArn: published.CertificateArn, UsEast1: usEast1,
+		}})
 	},
 }

@@ -21,17 +21,25 @@ var irsaS3 = setup{
 		if err != nil {
 			return err
 		}
+		logs, err := newAccessLogs(ctx, cfg, acct, false)
+		if err != nil {
+			return err
+		}
 		published, err := oidcissuer.NewBucketIssuer(ctx, named(cfg, "issuer"), &oidcissuer.BucketIssuerArgs{
 			Bucket:             acct.issuerBucket(cfg),
 			Region:             cfg.Region,
 			DNSSuffix:          acct.dnsSuffix,
 			PublicKeys:         keys.public,
 			CacheMaxAgeSeconds: cfg.Issuer.CacheTTLSeconds,
+			Protect:            cfg.Production,
+			Versioned:          cfg.Production,
+			LogBucket:          logs,
+			ForceDestroy:       true, // the two documents follow from the keys
 			Tags:               cfg.ResourceTags(),
 		})
 		if err != nil {
 			return err
 		}
-		return deployIRSA(ctx, cfg, acct, keys, []issuer{{url: url, ready: published.Ready}})
+		return deployIRSA(ctx, cfg, acct, keys, []issuer{{url: url, ready: published.Ready}}, watched{})
 	},
 }

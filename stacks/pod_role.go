@@ -18,12 +18,13 @@ func newPodRole(ctx *pulumi.Context, cfg *config.Config, identity config.Identit
 		return nil, fmt.Errorf("permissions of identity %s: %w", identity.Name, err)
 	}
 	return podrole.NewPodRole(ctx, named(cfg, identity.Name), &podrole.PodRoleArgs{
-		Description:       fmt.Sprintf("Pods of cluster %s with service account %s/%s", cfg.ClusterName, identity.Namespace, identity.ServiceAccount),
-		Trust:             trust,
-		Statements:        statements,
-		ManagedPolicyArns: identity.ManagedPolicyArns,
-		MaxSessionSeconds: identity.MaxSessionSeconds,
-		Tags:              cfg.ResourceTags(),
+		Description:         fmt.Sprintf("Pods of cluster %s with service account %s/%s", cfg.ClusterName, identity.Namespace, identity.ServiceAccount),
+		Trust:               trust,
+		Statements:          statements,
+		ManagedPolicyArns:   identity.ManagedPolicyArns,
+		MaxSessionSeconds:   identity.MaxSessionSeconds,
+		PermissionsBoundary: cfg.PermissionsBoundary,
+		Tags:                cfg.ResourceTags(),
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/alarms"
 	"k3s-aws-auth/components/names"
 	"k3s-aws-auth/components/podrole"
 	ra "k3s-aws-auth/components/rolesanywhere"
@@ -46,6 +47,7 @@ var rolesAnywhere = setup{
 		}
 		anchor, err := ra.NewAnchor(ctx, named(cfg, "ca"), &ra.AnchorArgs{
 			CAValidityHours: cfg.RolesAnywhere.CAValidityHours,
+			Protect:         cfg.Production,
 			Tags:            cfg.ResourceTags(),
 		})
 		if err != nil {
@@ -90,6 +92,11 @@ var rolesAnywhere = setup{
 			if err := kubernetes.certificate(identity, roles[i], anchor, profile, leaf); err != nil {
 				return err
 			}
+		}
+		if err := newAlarms(ctx, cfg, acct, watched{rolesAnywhere: &alarms.RolesAnywhere{
+			TrustAnchorArn: anchor.Arn, LeafRenewalHours: cfg.RolesAnywhere.LeafEarlyRenewalHours,
+		}}); err != nil {
+			return err
 		}
 		ctx.Export("trustAnchorArn", anchor.Arn)
 		ctx.Export("profileArn", profile.Arn)

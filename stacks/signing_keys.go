@@ -34,7 +34,10 @@ func newSigningKeys(ctx *pulumi.Context, cfg *config.Config, issuerURL string) (
 		key, err := tls.NewPrivateKey(ctx, named(cfg, "signing-key-"+id), &tls.PrivateKeyArgs{
 			Algorithm: pulumi.String("RSA"),
 			RsaBits:   pulumi.Int(2048),
-		})
+		},
+			// Without it no token of the cluster can be signed for the keys that
+			// are published.
+			pulumi.Protect(cfg.Production))
 		if err != nil {
 			return nil, fmt.Errorf("signing key %s of service account tokens: %w", id, err)
 		}

@@ -168,6 +168,9 @@ func (args *InstanceProfileArgs) policies() (map[string]pulumi.StringInput, erro
 		}
 		policies[StatementsPolicy] = pulumi.String(document)
 	}
+	if args.PermissionsBoundary != "" && !strings.HasPrefix(args.PermissionsBoundary, "arn:") {
+		errs = append(errs, fmt.Errorf("args.PermissionsBoundary: is %q, must be the ARN of an IAM policy", args.PermissionsBoundary))
+	}
 	for i, arn := range args.ManagedPolicyArns {
 		if !strings.HasPrefix(arn, "arn:") {
 			errs = append(errs, fmt.Errorf("args.ManagedPolicyArns[%d]: is %q, must be an ARN", i, arn))

@@ -74,6 +74,13 @@ type ClusterArgs struct {
 	// of the agents' role beyond what a node needs.
 	AgentPolicies          map[string]pulumi.StringInput
 	AgentManagedPolicyArns []string
+	// PermissionsBoundary is the ARN of a policy that caps the nodes' roles, or
+	// empty.
+	PermissionsBoundary string
+	// Protect makes Pulumi refuse to delete the keys and certificates of the
+	// cluster's CAs and the ServiceAccount key that the component makes: without
+	// them no node and no kubeconfig is known to the cluster any more.
+	Protect bool
 	// FeatureGates (Name=true) and RuntimeConfig (group/version=true) are given
 	// to the API server.
 	FeatureGates  []string
@@ -130,6 +137,7 @@ var (
 	regionPattern        = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
 	featureGatePattern   = regexp.MustCompile(`^[A-Za-z0-9]+=(true|false)$`)
 	bucketPattern        = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	policyArnPattern     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\w+=,.@/-]+$`)
 	cronPattern          = regexp.MustCompile(`^[0-9*/,-]+( [0-9A-Za-z*/,?-]+){4}$`)
 	runtimeConfigPattern = regexp.MustCompile(`^[a-z0-9./-]+=(true|false)$`)
 )
@@ -206,6 +214,8 @@ func (args *ClusterArgs) validate() error {
 		_, taken := args.AgentPolicies[name]
 		check(!taken, "AgentPolicies[%s]: the name is that of a policy of the component", name)
 	}
+	check(args.PermissionsBoundary == "" || policyArnPattern.MatchString(args.PermissionsBoundary),
+		"PermissionsBoundary: is %q, must be the ARN of an IAM policy or empty", args.PermissionsBoundary)
 	for i, gate := range args.FeatureGates {
 		check(featureGatePattern.MatchString(gate), "FeatureGates[%d]: is %q, must be Name=true or Name=false", i, gate)
 	}

@@ -65,7 +65,7 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", name, err)
 	}
-	tokens, err := newTokens(ctx, name, keys, parent)
+	tokens, err := newTokens(ctx, name, keys, pulumi.Protect(args.Protect), parent)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", name, err)
 	}
@@ -164,8 +164,9 @@ func newServerProfile(ctx *pulumi.Context, name string, args *ClusterArgs, here 
 		return nil, err
 	}
 	return instanceprofile.NewInstanceProfile(ctx, name+"-server", &instanceprofile.InstanceProfileArgs{
-		Policies: policies,
-		Tags:     args.Tags,
+		Policies:            policies,
+		PermissionsBoundary: args.PermissionsBoundary,
+		Tags:                args.Tags,
 	}, parent)
 }
 
@@ -180,9 +181,10 @@ func newAgentProfile(ctx *pulumi.Context, name string, args *ClusterArgs, here p
 		policies[policy] = document
 	}
 	return instanceprofile.NewInstanceProfile(ctx, name+"-agent", &instanceprofile.InstanceProfileArgs{
-		Policies:          policies,
-		ManagedPolicyArns: args.AgentManagedPolicyArns,
-		Tags:              args.Tags,
+		Policies:            policies,
+		ManagedPolicyArns:   args.AgentManagedPolicyArns,
+		PermissionsBoundary: args.PermissionsBoundary,
+		Tags:                args.Tags,
 	}, parent)
 }
 

@@ -60,7 +60,9 @@ type pki struct {
 // join tokens, so the CA can be renewed below it without new tokens.
 func newPKI(ctx *pulumi.Context, name string, args *ClusterArgs, parent pulumi.ResourceOption) (*pki, error) {
 	p := &pki{}
-	root, err := newAuthority(ctx, name+"-server-root-ca", args.ClusterName+"-server-root-ca", nil, parent)
+	// What every node and every kubeconfig trusts cannot be made a second time.
+	keep := pulumi.Protect(args.Protect)
+	root, err := newAuthority(ctx, name+"-server-root-ca", args.ClusterName+"-server-root-ca", nil, parent, keep)
 	if err != nil {
 		return nil, err
 	}
@@ -76,12 +78,12 @@ func newPKI(ctx *pulumi.Context, name string, args *ClusterArgs, parent pulumi.R
 		{"etcd-peer-ca", &p.etcdPeer, nil},
 		{"etcd-server-ca", &p.etcdServer, nil},
 	} {
-		*ca.authority, err = newAuthority(ctx, name+"-"+ca.name, args.ClusterName+"-"+ca.name, ca.root, parent)
+		*ca.authority, err = newAuthority(ctx, name+"-"+ca.name, args.ClusterName+"-"+ca.name, ca.root, parent, keep)
 		if err != nil {
 			return nil, err
 		}
 	}
-	if p.serviceKeys, err = newServiceKeys(ctx, name, args.SigningKeys, parent); err != nil {
+	if p.serviceKeys, err = newServiceKeys(ctx, name, args.SigningKeys, parent, keep); err != nil {
 		return nil, err
 	}
 
@@ -117,11 +119,11 @@ func newPKI(ctx *pulumi.Context, name string, args *ClusterArgs, parent pulumi.R
 
 // newKey makes an ECDSA P256 key (the provider's default curve, P224, is one
 // that Go and browsers refuse) and returns it as SEC 1 PEM, which is secret.
-func newKey(ctx *pulumi.Context, name string, parent pulumi.ResourceOption) (pulumi.StringOutput, error) {
+func newKey(ctx *pulumi.Context, name string, options ...pulumi.ResourceOption) (pulumi.StringOutput, error) {
 	key, err := tls.NewPrivateKey(ctx, name+"-key", &tls.PrivateKeyArgs{
 		Algorithm:  pulumi.String("ECDSA"),
 		EcdsaCurve: pulumi.String("P256"),
-	}, parent)
+	}, options...)
 	if err != nil {
 		return pulumi.StringOutput{}, fmt.Errorf("key %s: %w", name, err)
 	}
@@ -129,8 +131,8 @@ func newKey(ctx *pulumi.Context, name string, parent pulumi.ResourceOption) (pul
 }
 
 // newAuthority makes a CA, self-signed or signed by root.
-func newAuthority(ctx *pulumi.Context, name, commonName string, root *authority, parent pulumi.ResourceOption) (authority, error) {
-	key, err := newKey(ctx, name, parent)
+func newAuthority(ctx *pulumi.Context, name, commonName string, root *authority, options ...pulumi.ResourceOption) (authority, error) {
+	key, err := newKey(ctx, name, options...)
 	if err != nil {
 		return authority{}, err
 	}
@@ -141,7 +143,7 @@ func newAuthority(ctx *pulumi.Context, name, commonName string, root *authority,
 			IsCaCertificate:     pulumi.Bool(true),
 			AllowedUses:         caUses,
 			ValidityPeriodHours: pulumi.Int(caHours),
-		}, parent)
+		}, options...)
 		if err != nil {
 			return authority{}, fmt.Errorf("certificate of %s: %w", name, err)
 		}
@@ -150,7 +152,7 @@ func newAuthority(ctx *pulumi.Context, name, commonName string, root *authority,
 	request, err := tls.NewCertRequest(ctx, name, &tls.CertRequestArgs{
 		PrivateKeyPem: key,
 		Subject:       tls.CertRequestSubjectArgs{CommonName: pulumi.String(commonName)},
-	}, parent)
+	}, options...)
 	if err != nil {
 		return authority{}, fmt.Errorf("certificate request of %s: %w", name, err)
 	}
@@ -162,7 +164,7 @@ func newAuthority(ctx *pulumi.Context, name, commonName string, root *authority,
 		SetSubjectKeyId:     pulumi.Bool(true), // K3s compares key ids to tell which CA signed a certificate
 		AllowedUses:         caUses,
 		ValidityPeriodHours: pulumi.Int(caHours),
-	}, parent)
+	}, options...)
 	if err != nil {
 		return authority{}, fmt.Errorf("certificate of %s: %w", name, err)
 	}
@@ -175,12 +177,12 @@ func newAuthority(ctx *pulumi.Context, name, commonName string, root *authority,
 
 // newServiceKeys returns service.key: the given keys in their order, or one new
 // RSA key (2048 bits: STS takes RS256 and nothing needs more).
-func newServiceKeys(ctx *pulumi.Context, name string, given pulumi.StringArrayInput, parent pulumi.ResourceOption) (pulumi.StringOutput, error) {
+func newServiceKeys(ctx *pulumi.Context, name string, given pulumi.StringArrayInput, options ...pulumi.ResourceOption) (pulumi.StringOutput, error) {
 	if given == nil {
 		key, err := tls.NewPrivateKey(ctx, name+"-service-key", &tls.PrivateKeyArgs{
 			Algorithm: pulumi.String("RSA"),
 			RsaBits:   pulumi.Int(2048),
-		}, parent)
+		}, options...)
 		if err != nil {
 			return pulumi.StringOutput{}, fmt.Errorf("ServiceAccount key: %w", err)
 		}

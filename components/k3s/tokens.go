@@ -22,8 +22,9 @@ type tokens struct {
 // newTokens derives both tokens from the randomness of a private key each,
 // which serves no other purpose. They are in K3s's secure form, by which a node
 // verifies the server before it shows the secret.
-func newTokens(ctx *pulumi.Context, name string, p *pki, parent pulumi.ResourceOption) (*tokens, error) {
-	serverSeed, err := newKey(ctx, name+"-server-token", parent)
+func newTokens(ctx *pulumi.Context, name string, p *pki, keep, parent pulumi.ResourceOption) (*tokens, error) {
+	// Without the servers' token no snapshot of etcd can be restored.
+	serverSeed, err := newKey(ctx, name+"-server-token", parent, keep)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,14 @@ type BucketIssuerArgs struct {
 	CacheMaxAgeSeconds int
 	// Protect makes Pulumi refuse to delete the bucket.
 	Protect bool
-	// ForceDestroy lets a destroy delete objects that others put there.
+	// Versioned makes the bucket keep what is overwritten or deleted, so that a
+	// wrong set of keys can be taken back, and states its encryption.
+	Versioned bool
+	// LogBucket is the name of the bucket of package accesslogs that access logs
+	// go to, below its prefixes; nil for none.
+	LogBucket pulumi.StringInput
+	// ForceDestroy lets a destroy delete what else is in the bucket: objects of
+	// others, and versions that were left when versioning was switched on or off.
 	ForceDestroy bool
 	Tags         map[string]string
 }
@@ -73,6 +80,8 @@ func NewBucketIssuer(ctx *pulumi.Context, name string, args *BucketIssuerArgs, o
 		maxAgeSeconds: cmp.Or(args.CacheMaxAgeSeconds, DefaultCacheMaxAgeSeconds),
 		public:        true,
 		protect:       args.Protect,
+		versioned:     args.Versioned,
+		logBucket:     args.LogBucket,
 		forceDestroy:  args.ForceDestroy,
 		tags:          pulumi.ToStringMap(args.Tags),
 	})
@@ -87,7 +96,7 @@ func NewBucketIssuer(ctx *pulumi.Context, name string, args *BucketIssuerArgs, o
 	}, pulumi.Parent(issuer),
 		// S3 refuses a public policy while the block is on, and the provider
 		// does not try again; ownership comes last of the bucket's settings.
-		pulumi.DependsOn([]pulumi.Resource{storage.access, storage.ownership}))
+		pulumi.DependsOn(storage.settled))
 	if err != nil {
 		return nil, fmt.Errorf("policy of the OIDC documents' bucket (an account-level S3 Block Public Access forbids it): %w", err)
 	}

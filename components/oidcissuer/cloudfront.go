@@ -11,6 +11,7 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/accesslogs"
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/names"
 )
@@ -64,7 +65,14 @@ type CloudFrontIssuerArgs struct {
 	UsEast1 pulumi.ProviderResource
 	// Protect makes Pulumi refuse to delete the bucket and the distribution.
 	Protect bool
-	// ForceDestroy lets a destroy delete objects that others put there.
+	// Versioned makes the bucket keep what is overwritten or deleted, so that a
+	// wrong set of keys can be taken back, and states its encryption.
+	Versioned bool
+	// LogBucket is the name of the bucket of package accesslogs that access logs
+	// go to, below its prefixes; nil for none.
+	LogBucket pulumi.StringInput
+	// ForceDestroy lets a destroy delete what else is in the bucket: objects of
+	// others, and versions that were left when versioning was switched on or off.
 	ForceDestroy bool
 	Tags         map[string]string
 }
@@ -79,10 +87,13 @@ type CloudFrontIssuer struct {
 	// Ready is the same URL, but resolves only when both documents answer
 	// anonymously on the domain (in a preview at once).
 	Ready pulumi.StringOutput `pulumi:"ready"`
-	// DistributionArn is the ARN of the distribution.
+	// DistributionID and DistributionArn are the distribution's.
+	DistributionID  pulumi.StringOutput `pulumi:"distributionId"`
 	DistributionArn pulumi.StringOutput `pulumi:"distributionArn"`
 	// DistributionDomain is the distribution's own name, dNNN.cloudfront.net.
 	DistributionDomain pulumi.StringOutput `pulumi:"distributionDomain"`
+	// CertificateArn is the ARN of the certificate in us-east-1.
+	CertificateArn pulumi.StringOutput `pulumi:"certificateArn"`
 	// BucketName is the bucket's name.
 	BucketName pulumi.StringOutput `pulumi:"bucketName"`
 	// Records are the DNS records to add with [DNSExternal] (none with
@@ -110,6 +121,8 @@ func NewCloudFrontIssuer(ctx *pulumi.Context, name string, args *CloudFrontIssue
 		maxAgeSeconds: cmp.Or(args.CacheTTLSeconds, DefaultCacheMaxAgeSeconds),
 		public:        false,
 		protect:       args.Protect,
+		versioned:     args.Versioned,
+		logBucket:     args.LogBucket,
 		forceDestroy:  args.ForceDestroy,
 		tags:          tags,
 	})
@@ -131,7 +144,7 @@ func NewCloudFrontIssuer(ctx *pulumi.Context, name string, args *CloudFrontIssue
 		}).(pulumi.StringOutput),
 	}, pulumi.Parent(issuer),
 		// S3 refuses two changes of one bucket's settings at a time.
-		pulumi.DependsOn([]pulumi.Resource{storage.access, storage.ownership}))
+		pulumi.DependsOn(storage.settled))
 	if err != nil {
 		return nil, fmt.Errorf("policy of the OIDC documents' bucket: %w", err)
 	}
@@ -146,7 +159,9 @@ func NewCloudFrontIssuer(ctx *pulumi.Context, name string, args *CloudFrontIssue
 	}
 
 	issuer.URL = pulumi.String(url).ToStringOutput()
+	issuer.DistributionID = distribution.ID().ToStringOutput()
 	issuer.DistributionArn = distribution.Arn
+	issuer.CertificateArn = certificate.certificate.Arn
 	issuer.DistributionDomain = distribution.DomainName
 	issuer.BucketName = storage.bucket.Bucket
 	deadline := route53Deadline
@@ -170,7 +185,9 @@ func NewCloudFrontIssuer(ctx *pulumi.Context, name string, args *CloudFrontIssue
 	if err := ctx.RegisterResourceOutputs(issuer, pulumi.Map{
 		"url":                issuer.URL,
 		"ready":              issuer.Ready,
+		"distributionId":     issuer.DistributionID,
 		"distributionArn":    issuer.DistributionArn,
+		"certificateArn":     issuer.CertificateArn,
 		"distributionDomain": issuer.DistributionDomain,
 		"bucketName":         issuer.BucketName,
 		"records":            issuer.Records,
@@ -208,6 +225,7 @@ func newDistribution(ctx *pulumi.Context, name string, parent pulumi.Resource, a
 		Comment:       pulumi.String("OIDC issuer " + args.Domain),
 		Aliases:       pulumi.StringArray{pulumi.String(args.Domain)},
 		PriceClass:    pulumi.String(priceClass(args)),
+		LoggingConfig: loggingConfig(args),
 		Origins: cloudfront.DistributionOriginArray{cloudfront.DistributionOriginArgs{
 			OriginId: pulumi.String(originID),
 			// The regional name, never the website endpoint: that one has no
@@ -269,6 +287,18 @@ func newCachePolicy(ctx *pulumi.Context, name string, parent pulumi.Resource, ar
 		return nil, fmt.Errorf("cache policy: %w", err)
 	}
 	return policy, nil
+}
+
+// loggingConfig is that of CloudFront's standard logs in their first form, which
+// is part of the distribution. It names the bucket by its domain.
+func loggingConfig(args *CloudFrontIssuerArgs) cloudfront.DistributionLoggingConfigPtrInput {
+	if args.LogBucket == nil {
+		return nil
+	}
+	return cloudfront.DistributionLoggingConfigArgs{
+		Bucket: pulumi.Sprintf("%s.s3.amazonaws.com", args.LogBucket),
+		Prefix: pulumi.String(accesslogs.CloudFrontPrefix),
+	}
 }
 
 func priceClass(args *CloudFrontIssuerArgs) string {

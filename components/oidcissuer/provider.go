@@ -46,7 +46,9 @@ type ProviderArgs struct {
 	Audiences []string
 	// Thumbprint is [ThumbprintNone] (also when empty) or [ThumbprintDynamic].
 	Thumbprint string
-	Tags       map[string]string
+	// Protect makes Pulumi refuse to delete the IAM providers.
+	Protect bool
+	Tags    map[string]string
 }
 
 // Registered is an issuer that IAM knows.
@@ -96,7 +98,9 @@ func NewProvider(ctx *pulumi.Context, name string, args *ProviderArgs, opts ...p
 		if args.Thumbprint == ThumbprintDynamic {
 			providerArgs.ThumbprintLists = pulumi.StringArray{thumbprint(ctx, provider, issuer)}
 		}
-		options := []pulumi.ResourceOption{pulumi.Parent(provider)}
+		options := []pulumi.ResourceOption{pulumi.Parent(provider),
+			// Every role names it: without it no pod gets credentials.
+			pulumi.Protect(args.Protect)}
 		if issuer.Ready != nil {
 			// A wait without a resource to wait for: the URL stays known in the
 			// preview, and the provider is made only once the issuer answers.

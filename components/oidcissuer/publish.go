@@ -7,6 +7,8 @@ import (
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/accesslogs"
 )
 
 // DefaultCacheMaxAgeSeconds is how long caches may keep the documents. It
@@ -17,9 +19,12 @@ const contentType = "application/json"
 
 // storage is the bucket that holds the documents, and the documents.
 type storage struct {
-	bucket          *s3.BucketV2
-	access          *s3.BucketPublicAccessBlock
-	ownership       *s3.BucketOwnershipControls
+	bucket    *s3.BucketV2
+	access    *s3.BucketPublicAccessBlock
+	ownership *s3.BucketOwnershipControls
+	// settled are the last of the bucket's settings: what comes after them meets
+	// a bucket that is as it shall be.
+	settled         []pulumi.Resource
 	discovery, jwks *s3.BucketObjectv2
 }
 
@@ -30,6 +35,8 @@ type storageArgs struct {
 	maxAgeSeconds int
 	public        bool
 	protect       bool
+	versioned     bool
+	logBucket     pulumi.StringInput // nil for no access logs
 	forceDestroy  bool
 	tags          pulumi.StringMap
 }
@@ -77,6 +84,18 @@ func newStorage(ctx *pulumi.Context, name string, parent pulumi.Resource, args s
 		return nil, fmt.Errorf("ownership controls of the OIDC documents' bucket: %w", err)
 	}
 
+	s.settled = []pulumi.Resource{s.access, s.ownership}
+	if args.versioned {
+		if err := s.keepVersions(ctx, name, child); err != nil {
+			return nil, err
+		}
+	}
+	if args.logBucket != nil {
+		if err := s.logTo(ctx, name, args.logBucket, child); err != nil {
+			return nil, err
+		}
+	}
+
 	keys := published(args.publicKeys)
 	discovery := keys.ApplyT(func(keys []string) (string, error) {
 		algorithms, err := Algorithms(keys)
@@ -108,12 +127,56 @@ func newStorage(ctx *pulumi.Context, name string, parent pulumi.Resource, args s
 			Tags:         args.tags,
 		}, child,
 			// No object is written before the bucket's settings stand.
-			pulumi.DependsOn([]pulumi.Resource{s.ownership}))
+			pulumi.DependsOn(s.settled))
 		if err != nil {
 			return nil, fmt.Errorf("object %s: %w", object.key, err)
 		}
 	}
 	return &s, nil
+}
+
+// keepVersions makes the bucket keep what is overwritten or deleted, and says in
+// the configuration that its contents are encrypted.
+func (s *storage) keepVersions(ctx *pulumi.Context, name string, child pulumi.ResourceOption) error {
+	// One after the other: S3 refuses two changes of one bucket's settings at a
+	// time.
+	encryption, err := s3.NewBucketServerSideEncryptionConfigurationV2(ctx, name+"-encryption", &s3.BucketServerSideEncryptionConfigurationV2Args{
+		Bucket: s.bucket.ID(),
+		Rules: s3.BucketServerSideEncryptionConfigurationV2RuleArray{s3.BucketServerSideEncryptionConfigurationV2RuleArgs{
+			ApplyServerSideEncryptionByDefault: s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs{
+				// S3's own keys. The documents are public, so there is nothing to
+				// hide, and a KMS key would shut anonymous readers out: whoever
+				// reads must then be allowed to use the key.
+				SseAlgorithm: pulumi.String("AES256"),
+			},
+		}},
+	}, child, pulumi.DependsOn(s.settled))
+	if err != nil {
+		return fmt.Errorf("encryption of the OIDC documents' bucket: %w", err)
+	}
+	versioning, err := s3.NewBucketVersioningV2(ctx, name+"-versioning", &s3.BucketVersioningV2Args{
+		Bucket:                  s.bucket.ID(),
+		VersioningConfiguration: s3.BucketVersioningV2VersioningConfigurationArgs{Status: pulumi.String("Enabled")},
+	}, child, pulumi.DependsOn([]pulumi.Resource{encryption}))
+	if err != nil {
+		return fmt.Errorf("versioning of the OIDC documents' bucket: %w", err)
+	}
+	s.settled = append(s.settled, versioning)
+	return nil
+}
+
+// logTo sends the bucket's server access logs to another one.
+func (s *storage) logTo(ctx *pulumi.Context, name string, bucket pulumi.StringInput, child pulumi.ResourceOption) error {
+	logging, err := s3.NewBucketLoggingV2(ctx, name+"-logging", &s3.BucketLoggingV2Args{
+		Bucket:       s.bucket.ID(),
+		TargetBucket: bucket,
+		TargetPrefix: pulumi.String(accesslogs.S3Prefix),
+	}, child, pulumi.DependsOn(s.settled))
+	if err != nil {
+		return fmt.Errorf("access logs of the OIDC documents' bucket: %w", err)
+	}
+	s.settled = append(s.settled, logging)
+	return nil
 }
 
 // published returns the public keys in plain even where they were computed from
