@@ -84,6 +84,13 @@ func down(ctx context.Context, setup string) (remaining int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	protected, err := p.Unprotect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if protected > 0 {
+		fmt.Fprintf(os.Stderr, "down %s: took the protection off %d resources, which `pulumi destroy` would refuse to delete, by `pulumi state unprotect --all`\n", setup, protected)
+	}
 	show := newProgress(os.Stderr, "down "+setup)
 	err = p.Destroy(ctx, show.and(nil))
 	show.end()

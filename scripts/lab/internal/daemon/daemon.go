@@ -24,6 +24,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 
 	"k3s-aws-auth/scripts/lab/internal/build"
@@ -88,6 +89,9 @@ func Run(ctx context.Context, setup, dir string, tools *build.Tools, log io.Writ
 	}
 	client := awsConfig(g, lab.Endpoint)
 	if lab.HostedZoneID, err = hostedZone(ctx, client, lab.AccessKeyID, lab.SecretKey); err != nil {
+		return err
+	}
+	if lab.BoundaryARN, err = boundary(ctx, client, lab.AccessKeyID, lab.SecretKey); err != nil {
 		return err
 	}
 	m, err := machines.New(machines.Options{
@@ -155,6 +159,21 @@ func hostedZone(ctx context.Context, client aws.Config, accessKey, secretKey str
 		return "", fmt.Errorf("the lab's hosted zone: %w", err)
 	}
 	return strings.TrimPrefix(*zone.HostedZone.Id, "/hostedzone/"), nil
+}
+
+// boundaryPolicy is what an account's owners may let the roles of a cluster do at most: nothing about identities, the
+// account and its organization.
+const boundaryPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","NotAction":["account:*","iam:*","organizations:*"],"Resource":"*"}]}`
+
+// boundary makes the policy that the account has from the beginning, as a user's platform team has made one.
+func boundary(ctx context.Context, client aws.Config, accessKey, secretKey string) (arn string, err error) {
+	client.Credentials = credentials.NewStaticCredentialsProvider(accessKey, secretKey, "")
+	made, err := iam.NewFromConfig(client).CreatePolicy(ctx, &iam.CreatePolicyInput{
+		PolicyName: aws.String("workload-boundary"), PolicyDocument: aws.String(boundaryPolicy)})
+	if err != nil {
+		return "", fmt.Errorf("the lab's permissions boundary: %w", err)
+	}
+	return *made.Policy.Arn, nil
 }
 
 // controls is the lab's own interface: the gate's, and what is left where beside what was there before.

@@ -31,6 +31,12 @@ func (g *Gate) Allowed(c *Call, req policy.Request) error {
 	if !ok {
 		return NotImplemented("service " + c.Service)
 	}
+	return g.AllowedBy(c, service, req)
+}
+
+// AllowedBy is Allowed for a requirement on a resource of another service than the call's: what a service does there in
+// its caller's name.
+func (g *Gate) AllowedBy(c *Call, service Service, req policy.Request) error {
 	if e := g.authorize(c, service, []policy.Request{req}); e != nil {
 		return e
 	}

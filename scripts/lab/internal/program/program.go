@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -106,11 +107,15 @@ func Setup(root, stack string) (string, error) {
 const labDomain = "oidc.lab.example.com"
 
 // settle puts a stack that was made for an account of its own into the lab's: the issuer's domain becomes one of the
-// lab's hosted zone, and each identity that cannot prove itself on the demo bucket gets to do so.
-func settle(config map[string]any, zone string) error {
+// lab's hosted zone, the permissions boundary the one that the lab's account has, and each identity that cannot prove
+// itself on the demo bucket gets to do so.
+func settle(config map[string]any, l *state.Lab) error {
 	values := []string{`demo="true"`}
+	if arn, _ := config[project+":permissionsBoundary"].(string); arn != "" {
+		values = append(values, "permissionsBoundary="+l.BoundaryARN)
+	}
 	if issuer, ok := config[project+":issuer"].(map[string]any); ok && issuer["domain"] != nil {
-		values = append(values, "issuer.domain="+labDomain, "issuer.dns=route53", "issuer.hostedZoneId="+zone)
+		values = append(values, "issuer.domain="+labDomain, "issuer.dns=route53", "issuer.hostedZoneId="+l.HostedZoneID)
 	}
 	for _, v := range values {
 		if err := change(config, v); err != nil {
@@ -161,7 +166,7 @@ func OpenOther(ctx context.Context, l *state.Lab, dir string, tools *build.Tools
 	if err := passphrase(state.Passphrase(dir)); err != nil {
 		return nil, err
 	}
-	fresh, err := copyStack(root, work, l.Setup, l.HostedZoneID, changes)
+	fresh, err := copyStack(root, work, l, changes)
 	if err != nil {
 		return nil, err
 	}
@@ -233,9 +238,9 @@ func change(config map[string]any, assignment string) error {
 	return nil
 }
 
-// copyStack copies the project and the stack file that the changes name, selects the setup and makes the changes; zone is
-// the lab's hosted zone. fresh is true where there was no stack.
-func copyStack(root, work, setup, zone string, changes Changes) (fresh bool, err error) {
+// copyStack copies the project and the stack file that the changes name, selects the lab's setup and makes the changes.
+// fresh is true where there was no stack.
+func copyStack(root, work string, l *state.Lab, changes Changes) (fresh bool, err error) {
 	dest := filepath.Join(work, "Pulumi."+stackName+".yaml")
 	old, err := os.ReadFile(dest)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -254,9 +259,9 @@ func copyStack(root, work, setup, zone string, changes Changes) (fresh bool, err
 	if !ok {
 		return false, errors.New("no config in " + changes.file())
 	}
-	config[project+":setup"] = setup
+	config[project+":setup"] = l.Setup
 	if changes.Stack != "" {
-		if err := settle(config, zone); err != nil {
+		if err := settle(config, l); err != nil {
 			return false, err
 		}
 	}
@@ -363,18 +368,53 @@ func (p *Program) Destroy(ctx context.Context, watch Watcher) error {
 	return nil
 }
 
+// Unprotect takes the protection off every resource of the stack that has one, as `pulumi state unprotect --all` does
+// for whoever means to destroy it, and returns how many there were.
+func (p *Program) Unprotect(ctx context.Context) (int, error) {
+	state, err := p.State(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var exported struct {
+		Deployment struct {
+			Resources []struct {
+				Protect bool `json:"protect"`
+			} `json:"resources"`
+		} `json:"deployment"`
+	}
+	if err := json.Unmarshal(state, &exported); err != nil {
+		return 0, fmt.Errorf("read the stack: %w", err)
+	}
+	protected := 0
+	for _, r := range exported.Deployment.Resources {
+		if r.Protect {
+			protected++
+		}
+	}
+	if protected == 0 {
+		return 0, nil
+	}
+	_, err = p.command(ctx, "unprotect the stack", "state", "unprotect", "--all", "--yes", "--stack", stackName)
+	return protected, err
+}
+
+// command runs the Pulumi CLI on the stack and returns what it prints.
+func (p *Program) command(ctx context.Context, what string, args ...string) (string, error) {
+	w := p.stack.Workspace()
+	out, said, _, err := w.PulumiCommand().Run(ctx, w.WorkDir(), nil, nil, nil, []string{"PULUMI_HOME=" + w.PulumiHome()}, args...)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", what, err, said)
+	}
+	return out, nil
+}
+
 // Outputs reads the outputs of the last update.
 func (p *Program) Outputs(ctx context.Context) (auto.OutputMap, error) { return p.stack.Outputs(ctx) }
 
 // State exports the stack's state as it is kept: secrets stay encrypted.
 func (p *Program) State(ctx context.Context) ([]byte, error) {
-	w := p.stack.Workspace()
-	out, said, _, err := w.PulumiCommand().Run(ctx, w.WorkDir(), nil, nil, nil, []string{"PULUMI_HOME=" + w.PulumiHome()},
-		"stack", "export", "--stack", stackName)
-	if err != nil {
-		return nil, fmt.Errorf("export the stack: %w: %s", err, said)
-	}
-	return []byte(out), nil
+	out, err := p.command(ctx, "export the stack", "stack", "export", "--stack", stackName)
+	return []byte(out), err
 }
 
 // PlainState exports the stack's resources with their secrets in plain, as the Automation API does, for who searches

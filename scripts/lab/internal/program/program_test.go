@@ -71,7 +71,7 @@ func TestCopyStack(t *testing.T) {
 		require.YAMLEq(t, want, string(got))
 	}
 
-	fresh, err := copyStack(root, work, "roles-anywhere", "Z1", Changes{Values: []string{"demo=\"false\""}})
+	fresh, err := copyStack(root, work, &state.Lab{Setup: "roles-anywhere", HostedZoneID: "Z1"}, Changes{Values: []string{"demo=\"false\""}})
 	require.NoError(t, err)
 	require.True(t, fresh)
 	holds(`config: {"k3s-aws-auth:setup": roles-anywhere, "k3s-aws-auth:demo": "false"}`)
@@ -81,20 +81,20 @@ func TestCopyStack(t *testing.T) {
 
 	// The engine has added its salt meanwhile. Later commands name no changes and still mean the same stack.
 	write(copied, `{"encryptionsalt": "ours", "config": {"k3s-aws-auth:setup": "roles-anywhere", "k3s-aws-auth:demo": "false"}}`)
-	fresh, err = copyStack(root, work, "roles-anywhere", "Z1", Changes{})
+	fresh, err = copyStack(root, work, &state.Lab{Setup: "roles-anywhere", HostedZoneID: "Z1"}, Changes{})
 	require.NoError(t, err)
 	require.False(t, fresh)
 	holds(`{encryptionsalt: ours, config: {"k3s-aws-auth:setup": roles-anywhere, "k3s-aws-auth:demo": "false"}}`)
 
 	// Another up with changes begins from the project's file again.
-	_, err = copyStack(root, work, "roles-anywhere", "Z1", Changes{Values: []string{"clusterName=other"}})
+	_, err = copyStack(root, work, &state.Lab{Setup: "roles-anywhere", HostedZoneID: "Z1"}, Changes{Values: []string{"clusterName=other"}})
 	require.NoError(t, err)
 	holds(`{encryptionsalt: ours, config: {"k3s-aws-auth:setup": roles-anywhere, "k3s-aws-auth:demo": "true", "k3s-aws-auth:clusterName": other}}`)
 
-	_, err = copyStack(root, work, "roles-anywhere", "Z1", Changes{Values: []string{"nonsense"}})
+	_, err = copyStack(root, work, &state.Lab{Setup: "roles-anywhere", HostedZoneID: "Z1"}, Changes{Values: []string{"nonsense"}})
 	require.ErrorContains(t, err, "must be key=value")
 	write(filepath.Join(root, "Pulumi.lab.yaml"), "{}\n")
-	_, err = copyStack(root, work, "irsa-s3", "Z1", Changes{})
+	_, err = copyStack(root, work, &state.Lab{Setup: "irsa-s3", HostedZoneID: "Z1"}, Changes{})
 	require.ErrorContains(t, err, "no config in Pulumi.lab.yaml")
 }
 
@@ -103,8 +103,10 @@ func TestCopyStackOfAnotherAccount(t *testing.T) {
 	root, work := t.TempDir(), t.TempDir()
 	write := func(path, text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }
 	write(filepath.Join(root, "Pulumi.yaml"), "name: k3s-aws-auth\n")
+	const boundary = "arn:aws:iam::111122223333:policy/the-labs"
 	write(filepath.Join(root, "Pulumi.prod.yaml"), `config:
   k3s-aws-auth:setup: irsa-cloudfront
+  k3s-aws-auth:permissionsBoundary: arn:aws:iam::444455556666:policy/theirs
   k3s-aws-auth:issuer: {domain: oidc.example.com, dns: route53, hostedZoneId: ZTHEIRS}
   k3s-aws-auth:identities:
     - {name: reports, statements: [{actions: ["s3:GetObject"], resources: ["arn:aws:s3:::invoices/*"]}]}
@@ -117,12 +119,13 @@ func TestCopyStackOfAnotherAccount(t *testing.T) {
 	_, err = Setup(root, "none")
 	require.ErrorContains(t, err, "Pulumi.none.yaml")
 
-	fresh, err := copyStack(root, work, setup, "ZLAB", Changes{Stack: "prod", Values: []string{"issuer.cacheTtlSeconds=60"}})
+	fresh, err := copyStack(root, work, &state.Lab{Setup: setup, HostedZoneID: "ZLAB", BoundaryARN: boundary}, Changes{Stack: "prod", Values: []string{"issuer.cacheTtlSeconds=60"}})
 	require.NoError(t, err)
 	require.True(t, fresh)
 	want := `config:
   k3s-aws-auth:setup: irsa-cloudfront
   k3s-aws-auth:demo: "true"
+  k3s-aws-auth:permissionsBoundary: ` + boundary + `
   k3s-aws-auth:issuer: {domain: oidc.lab.example.com, dns: route53, hostedZoneId: ZLAB, cacheTtlSeconds: 60}
   k3s-aws-auth:identities:
     - name: reports
@@ -141,7 +144,7 @@ func TestCopyStackOfAnotherAccount(t *testing.T) {
 	holds()
 	// A later command names no stack and means the one that is there.
 	write(filepath.Join(root, "Pulumi.lab.yaml"), "config: {\"k3s-aws-auth:clusterName\": lab}\n")
-	_, err = copyStack(root, work, setup, "ZLAB", Changes{})
+	_, err = copyStack(root, work, &state.Lab{Setup: setup, HostedZoneID: "ZLAB", BoundaryARN: boundary}, Changes{})
 	require.NoError(t, err)
 	holds()
 }

@@ -31,6 +31,8 @@ type Lab struct {
 	SecretKey    string `json:"secretKey"`
 	// HostedZoneID is a Route 53 zone that the account owns from the beginning: lab.example.com.
 	HostedZoneID string `json:"hostedZoneId"`
+	// BoundaryARN is a managed policy that the account has from the beginning, to bound roles with.
+	BoundaryARN string `json:"boundaryArn"`
 	// Weaker lists what this host cannot check: nothing on Linux with namespaces.
 	Weaker []string `json:"weaker,omitempty"`
 }

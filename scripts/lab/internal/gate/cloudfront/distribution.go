@@ -83,7 +83,7 @@ func (s *Service) check(config *wire.Tree, self *distribution, cert *acm.Certifi
 	}{
 		{config.Bool("Staging"), "a staging distribution"},
 		{config.Int(0, "OriginGroups", "Quantity") > 0, "origin groups"},
-		{config.Bool("Logging", "Enabled"), "access logs of a distribution"},
+		{config.Bool("Logging", "IncludeCookies"), "cookies in access logs"},
 		{config.Get("WebACLId") != "", "a web ACL"},
 		{config.Get("ContinuousDeploymentPolicyId") != "", "continuous deployment"},
 		{!slices.Contains([]string{"", "none"}, config.Get("Restrictions", "GeoRestriction", "RestrictionType")), "geo restriction"},
@@ -297,6 +297,9 @@ func (s *Service) createDistribution(c *call) (answer, error) {
 		return answer{}, bad("MalformedXML", "The request has no DistributionConfig.")
 	}
 	cert := s.lookup(config)
+	if err := s.admitLogs(c, config); err != nil {
+		return answer{}, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.check(config, nil, cert); err != nil {
@@ -363,8 +366,22 @@ func (s *Service) lookup(config *wire.Tree) *acm.Certificate {
 	return &cert
 }
 
+// admitLogs prepares the bucket that a configuration names for its standard logs. None are delivered.
+func (s *Service) admitLogs(c *call, config *wire.Tree) error {
+	if !config.Bool("Logging", "Enabled") {
+		return nil
+	}
+	if s.logs == nil {
+		return gate.NotImplemented("access logs of a distribution")
+	}
+	return s.logs(c.Call, config.Get("Logging", "Bucket"))
+}
+
 func (s *Service) updateDistribution(c *call) (answer, error) {
 	cert := s.lookup(c.body)
+	if err := s.admitLogs(c, c.body); err != nil {
+		return answer{}, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d, err := s.distribution(c.id)

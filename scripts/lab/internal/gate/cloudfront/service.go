@@ -33,12 +33,16 @@ type Certificates interface {
 type Service struct {
 	g     *gate.Gate
 	certs Certificates
+	logs  func(c *gate.Call, bucketDomain string) error
 
 	mu            sync.Mutex
 	distributions map[string]*distribution
 	policies      map[string]map[string]*object // by path segment ("cache-policy"), then id
 	cache         cache
 }
+
+// SetLogs sets who prepares a bucket for standard logs. It is called before the service is used.
+func (s *Service) SetLogs(admit func(c *gate.Call, bucketDomain string) error) { s.logs = admit }
 
 // object is a versioned configuration: an OAC or a policy.
 type object struct {

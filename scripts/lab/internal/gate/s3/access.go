@@ -277,7 +277,7 @@ func (s *Service) putOwnership(w http.ResponseWriter, c *call) error {
 		return malformed()
 	}
 	return s.locked(c, func(b *bucket) error {
-		if next == enforced && b.acl != "private" {
+		if next == enforced && (b.acl != "private" || b.delivery) {
 			return gate.Errorf(http.StatusBadRequest, "InvalidBucketAclWithObjectOwnership", "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting")
 		}
 		b.ownership = next
@@ -342,7 +342,7 @@ func (s *Service) putACL(w http.ResponseWriter, c *call) error {
 			if err := acceptACL(c, b, acl, "s3:PutBucketAcl", bucketARN(b.name)); err != nil {
 				return err
 			}
-			b.acl = acl
+			b.acl, b.delivery = acl, false // a canned ACL replaces the whole list
 		} else {
 			if err := acceptACL(c, b, acl, "s3:PutObjectAcl", objectARN(b.name, c.key)); err != nil {
 				return err
@@ -377,6 +377,9 @@ func (s *Service) getACL(w http.ResponseWriter, c *call) error {
 		}
 		all := wire.Text("URI", "http://acs.amazonaws.com/groups/global/AllUsers")
 		list := wire.Elem("AccessControlList", grantee("CanonicalUser", wire.Text("ID", s.canonicalID()), "FULL_CONTROL"))
+		if c.key == "" && b.delivery {
+			list.Children = append(list.Children, grantee("CanonicalUser", wire.Text("ID", logDelivery), "FULL_CONTROL"))
+		}
 		if acl == "public-read" || acl == "public-read-write" {
 			list.Children = append(list.Children, grantee("Group", all, "READ"))
 		}

@@ -38,6 +38,9 @@ type bucket struct {
 	acl          string // canned
 	versioning   string // empty, Enabled or Suspended
 	bucketKey    bool
+	lifecycle    *wire.Tree
+	logging      *logging // of server access, nil for none
+	delivery     bool     // whether the ACL has CloudFront's log delivery
 	tags         map[string]string
 	objects      map[string]*objectFacts // by key, and by key and version where there are versions
 	uploads      map[string]*objectFacts // by upload id
@@ -174,10 +177,13 @@ var bucketOperations = map[string]operation{
 	"DELETE tagging":           {action: "DeleteBucketTagging", permission: "s3:PutBucketTagging", handle: (*Service).deleteTags},
 	"GET cors":                 {action: "GetBucketCors", permission: "s3:GetBucketCORS", handle: absent("NoSuchCORSConfiguration", "The CORS configuration does not exist")},
 	"GET website":              {action: "GetBucketWebsite", permission: "s3:GetBucketWebsite", handle: absent("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration")},
-	"GET lifecycle":            {action: "GetBucketLifecycleConfiguration", permission: "s3:GetLifecycleConfiguration", handle: absent("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist")},
+	"GET lifecycle":            {action: "GetBucketLifecycleConfiguration", permission: "s3:GetLifecycleConfiguration", handle: (*Service).getLifecycle},
+	"PUT lifecycle":            {action: "PutBucketLifecycleConfiguration", permission: "s3:PutLifecycleConfiguration", handle: (*Service).putLifecycle},
+	"DELETE lifecycle":         {action: "DeleteBucketLifecycle", permission: "s3:PutLifecycleConfiguration", handle: (*Service).deleteLifecycle},
 	"GET replication":          {action: "GetBucketReplication", permission: "s3:GetReplicationConfiguration", handle: absent("ReplicationConfigurationNotFoundError", "The replication configuration was not found")},
 	"GET object-lock":          {action: "GetObjectLockConfiguration", permission: "s3:GetBucketObjectLockConfiguration", handle: absent("ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket")},
-	"GET logging":              {action: "GetBucketLogging", permission: "s3:GetBucketLogging", handle: empty("BucketLoggingStatus")},
+	"GET logging":              {action: "GetBucketLogging", permission: "s3:GetBucketLogging", handle: (*Service).getLogging},
+	"PUT logging":              {action: "PutBucketLogging", permission: "s3:PutBucketLogging", handle: (*Service).putLogging},
 	"GET notification":         {action: "GetBucketNotificationConfiguration", permission: "s3:GetBucketNotification", handle: empty("NotificationConfiguration")},
 	"GET accelerate":           {action: "GetBucketAccelerateConfiguration", permission: "s3:GetAccelerateConfiguration", handle: empty("AccelerateConfiguration")},
 	"GET requestPayment":       {action: "GetBucketRequestPayment", permission: "s3:GetBucketRequestPayment", handle: empty("RequestPaymentConfiguration", wire.Text("Payer", "BucketOwner"))},

@@ -12,8 +12,10 @@ import (
 	"k3s-aws-auth/scripts/lab/internal/gate/ec2"
 	"k3s-aws-auth/scripts/lab/internal/gate/elbv2"
 	"k3s-aws-auth/scripts/lab/internal/gate/emulator"
+	"k3s-aws-auth/scripts/lab/internal/gate/events"
 	"k3s-aws-auth/scripts/lab/internal/gate/route53"
 	"k3s-aws-auth/scripts/lab/internal/gate/s3"
+	"k3s-aws-auth/scripts/lab/internal/gate/sns"
 	"k3s-aws-auth/scripts/lab/internal/gate/ssm"
 )
 
@@ -30,15 +32,17 @@ type Options struct {
 
 // Services are the handles of what was registered.
 type Services struct {
-	EC2        *ec2.Service
-	S3         *s3.Service
-	SSM        *ssm.Service
-	ACM        *acm.Service
-	Route53    *route53.Service
-	CloudFront *cloudfront.Service // also the edge: gate.HostHandler and gate.CertificateSource
-	ELB        *elbv2.Service
-	CloudWatch *cloudwatch.Service
-	Emulator   *emulator.Emulator
+	EC2         *ec2.Service
+	S3          *s3.Service
+	SSM         *ssm.Service
+	ACM         *acm.Service
+	Route53     *route53.Service
+	CloudFront  *cloudfront.Service // also the edge: gate.HostHandler and gate.CertificateSource
+	ELB         *elbv2.Service
+	CloudWatch  *cloudwatch.Service
+	SNS         *sns.Service
+	EventBridge *events.Service
+	Emulator    *emulator.Emulator
 }
 
 // Register makes the services for a gate's account and registers them. An error means that the emulator could not be
@@ -57,10 +61,11 @@ func Register(g *gate.Gate, o Options) (*Services, error) {
 	machines := ec2.New(g, ec2.Options{AddressBase: o.AddressBase, Machines: o.Machines})
 	s := &Services{
 		EC2: machines, ELB: elbv2.New(g, machines), CloudWatch: cloudwatch.New(g), S3: s3.New(g, e), SSM: params, ACM: certificates,
-		Route53: route53.New(g), CloudFront: cloudfront.New(g, certificates), Emulator: e,
+		Route53: route53.New(g), CloudFront: cloudfront.New(g, certificates), SNS: sns.New(g), EventBridge: events.New(g), Emulator: e,
 	}
+	s.CloudFront.SetLogs(s.S3.AdmitCloudFrontLogs)
 	certificates.SetUsers(s.CloudFront.CertificateUsers)
-	for _, service := range []gate.Service{s.EC2, s.S3, s.SSM, s.ACM, s.Route53, s.CloudFront, s.ELB, s.CloudWatch} {
+	for _, service := range []gate.Service{s.EC2, s.S3, s.SSM, s.ACM, s.Route53, s.CloudFront, s.ELB, s.CloudWatch, s.SNS, s.EventBridge} {
 		g.Register(service)
 	}
 	return s, nil

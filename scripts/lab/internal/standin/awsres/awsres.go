@@ -47,6 +47,7 @@ func Package(version string) engine.Package[*Client] {
 		{ec2Compute, ec2Functions},
 		{iamResources, nil},
 		{s3Resources, nil},
+		{s3LogResources, nil},
 		{cloudfrontResources, cloudfrontFunctions},
 		{acmResources, nil},
 		{route53Resources, route53Functions},
@@ -54,6 +55,8 @@ func Package(version string) engine.Package[*Client] {
 		{ssmResources, ssmFunctions},
 		{elbResources, nil},
 		{cloudwatchResources, nil},
+		{snsResources, nil},
+		{eventResources, nil},
 		{nil, accountFunctions},
 	} {
 		for token, r := range service.resources {

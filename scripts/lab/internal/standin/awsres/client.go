@@ -17,10 +17,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/rolesanywhere"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -48,6 +50,8 @@ type Client struct {
 	ssm        func() *ssm.Client
 	elb        func() *elasticloadbalancingv2.Client
 	cloudwatch func() *cloudwatch.Client
+	sns        func() *sns.Client
+	events     func() *eventbridge.Client
 }
 
 // configProperties are the provider inputs that the stand-in follows; the rest of pulumi-aws's are refused by name.
@@ -161,6 +165,8 @@ func (c *Client) clients(pathStyle bool) {
 	c.anywhere = sync.OnceValue(func() *rolesanywhere.Client { return rolesanywhere.NewFromConfig(c.cfg) })
 	c.ssm = sync.OnceValue(func() *ssm.Client { return ssm.NewFromConfig(c.cfg) })
 	c.elb = sync.OnceValue(func() *elasticloadbalancingv2.Client { return elasticloadbalancingv2.NewFromConfig(c.cfg) })
+	c.sns = sync.OnceValue(func() *sns.Client { return sns.NewFromConfig(c.cfg) })
+	c.events = sync.OnceValue(func() *eventbridge.Client { return eventbridge.NewFromConfig(c.cfg) })
 	c.cloudwatch = sync.OnceValue(func() *cloudwatch.Client { return cloudwatch.NewFromConfig(c.cfg) })
 }
 
