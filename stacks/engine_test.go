@@ -47,7 +47,7 @@ type registered struct {
 	Custom                            bool
 	Inputs                            resource.PropertyMap
 	DependsOn, IgnoreChanges          []string
-	DeleteBeforeReplace               bool
+	DeleteBeforeReplace, Protect      bool
 }
 
 // testEngine records what a program does.
@@ -113,7 +113,7 @@ func (e *testEngine) RegisterResource(_ context.Context, req *pulumirpc.Register
 	e.resources = append(e.resources, registered{
 		Type: req.GetType(), Name: req.GetName(), URN: urn, Parent: req.GetParent(), Provider: req.GetProvider(),
 		Custom: req.GetCustom(), Inputs: inputs, DependsOn: req.GetDependencies(),
-		IgnoreChanges: req.GetIgnoreChanges(), DeleteBeforeReplace: req.GetDeleteBeforeReplace(),
+		IgnoreChanges: req.GetIgnoreChanges(), DeleteBeforeReplace: req.GetDeleteBeforeReplace(), Protect: req.GetProtect(),
 	})
 	e.mu.Unlock()
 	object, err := plugin.MarshalProperties(outputs, keepAll)
@@ -323,6 +323,10 @@ func computed(typeToken, name string, inputs resource.PropertyMap) resource.Prop
 		return text("arn", "arn:aws:rolesanywhere:"+testRegion+":"+testAccount+":trust-anchor/a")
 	case "aws:rolesanywhere/profile:Profile":
 		return text("arn", "arn:aws:rolesanywhere:"+testRegion+":"+testAccount+":profile/p")
+	case "aws:sns/topic:Topic":
+		return text("name", physical, "arn", "arn:aws:sns:"+testRegion+":"+testAccount+":"+physical)
+	case "aws:cloudwatch/eventRule:EventRule":
+		return text("name", physical)
 	case "aws:ec2/eip:Eip":
 		return text("publicIp", "203.0.113.10", "allocationId", "eipalloc-1")
 	case "aws:lb/loadBalancer:LoadBalancer":

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -507,4 +508,47 @@ func read(t *testing.T, file string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestGuardedIssuers holds what versions and access logs add to an issuer: the
+// order of the bucket's settings, and that the documents come after them.
+func TestGuardedIssuers(t *testing.T) {
+	withSite(t, bucketURL)
+	recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
+		args := bucketArgs(t)
+		args.Versioned, args.LogBucket = true, pulumi.String("lab-logs")
+		_, err := NewBucketIssuer(ctx, "issuer", args)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pulumitest.Golden(t, "guarded/graph.txt", recorder.Graph())
+	for _, name := range []string{"issuer-encryption", "issuer-versioning", "issuer-logging"} {
+		pulumitest.Golden(t, "guarded/"+name+".json", recorder.Get(t, name).JSON())
+	}
+	for after, before := range map[string]string{
+		"issuer-encryption": "issuer-ownership", "issuer-versioning": "issuer-encryption", "issuer-logging": "issuer-versioning",
+		"issuer-jwks": "issuer-logging", "issuer-discovery": "issuer-logging", "issuer-policy": "issuer-logging",
+	} {
+		if got := recorder.Get(t, after).DependsOn; !slices.Contains(got, before) {
+			t.Errorf("%s does not wait for %s: %s", after, before, got)
+		}
+	}
+}
+
+// TestProtectedProvider holds that IAM's side of an issuer is protected too.
+func TestProtectedProvider(t *testing.T) {
+	recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
+		_, err := NewProvider(ctx, "oidc", &ProviderArgs{Issuers: []Issuer{{URL: bucketURL}}, Protect: true})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range recorder.OfType("aws:iam/openIdConnectProvider:OpenIdConnectProvider") {
+		if !r.Protect {
+			t.Errorf("%s is not protected", r.Name)
+		}
+	}
 }

@@ -182,6 +182,11 @@ func (s *Service) putVersioning(w http.ResponseWriter, c *call) error {
 		return gate.NotImplemented("MFA delete")
 	}
 	return s.locked(c, func(b *bucket) error {
+		if b.versioning == "" {
+			if err := s.adopt(c, b); err != nil {
+				return err
+			}
+		}
 		a, err := s.emulator.Do(c.R, emulator.Request{Method: http.MethodPut, Path: "/" + b.name, Query: "versioning", Body: c.Body})
 		if err != nil {
 			return err
@@ -193,6 +198,31 @@ func (s *Service) putVersioning(w http.ResponseWriter, c *call) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	})
+}
+
+// adopt makes the objects of a bucket that begins to keep versions their own null versions, which the emulator would
+// forget with the first one that is overwritten. The caller holds mu.
+func (s *Service) adopt(c *call, b *bucket) error {
+	suspend := []byte(`<VersioningConfiguration xmlns="` + namespace + `"><Status>Suspended</Status></VersioningConfiguration>`)
+	if a, err := s.emulator.Do(c.R, emulator.Request{Method: http.MethodPut, Path: "/" + b.name, Query: "versioning", Body: suspend}); err != nil {
+		return err
+	} else if a.Status >= 300 {
+		return failure(a)
+	}
+	for key := range b.objects {
+		if strings.Contains(key, "\x00") {
+			continue
+		}
+		path := "/" + b.name + "/" + escape(key)
+		a, err := s.emulator.Do(c.R, emulator.Request{Method: http.MethodPut, Path: path, Header: http.Header{"X-Amz-Copy-Source": {path}}})
+		if err != nil {
+			return err
+		}
+		if a.Status >= 300 {
+			return failure(a)
+		}
+	}
+	return nil
 }
 
 func (s *Service) getEncryption(w http.ResponseWriter, c *call) error {

@@ -127,7 +127,7 @@ func (s *Service) putLogging(w http.ResponseWriter, c *call) error {
 		case target.region != b.region:
 			return gate.Errorf(http.StatusForbidden, "CrossLocationLoggingProhibitted", "Cross S3 location logging not allowed.")
 		case !s.delivers(b, target, to.prefix):
-			return invalidTarget("The target bucket's policy does not let the log delivery service write to it")
+			return invalidTarget("You must either provide the necessary permissions to the logging service using a bucket policy or give the log-delivery group WRITE and READ_ACP permissions to the target bucket")
 		}
 		b.logging = to
 		w.WriteHeader(http.StatusOK)

@@ -90,7 +90,45 @@ func (s *Service) ask(c *call) (*emulator.Answer, error) {
 			header.Del(name)
 		}
 	}
-	return s.emulator.Do(c.R, emulator.Request{Method: c.R.Method, Path: c.path(), Query: c.query(), Header: header, Body: c.Body})
+	method := c.R.Method
+	if method == http.MethodHead { // to which the emulator says no version
+		method = http.MethodGet
+	}
+	return s.emulator.Do(c.R, emulator.Request{Method: method, Path: c.path(), Query: s.emulated(c), Header: header, Body: c.Body})
+}
+
+// emulated is the call's query as the emulator understands it.
+func (s *Service) emulated(c *call) string {
+	query := c.R.URL.Query()
+	if query.Get("versionId") == nullVersion && !s.everVersioned(c.bucket) {
+		query.Del("versionId")
+		in := *c.R
+		u := *c.R.URL
+		u.RawQuery, in.URL = query.Encode(), &u
+		return (&call{Call: &gate.Call{R: &in}}).query()
+	}
+	return c.query()
+}
+
+// nullVersion is the version of objects that were written while the bucket kept none.
+const nullVersion = "null"
+
+// everVersioned tells whether a bucket keeps versions or has kept some.
+func (s *Service) everVersioned(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, ok := s.buckets[name]
+	return ok && b.versioning != ""
+}
+
+// markable refuses to delete an object's current version where that would leave a marker that the emulator cannot keep.
+func (s *Service) markable(name, version string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b, ok := s.buckets[name]; ok && b.versioning == "Suspended" && version == "" {
+		return gate.NotImplemented("deleting an object without naming its version, in a bucket with suspended versioning,")
+	}
+	return nil
 }
 
 // ownerID is the canonical user id in listings; no other element has that name there, and keys come escaped.
@@ -373,6 +411,9 @@ func (s *Service) getObject(w http.ResponseWriter, c *call) error {
 }
 
 func (s *Service) deleteObject(w http.ResponseWriter, c *call) error {
+	if err := s.markable(c.bucket, c.R.URL.Query().Get("versionId")); err != nil {
+		return err
+	}
 	a, err := s.ask(c)
 	if err != nil {
 		return err
@@ -422,9 +463,15 @@ func (s *Service) deleteObjects(w http.ResponseWriter, c *call) error {
 		action := "s3:DeleteObject"
 		query := ""
 		if version != "" {
-			action, query = "s3:DeleteObjectVersion", "versionId="+url.QueryEscape(version)
+			action = "s3:DeleteObjectVersion"
+			if version != nullVersion || s.everVersioned(c.bucket) {
+				query = "versionId=" + url.QueryEscape(version)
+			}
 		}
 		err := s.g.Allowed(c.Call, policy.Request{Action: action, Resource: objectARN(c.bucket, key), Context: s.context(c)})
+		if err == nil {
+			err = s.markable(c.bucket, version)
+		}
 		var a *emulator.Answer
 		if err == nil {
 			if a, err = s.emulator.Do(c.R, emulator.Request{Method: http.MethodDelete, Path: "/" + c.bucket + "/" + escape(key), Query: query}); err == nil && a.Status >= 300 && a.Status != http.StatusNotFound {

@@ -200,10 +200,10 @@ func (c *Client) emptyBucket(ctx context.Context, bucket, key string) error {
 		}
 		var doomed []types.ObjectIdentifier
 		for _, v := range page.Versions {
-			doomed = append(doomed, types.ObjectIdentifier{Key: v.Key, VersionId: versionID(v.VersionId)})
+			doomed = append(doomed, types.ObjectIdentifier{Key: v.Key, VersionId: v.VersionId})
 		}
 		for _, v := range page.DeleteMarkers {
-			doomed = append(doomed, types.ObjectIdentifier{Key: v.Key, VersionId: versionID(v.VersionId)})
+			doomed = append(doomed, types.ObjectIdentifier{Key: v.Key, VersionId: v.VersionId})
 		}
 		for _, o := range doomed {
 			if key != "" && aws.ToString(o.Key) != key {
@@ -219,14 +219,6 @@ func (c *Client) emptyBucket(ctx context.Context, bucket, key string) error {
 		}
 		in.KeyMarker, in.VersionIdMarker = page.NextKeyMarker, page.NextVersionIdMarker
 	}
-}
-
-// versionID leaves out the version of an object in a bucket that never had versions.
-func versionID(id *string) *string {
-	if s := aws.ToString(id); s == "" || s == "null" {
-		return nil
-	}
-	return id
 }
 
 // --- Public access block
