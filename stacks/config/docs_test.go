@@ -157,7 +157,13 @@ func TestStackFiles(t *testing.T) {
 	require.Equal(t, 3, prod.Cluster.Servers)
 	require.True(t, prod.Network.Private)
 	require.Len(t, prod.Network.Zones, 3)
+	require.Equal(t, APIPrivate, prod.Cluster.APIAccess, "no public API by default")
 	require.NotEmpty(t, prod.Cluster.EtcdSnapshots.Bucket)
+	require.NotEmpty(t, prod.PermissionsBoundary)
+	require.Equal(t, 90, prod.Issuer.AccessLogDays)
+	require.True(t, prod.Alarms.Enabled)
+	require.NotEmpty(t, prod.Alarms.Emails)
+	require.NotEmpty(t, prod.Tags)
 	require.False(t, prod.Demo)
 	cfg := read("lab")
 	// The lab of the article.

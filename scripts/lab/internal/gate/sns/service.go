@@ -188,9 +188,8 @@ func (s *Service) createTopic(q *request) ([]wire.Node, error) {
 		return nil, invalid("Invalid parameter: Topic Name")
 	}
 	arn := s.g.ARN("sns", q.call.Region, name)
-	t, ok := s.topics[arn]
-	if !ok {
-		t = &topic{arn: arn, tags: map[string]string{}}
+	if _, ok := s.topics[arn]; !ok {
+		t := &topic{arn: arn, tags: map[string]string{}}
 		if err := t.setPolicy(s.defaultPolicy(arn)); err != nil {
 			return nil, err
 		}

@@ -43,7 +43,7 @@ func versionsScenario(w *world) {
 	versioning.delete() // which suspends it
 	after := w.create("aws:s3/bucketObjectv2:BucketObjectv2", "after", object("after", "1"))
 	before.refresh() // now it is one version among others
-	if !w.moto { // which says no version of it
+	if !w.moto {     // which says no version of it
 		require.Equal(w.t, "null", before.text("versionId"))
 	}
 	for _, f := range []*fixture{after, during, before, bucket} {
