@@ -189,6 +189,13 @@ func (s *Service) put(c *call) (cbor.Map, error) {
 	case c.in["DatapointsToAlarm"] != nil && number(c.in["DatapointsToAlarm"]) > number(c.in["EvaluationPeriods"]):
 		return nil, validation("The parameter DatapointsToAlarm must be smaller than or equal to EvaluationPeriods.")
 	}
+	for _, actions := range []string{"AlarmActions", "OKActions", "InsufficientDataActions"} {
+		for _, arn := range strs(c.in[actions]) {
+			if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 && parts[2] == "sns" && parts[3] != c.Region {
+				return nil, validation("Invalid region %s specified. Only %s is supported.", parts[3], c.Region)
+			}
+		}
+	}
 	region := s.alarms[c.Region]
 	if region == nil {
 		region = map[string]*alarm{}

@@ -127,6 +127,10 @@ func TestAlarms(t *testing.T) {
 	require.Equal(t, "c", *tags.Tags[0].Key)
 	_, err = c.PutMetricData(ctx, &cloudwatch.PutMetricDataInput{Namespace: aws.String("x"), MetricData: []cw.MetricDatum{{MetricName: aws.String("y")}}})
 	requireCode(t, err, "NotImplemented", "PutMetricData")
+	in.AlarmActions = []string{"arn:aws:sns:us-east-1:111122223333:alarms"}
+	_, err = c.PutMetricAlarm(ctx, in)
+	requireCode(t, err, "ValidationError", "Only eu-central-1 is supported")
+	in.AlarmActions = nil
 	in.EvaluationPeriods = aws.Int32(0)
 	_, err = c.PutMetricAlarm(ctx, in)
 	requireCode(t, err, "ValidationError")
