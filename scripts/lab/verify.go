@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -30,6 +32,8 @@ type verification struct {
 	// Changes is what a second `up` changed; it must be empty.
 	Changes map[string]int `json:"changes"`
 	Refused []verify.Case  `json:"refused"`
+	// Alarms are the messages that the refused callers gave rise to, where the stack has alarms.
+	Alarms []string `json:"alarms,omitempty"`
 	// Secrets is how many pieces of secrets were looked for, in Places.
 	Secrets int      `json:"secrets"`
 	Places  []string `json:"places"`
@@ -42,7 +46,8 @@ func verifyCommand() *cobra.Command {
 		Use:   "verify",
 		Short: "Hold a running lab against wrong callers, leaked secrets and a second update",
 		Long: `Verify runs the program again, which must change nothing, tries every wrong caller of the setup, each of which
-must be refused with AWS's own error, and searches state, preview, user data, tags and logs for the stack's secrets.`,
+must be refused with AWS's own error, and searches state, preview, user data, tags and logs for the stack's secrets. Of a
+stack with alarms it shows those that the wrong callers gave rise to.`,
 		Example: "  lab verify --setup roles-anywhere",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			name, err := onlyOne(setup)
@@ -60,6 +65,9 @@ must be refused with AWS's own error, and searches state, preview, user data, ta
 						mark = "WRONG  "
 					}
 					fmt.Printf("%s  %s: %s\n", mark, c.Name, firstLine(c.Got))
+				}
+				for _, text := range v.Alarms {
+					fmt.Printf("alarm    %s\n", firstLine(text))
 				}
 				fmt.Printf("%d pieces of secrets looked for in %d places\n", v.Secrets, len(v.Places))
 			}
@@ -108,6 +116,14 @@ func check(ctx context.Context, setup string) (*verification, error) {
 	}
 	v.Refused, err = target.Refusals(ctx)
 	errs = append(errs, err)
+	if again.Outputs["alarmTopics"].Value != nil {
+		v.Alarms, err = alarms(ctx, lab)
+		// Of wrong callers of a machine's role AWS hears nothing.
+		if err == nil && len(v.Alarms) == 0 && setup != "instance-profile" {
+			err = errors.New("callers were refused, and no alarm told of them")
+		}
+		errs = append(errs, err)
+	}
 	places, err := places(ctx, p, target, dir)
 	if err != nil {
 		return v, errors.Join(append(errs, err)...)
@@ -121,6 +137,21 @@ func check(ctx context.Context, setup string) (*verification, error) {
 		errs = append(errs, errors.New("the state has no secrets at all, so looking for them proves nothing"))
 	}
 	return v, errors.Join(errs...)
+}
+
+// alarms returns what the account's services have published to its topics, each text once.
+func alarms(ctx context.Context, lab *state.Lab) ([]string, error) {
+	var messages []struct{ Text string }
+	if err := control(ctx, lab, http.MethodGet, "/_lab/messages", nil, &messages); err != nil {
+		return nil, err
+	}
+	var texts []string
+	for _, m := range messages {
+		if !slices.Contains(texts, m.Text) {
+			texts = append(texts, m.Text)
+		}
+	}
+	return texts, nil
 }
 
 func newTarget(ctx context.Context, setup, dir string, tools *build.Tools, p *program.Program) (*verify.Target, error) {

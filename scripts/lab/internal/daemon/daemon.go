@@ -30,6 +30,7 @@ import (
 	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/gate"
 	"k3s-aws-auth/scripts/lab/internal/gate/services"
+	"k3s-aws-auth/scripts/lab/internal/gate/sns"
 	"k3s-aws-auth/scripts/lab/internal/machines"
 	"k3s-aws-auth/scripts/lab/internal/sandbox"
 	"k3s-aws-auth/scripts/lab/internal/state"
@@ -109,7 +110,7 @@ func Run(ctx context.Context, setup, dir string, tools *build.Tools, log io.Writ
 	if lab.ControlToken, err = newToken(); err != nil {
 		return err
 	}
-	control, err := serveHTTP(guard(lab.ControlToken, controls(g, m, g.Inventory())))
+	control, err := serveHTTP(guard(lab.ControlToken, controls(g, m, g.Inventory(), served.SNS.Messages)))
 	if err != nil {
 		return err
 	}
@@ -177,7 +178,7 @@ func boundary(ctx context.Context, client aws.Config, accessKey, secretKey strin
 }
 
 // controls is the lab's own interface: the gate's, and what is left where beside what was there before.
-func controls(g *gate.Gate, m *machines.Machines, before map[string][]string) http.Handler {
+func controls(g *gate.Gate, m *machines.Machines, before map[string][]string, messages func() []sns.Message) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/_lab/", g.Control())
 	mux.HandleFunc("GET /_lab/inventory", func(w http.ResponseWriter, r *http.Request) {
@@ -204,6 +205,7 @@ func controls(g *gate.Gate, m *machines.Machines, before map[string][]string) ht
 		}
 		_ = json.NewEncoder(w).Encode(status)
 	})
+	mux.HandleFunc("GET /_lab/messages", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(messages()) })
 	mux.HandleFunc("POST /_lab/apiserver", func(w http.ResponseWriter, r *http.Request) { changeAPIServers(w, r, m) })
 	return mux
 }

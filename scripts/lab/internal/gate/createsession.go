@@ -168,6 +168,7 @@ func (s *rolesAnywhere) createSession(c *Call) (any, error) {
 	credentials, p := s.g.newSession(sessionSpec{role: role, name: name, duration: duration, sourceIdentity: source, tags: tags,
 		policies: policies, region: c.Region})
 	c.issued(p)
+	s.tellExpiry(c, anchor, caller.leaf)
 	return struct {
 		Set     []raCredentialSet `json:"credentialSet"`
 		Subject string            `json:"subjectArn"`
@@ -176,6 +177,22 @@ func (s *rolesAnywhere) createSession(c *Call) (any, error) {
 		Credentials: raCredentials{credentials.AccessKeyID, credentials.SecretAccessKey, credentials.SessionToken, stamp(c.callerTime(credentials.Expiration))},
 		PackedSize:  packed, RoleARN: role.arn, SourceIdentity: source,
 	}}, s.seen(c, caller.leaf)}, nil
+}
+
+// tellExpiry sends the events of certificates that end soon, by the anchor's notification settings. Of a CA, AWS sends
+// them without anybody's using it.
+func (s *rolesAnywhere) tellExpiry(c *Call, anchor trustAnchor, leaf *x509.Certificate) {
+	for _, n := range anchor.Notifications {
+		switch {
+		case !n.Enabled:
+		case n.Event == "CA_CERTIFICATE_EXPIRY":
+			for _, ca := range anchor.certs {
+				s.g.expiry(c, n.Threshold, anchor.ARN, hexSerial(ca), ca.Issuer.String(), ca.NotAfter)
+			}
+		case n.Event == "END_ENTITY_CERTIFICATE_EXPIRY":
+			s.g.expiry(c, n.Threshold, "", hexSerial(leaf), leaf.Issuer.String(), leaf.NotAfter)
+		}
+	}
 }
 
 // lookup returns copies of the trust anchor and the profile, and the enabled CRLs of the anchor. AWS's texts for

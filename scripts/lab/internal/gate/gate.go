@@ -54,6 +54,9 @@ type Gate struct {
 	nodes    nodeSessions
 	sts      *stsService
 	ra       *rolesAnywhere
+
+	bus      Bus
+	expiries expiries
 }
 
 var accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
@@ -165,6 +168,9 @@ func (g *Gate) Inventory() map[string][]string {
 	}
 	return out
 }
+
+// Logf writes a line into the gate's log, for services.
+func (g *Gate) Logf(format string, args ...any) { g.logf(format, args...) }
 
 func (g *Gate) logf(format string, args ...any) {
 	_, _ = fmt.Fprintf(g.options.Log, "%s gate: "+format+"\n", append([]any{g.Now().UTC().Format(time.RFC3339)}, args...)...)

@@ -286,6 +286,7 @@ func (g *Gate) recordCall(c *Call, status int, took time.Duration) {
 		g.logf("%s:%s by %s: %s", c.Service, c.Action, e.Caller, c.failure.Error())
 	}
 	g.Record(e)
+	g.trail(c)
 }
 
 // remoteIP is the caller's address, empty for in-memory connections.

@@ -8,8 +8,12 @@ import (
 	"k3s-aws-auth/scripts/lab/internal/gate"
 )
 
-// filters are the comparisons that a pattern may make beside equality ("Comparison operators for use in event patterns").
-var filters = []string{"anything-but", "cidr", "equals-ignore-case", "exists", "numeric", "prefix", "suffix", "wildcard"}
+// Comparisons that a pattern may make beside equality ("Comparison operators for use in event patterns"): those that the
+// lab makes too, and the others.
+var (
+	filters    = []string{"anything-but", "equals-ignore-case", "exists", "numeric", "prefix", "suffix"}
+	notModeled = []string{"cidr", "wildcard"}
+)
 
 func badPattern(format string, args ...any) error {
 	return gate.Errorf(http.StatusBadRequest, "InvalidEventPatternException", "Event pattern is not valid. Reason: "+format, args...)
@@ -58,10 +62,7 @@ func checkObject(pattern map[string]any) error {
 
 func checkEntry(name string, entry any) error {
 	if name == "$or" {
-		if o, ok := entry.(map[string]any); ok {
-			return checkObject(o)
-		}
-		return badPattern("$or must hold objects")
+		return gate.NotImplemented("$or in an event pattern")
 	}
 	switch e := entry.(type) {
 	case []any:
@@ -71,11 +72,19 @@ func checkEntry(name string, entry any) error {
 			return badPattern("a match of %s must have one comparison", name)
 		}
 		for filter, operand := range e {
+			if slices.Contains(notModeled, filter) {
+				return gate.NotImplemented("the comparison " + filter + " in an event pattern")
+			}
 			if !slices.Contains(filters, filter) {
 				return badPattern("Unrecognized match type %s", filter)
 			}
 			if _, ok := operand.(bool); filter == "exists" && !ok {
 				return badPattern("exists match pattern must be either true or false.")
+			}
+			switch operand.(type) {
+			case string, float64, bool, []any:
+			default:
+				return gate.NotImplemented("a comparison within " + filter + " in an event pattern")
 			}
 			if list, ok := operand.([]any); filter == "numeric" && (!ok || len(list)%2 != 0 || len(list) == 0) {
 				return badPattern("numeric needs operators with a number each")

@@ -1,5 +1,5 @@
-// Package events is Amazon EventBridge as configuration: rules of the default event bus with an event pattern, and SNS
-// topics as their targets. No event comes to the bus. Schedules, other buses and other targets answer NotImplemented.
+// Package events is Amazon EventBridge: rules of the default event bus with an event pattern, and SNS topics as their
+// targets. Which events come to the bus is up to the gate. Schedules, other buses and other targets answer NotImplemented.
 package events
 
 import (
@@ -18,9 +18,15 @@ import (
 
 const defaultBus = "default"
 
-// Service implements gate.Service and gate.Inventory. Make it with New.
+// Topics publishes what EventBridge sends to a topic, as far as the topic's policy lets it.
+type Topics interface {
+	PublishFor(service, topicARN, message string) error
+}
+
+// Service implements gate.Service, gate.Bus and gate.Inventory. Make it with New.
 type Service struct {
-	g *gate.Gate
+	g      *gate.Gate
+	topics Topics
 
 	mu    sync.Mutex
 	rules map[string]map[string]*rule // by region and name
@@ -47,8 +53,10 @@ type inputTransformer struct {
 
 type tag struct{ Key, Value string }
 
-// New makes the service for a gate's account.
-func New(g *gate.Gate) *Service { return &Service{g: g, rules: map[string]map[string]*rule{}} }
+// New makes the service for a gate's account. topics takes what rules send.
+func New(g *gate.Gate, topics Topics) *Service {
+	return &Service{g: g, topics: topics, rules: map[string]map[string]*rule{}}
+}
 
 // Name is the signing name.
 func (s *Service) Name() string { return "events" }

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/stretchr/testify/require"
 )
 
@@ -91,6 +92,9 @@ func TestEventRules(t *testing.T) {
 	}
 	for _, bad := range []string{`[]`, `{}`, `{"source":"aws.sts"}`, `{"source":[]}`, `{"detail":{}}`, `{"detail":{"days":[{"less":[3]}]}}`, `{"detail":{"days":[{"numeric":["<"]}]}}`} {
 		requireCode(t, put(bad), "InvalidEventPatternException")
+	}
+	for _, unknown := range []string{`{"$or":[{"source":["x"]}]}`, `{"source":[{"wildcard":"a*"}]}`, `{"source":[{"anything-but":{"prefix":"a"}}]}`} {
+		requireCode(t, put(unknown), "NotImplemented")
 	}
 	require.NoError(t, put(pattern))
 	rule, err := c.DescribeRule(ctx, &eventbridge.DescribeRuleInput{Name: aws.String("refused")})
@@ -258,4 +262,42 @@ func TestDistributionLogs(t *testing.T) {
 	_, err = e.s3.PutBucketOwnershipControls(ctx, &s3.PutBucketOwnershipControlsInput{Bucket: aws.String(logs), OwnershipControls: &types.OwnershipControls{
 		Rules: []types.OwnershipControlsRule{{ObjectOwnership: "BucketOwnerEnforced"}}}})
 	requireCode(t, err, "InvalidBucketAclWithObjectOwnership")
+}
+
+// TestAlarmsAreTold takes a refused call from STS to the topic: the trail, the rule's pattern, its text, and the topic's
+// policy decide.
+func TestAlarmsAreTold(t *testing.T) {
+	l, ctx := newLab(t), context.Background()
+	topics, rules := sns.NewFromConfig(l.config(region)), eventbridge.NewFromConfig(l.config(region))
+	made, err := topics.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("alarms")})
+	require.NoError(t, err)
+	policy := func(condition string) {
+		text := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sns:Publish","Resource":%q%s}]}`, *made.TopicArn, condition)
+		_, err := topics.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: made.TopicArn, AttributeName: aws.String("Policy"), AttributeValue: &text})
+		require.NoError(t, err)
+	}
+	_, err = rules.PutRule(ctx, &eventbridge.PutRuleInput{Name: aws.String("refused"), EventPattern: aws.String(
+		`{"source":["aws.sts"],"detail":{"eventName":["AssumeRole"],"errorCode":["AccessDenied"],"requestParameters":{"roleArn":[{"prefix":"arn:aws:iam::111122223333:role/lab-"}]}}}`)})
+	require.NoError(t, err)
+	_, err = rules.PutTargets(ctx, &eventbridge.PutTargetsInput{Rule: aws.String("refused"), Targets: []eb.Target{{Id: aws.String("topic"), Arn: made.TopicArn,
+		InputTransformer: &eb.InputTransformer{InputTemplate: aws.String(`"<event> of <role>: <error>"`), InputPathsMap: map[string]string{
+			"event": "$.detail.eventName", "role": "$.detail.requestParameters.roleArn", "error": "$.detail.errorCode"}}}}})
+	require.NoError(t, err)
+	try := func(role string) {
+		_, err := sts.NewFromConfig(l.config(region)).AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: aws.String("arn:aws:iam::111122223333:role/" + role), RoleSessionName: aws.String("somebody")})
+		requireCode(t, err, "AccessDenied")
+	}
+	try("lab-uploader")
+	require.Empty(t, l.SNS.Messages(), "the topic's default policy lets nobody but the account publish")
+	policy(`,"Condition":{"StringEquals":{"aws:SourceAccount":"111122223333"}}`)
+	try("lab-uploader")
+	require.Empty(t, l.SNS.Messages(), "EventBridge brings no condition keys")
+	policy("")
+	try("other")
+	require.Empty(t, l.SNS.Messages(), "another cluster's role")
+	try("lab-uploader")
+	require.Len(t, l.SNS.Messages(), 1)
+	require.Equal(t, `"AssumeRole of arn:aws:iam::111122223333:role/lab-uploader: AccessDenied"`, l.SNS.Messages()[0].Text)
+	_, err = rules.DisableRule(ctx, &eventbridge.DisableRuleInput{Name: aws.String("refused")})
+	requireCode(t, err, "NotImplemented")
 }

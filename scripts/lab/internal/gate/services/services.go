@@ -58,11 +58,13 @@ func Register(g *gate.Gate, o Options) (*Services, error) {
 		return nil, fmt.Errorf("ssm: %w", err)
 	}
 	certificates := acm.New(g)
+	topics := sns.New(g)
 	machines := ec2.New(g, ec2.Options{AddressBase: o.AddressBase, Machines: o.Machines})
 	s := &Services{
 		EC2: machines, ELB: elbv2.New(g, machines), CloudWatch: cloudwatch.New(g), S3: s3.New(g, e), SSM: params, ACM: certificates,
-		Route53: route53.New(g), CloudFront: cloudfront.New(g, certificates), SNS: sns.New(g), EventBridge: events.New(g), Emulator: e,
+		Route53: route53.New(g), CloudFront: cloudfront.New(g, certificates), SNS: topics, EventBridge: events.New(g, topics), Emulator: e,
 	}
+	g.SetBus(s.EventBridge)
 	s.CloudFront.SetLogs(s.S3.AdmitCloudFrontLogs)
 	certificates.SetUsers(s.CloudFront.CertificateUsers)
 	for _, service := range []gate.Service{s.EC2, s.S3, s.SSM, s.ACM, s.Route53, s.CloudFront, s.ELB, s.CloudWatch, s.SNS, s.EventBridge} {

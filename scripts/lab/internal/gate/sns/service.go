@@ -1,6 +1,6 @@
-// Package sns is Amazon SNS as configuration: standard topics with their attributes and policy, and subscriptions by
-// mail, which stay unconfirmed, since the lab sends none. Publishing, FIFO topics and other protocols answer
-// NotImplemented.
+// Package sns is Amazon SNS: standard topics with their attributes and policy, and subscriptions by mail, which stay
+// unconfirmed, since the lab sends none. What AWS services publish is kept for the lab's own interface, where the topic's
+// policy lets them. The API's Publish, FIFO topics and other protocols answer NotImplemented.
 package sns
 
 import (
@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"k3s-aws-auth/scripts/internal/policy"
 	"k3s-aws-auth/scripts/lab/internal/gate"
@@ -29,7 +30,19 @@ type Service struct {
 	mu            sync.Mutex
 	topics        map[string]*topic        // by ARN
 	subscriptions map[string]*subscription // by ARN
+	messages      []Message
 }
+
+// Message is what was published to a topic.
+type Message struct {
+	Topic string    `json:"topic"`
+	From  string    `json:"from"`
+	Text  string    `json:"text"`
+	Time  time.Time `json:"time"`
+}
+
+// maxMessages bounds what is kept; the oldest go first.
+const maxMessages = 1000
 
 type topic struct {
 	arn, displayName, policyText string
@@ -159,6 +172,33 @@ func (s *Service) Inventory() map[string][]string {
 		out["sns subscription"] = slices.Sorted(maps.Keys(s.subscriptions))
 	}
 	return out
+}
+
+// PublishFor publishes for an AWS service, as far as the topic's policy lets it. The request has no condition keys: for
+// EventBridge AWS supports none in policies of topics.
+func (s *Service) PublishFor(service, topicARN, message string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.find(topicARN)
+	if err != nil {
+		return err
+	}
+	request := policy.Request{Action: "sns:Publish", Resource: topicARN, Principal: &policy.Principal{Service: service}}
+	if policy.Evaluate(request, t.policy).Decision != policy.Allow {
+		return gate.Errorf(http.StatusForbidden, "AuthorizationError", "%s is not authorized to perform: SNS:Publish on resource: %s", service, topicARN)
+	}
+	if len(s.messages) >= maxMessages {
+		s.messages = slices.Clone(s.messages[1:])
+	}
+	s.messages = append(s.messages, Message{Topic: topicARN, From: service, Text: message, Time: s.g.Now()})
+	return nil
+}
+
+// Messages returns what was published, oldest first.
+func (s *Service) Messages() []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Message{}, s.messages...)
 }
 
 func invalid(format string, args ...any) error {
