@@ -218,7 +218,7 @@ func TestRecoveryRunsAfterAnInterrupt(t *testing.T) {
 
 func TestProductionMark(t *testing.T) {
 	for _, tags := range []map[string]string{
-		{"environment": "production"}, {"Env": "Prod"}, {"k3s-aws-auth:stage": "prod-eu"}, {"protected": "true"}, {"Production": ""},
+		{"environment": "production"}, {"k3s-aws-auth/production": "true"}, {"Env": "Prod"}, {"k3s-aws-auth:stage": "prod-eu"}, {"protected": "true"}, {"Production": ""},
 		{"deletion-protection": "yes"}, {"acme.example/stack": "live"},
 	} {
 		require.NotEmpty(t, productionMark(tags), tags)

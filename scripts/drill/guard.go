@@ -32,8 +32,8 @@ func productionMark(marks map[string]string) string {
 	return ""
 }
 
-// Guard refuses a target that is marked production or protected: by a tag of the identity's role or of a machine, a label
-// of a node or namespace, or a machine's termination protection.
+// Guard refuses a target that is marked production or protected: by a tag of the identity's role or of a machine (as
+// this program's stacks have with production: true), or a label of a node or namespace.
 func (t *Target) Guard(ctx context.Context) error {
 	refuse := func(where, mark string) error {
 		return fmt.Errorf("%s is marked %s: drills break things on purpose and never run there", where, mark)

@@ -311,10 +311,14 @@ func (i *Identity) useUsualAccount() {
 	}
 }
 
-// ResourceTags returns the tags of every taggable resource: the user's, and one
-// that tells which cluster the resource belongs to.
+// ResourceTags returns the tags of every taggable resource: the user's, one that
+// tells which cluster the resource belongs to, and one that marks production, by
+// which tools that break things on purpose keep away.
 func (c *Config) ResourceTags() map[string]string {
 	tags := map[string]string{TagPrefix + "cluster": c.ClusterName}
+	if c.Production {
+		tags[TagPrefix+"production"] = "true"
+	}
 	for key, value := range c.Tags {
 		tags[key] = value
 	}

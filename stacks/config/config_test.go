@@ -276,7 +276,7 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"tag key characters", "tags", `{"a;b":"y"}`, []string{`tags["a;b"]: found "a;b" as the tag's key: must be 1 to 128 letters`}},
 		{"tag key case", "tags", `{"Team":"a","team":"b"}`, []string{`tags.team: found "team" as the tag's key: must be different from Team by more than letter case`}},
 		{"tag value long", "tags", `{"a":"` + strings.Repeat("v", 257) + `"}`, []string{`tags.a: found "vvvv`, `must be at most 256 letters`}},
-		{"tags many", "tags", `{"a":"","b":"","c":"","d":"","e":"","f":"","g":"","h":"","i":"","j":""}`, []string{`tags: found 10 tags: must be at most 9`}},
+		{"tags many", "tags", `{"a":"","b":"","c":"","d":"","e":"","f":"","g":"","h":"","i":""}`, []string{`tags: found 9 tags: must be at most 8`}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -358,6 +358,14 @@ func TestLoadReportsEveryRuleOfOneKey(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestProductionIsTagged(t *testing.T) {
+	values := valid()
+	values["k3s-aws-auth:production"] = "true"
+	got, err := loadMap(values)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"k3s-aws-auth/cluster": "lab", "k3s-aws-auth/production": "true"}, got.ResourceTags())
 }
 
 func TestInjectionByPolicyNeedsItsKubernetes(t *testing.T) {

@@ -23,7 +23,7 @@ const (
 	maxSubdomain    = 253 // DNS-1123 subdomain: service accounts
 	maxACMDomain    = 64  // ACM: a certificate's first name becomes its common name
 	maxBucket       = 63  // S3
-	maxUserTags     = 9   // S3: an object has at most 10 tags, and the program adds one
+	maxUserTags     = 8   // S3: an object has at most 10 tags, and the program adds two
 	minSession      = 900 // STS and Roles Anywhere
 	minRoleMaximum  = 3600
 	maxSession      = 43200

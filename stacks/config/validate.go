@@ -346,7 +346,7 @@ func validateHelper(h Helper, p *Problems) {
 // characters and folding of case, and S3's count for objects.
 func validateTags(tags map[string]string, p *Problems) {
 	if len(tags) > maxUserTags {
-		p.Add("tags", fmt.Sprintf("%d tags", len(tags)), "at most %d: S3 allows an object 10, and the program adds one", maxUserTags)
+		p.Add("tags", fmt.Sprintf("%d tags", len(tags)), "at most %d: S3 allows an object 10, and the program adds up to two", maxUserTags)
 	}
 	folded := map[string]string{}
 	for _, key := range sortedKeys(tags) {
