@@ -185,37 +185,52 @@ func (a *Access) PublicKeys(ctx context.Context) ([]string, error) {
 	return keys, nil
 }
 
-// get reads a JSON document of the API server.
-func (a *Access) get(ctx context.Context, path string, into any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.Endpoint+path, nil)
+// Do asks the API server, over a connection of its own: behind a load balancer
+// any of several may answer. It returns the answer's status and body.
+func (a *Access) Do(ctx context.Context, method, path string, body io.Reader) (int, []byte, error) {
+	request, err := http.NewRequestWithContext(ctx, method, a.Endpoint+path, body)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	// The API server answers 406 where the type of a document is not asked for: it
 	// has one for the discovery document and another for the JWKS
 	// (k8s.io/kubernetes/pkg/routes/openidmetadata.go).
 	request.Header.Set("Accept", "application/json, application/jwk-set+json")
+	request.Close = true
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
 	if a.token != "" {
 		request.Header.Set("Authorization", "Bearer "+a.token)
 	}
 	response, err := a.client.Do(request)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxDocument))
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxDocument))
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return 0, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	switch response.StatusCode {
+	return response.StatusCode, answer, nil
+}
+
+// get reads a JSON document of the API server.
+func (a *Access) get(ctx context.Context, path string, into any) error {
+	code, body, err := a.Do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	status := fmt.Sprintf("%d %s", code, http.StatusText(code))
+	switch code {
 	case http.StatusOK:
 	case http.StatusNotFound:
-		return fmt.Errorf("%s%s: %w (%s)", a.Endpoint, path, ErrNoDocument, response.Status)
+		return fmt.Errorf("%s%s: %w (%s)", a.Endpoint, path, ErrNoDocument, status)
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return fmt.Errorf("%s%s: %s: the kubeconfig's user may not read it; ClusterRole system:service-account-issuer-discovery allows it",
-			a.Endpoint, path, response.Status)
+			a.Endpoint, path, status)
 	default:
-		return fmt.Errorf("%s%s: %s", a.Endpoint, path, response.Status)
+		return fmt.Errorf("%s%s: %s", a.Endpoint, path, status)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return fmt.Errorf("%s%s: is not the JSON that it should be: %w", a.Endpoint, path, err)

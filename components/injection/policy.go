@@ -1,0 +1,239 @@
+package injection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	admission "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/admissionregistration/v1beta1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/existing"
+)
+
+// What an API server needs to serve the policy, up to the release in which it is
+// on by default.
+var (
+	PolicyFeatureGates  = []string{"MutatingAdmissionPolicy=true"}
+	PolicyRuntimeConfig = []string{"admissionregistration.k8s.io/v1beta1=true"}
+)
+
+// AdmissionPolicyArgs describes the policy of one cluster.
+type AdmissionPolicyArgs struct {
+	// Name is the policy's and its binding's name in the cluster.
+	Name string
+	// Region is the AWS region that pods call.
+	Region string
+	// Kubeconfig is an administrator's way into the cluster, to wait until its
+	// API servers apply the policy.
+	Kubeconfig pulumi.StringInput
+}
+
+// NewAdmissionPolicy makes a MutatingAdmissionPolicy with its binding, by which
+// the API server itself injects identities: nothing runs for it, so nothing can
+// be down. One policy does it for all identities. Its parameters are the
+// ServiceAccounts with [Label] in the pod's namespace, so that the annotations
+// there are the only place where an identity is written down.
+//
+// A pod that cannot get its identity is refused, not let through without it
+// (failurePolicy Fail). Pods of other ServiceAccounts are not even looked at.
+func NewAdmissionPolicy(ctx *pulumi.Context, name string, args *AdmissionPolicyArgs, opts ...pulumi.ResourceOption) (*Injector, error) {
+	if err := args.validate(name); err != nil {
+		return nil, err
+	}
+	injector := &Injector{kubeconfig: args.Kubeconfig.ToStringOutput()}
+	if err := ctx.RegisterComponentResource(AdmissionPolicyType, name, injector, opts...); err != nil {
+		return nil, fmt.Errorf("register %s %q: %w", AdmissionPolicyType, name, err)
+	}
+	child := pulumi.Parent(injector)
+	policy, err := admission.NewMutatingAdmissionPolicy(ctx, name+"-policy", &admission.MutatingAdmissionPolicyArgs{
+		Metadata: metav1.ObjectMetaArgs{Name: injector.served(ctx, args.Name), Labels: partOf()},
+		Spec: admission.MutatingAdmissionPolicySpecArgs{
+			FailurePolicy: pulumi.String("Fail"),
+			// Injecting twice changes nothing, and a container that another
+			// policy or webhook adds later gets the identity too.
+			ReinvocationPolicy: pulumi.String("IfNeeded"),
+			ParamKind:          admission.ParamKindArgs{ApiVersion: pulumi.String("v1"), Kind: pulumi.String("ServiceAccount")},
+			MatchConstraints: admission.MatchResourcesArgs{
+				ResourceRules: admission.NamedRuleWithOperationsArray{admission.NamedRuleWithOperationsArgs{
+					ApiGroups:   pulumi.ToStringArray([]string{""}),
+					ApiVersions: pulumi.ToStringArray([]string{"v1"}),
+					Operations:  pulumi.ToStringArray([]string{"CREATE"}),
+					Resources:   pulumi.ToStringArray([]string{"pods"}),
+				}},
+			},
+			MatchConditions: admission.MatchConditionArray{
+				condition("pod-of-the-service-account", `object.spec.?serviceAccountName.orValue("default") == params.metadata.name`),
+				condition("service-account-has-a-role", `params.metadata.?annotations[?"`+AnnotationPrefix+`role-arn"].orValue("") != ""`),
+			},
+			Variables: variables(args.Region),
+			Mutations: admission.MutationArray{
+				admission.MutationArgs{
+					PatchType:          pulumi.String("ApplyConfiguration"),
+					ApplyConfiguration: admission.ApplyConfigurationArgs{Expression: pulumi.String(containersExpression)},
+				},
+				// An apply configuration may not touch a projected volume's
+				// sources, which are one atomic list.
+				admission.MutationArgs{
+					PatchType: pulumi.String("JSONPatch"),
+					JsonPatch: admission.JSONPatchArgs{Expression: pulumi.String(volumeExpression)},
+				},
+			},
+		},
+	}, child)
+	if err != nil {
+		return nil, fmt.Errorf("admission policy %s: %w", args.Name, err)
+	}
+	binding, err := admission.NewMutatingAdmissionPolicyBinding(ctx, name+"-binding", &admission.MutatingAdmissionPolicyBindingArgs{
+		Metadata: metav1.ObjectMetaArgs{Name: pulumi.String(args.Name), Labels: partOf()},
+		Spec: admission.MutatingAdmissionPolicyBindingSpecArgs{
+			PolicyName: pulumi.String(args.Name),
+			// Without a namespace, parameters are sought in the pod's own.
+			ParamRef: admission.ParamRefArgs{
+				Selector: metav1.LabelSelectorArgs{MatchLabels: pulumi.StringMap{Label: pulumi.String(LabelValue)}},
+				// A namespace without identities.
+				ParameterNotFoundAction: pulumi.String("Allow"),
+			},
+		},
+	}, child, pulumi.DependsOn([]pulumi.Resource{policy}))
+	if err != nil {
+		return nil, fmt.Errorf("binding of admission policy %s: %w", args.Name, err)
+	}
+	injector.after = []pulumi.Resource{policy, binding}
+	if err := ctx.RegisterResourceOutputs(injector, pulumi.Map{}); err != nil {
+		return nil, fmt.Errorf("register outputs of %s %q: %w", AdmissionPolicyType, name, err)
+	}
+	return injector, nil
+}
+
+// served returns the policy's name once the API server says that it serves
+// policies. Otherwise Pulumi fails with words that do not say what to do.
+func (i *Injector) served(ctx *pulumi.Context, name string) pulumi.StringOutput {
+	if ctx.DryRun() {
+		return pulumi.String(name).ToStringOutput()
+	}
+	known := i.kubeconfig.ApplyTWithContext(ctx.Context(), func(waiting context.Context, kubeconfig string) (string, error) {
+		access, err := existing.Parse(kubeconfig)
+		if err != nil {
+			return "", err
+		}
+		return name, awaitPolicyAPI(waiting, access, apiDeadline)
+	}).(pulumi.StringOutput)
+	return pulumi.Unsecret(known).(pulumi.StringOutput)
+}
+
+func condition(name, expression string) admission.MatchConditionArgs {
+	return admission.MatchConditionArgs{Name: pulumi.String(name), Expression: pulumi.String(expression)}
+}
+
+func partOf() pulumi.StringMap {
+	return pulumi.StringMap{"app.kubernetes.io/part-of": pulumi.String("k3s-aws-auth")}
+}
+
+// variables are what the mutations share. CEL's list library is newer than the
+// oldest Kubernetes that has policies, so no expression uses it.
+func variables(region string) admission.VariableArray {
+	var list admission.VariableArray
+	add := func(name, expression string) {
+		list = append(list, admission.VariableArgs{Name: pulumi.String(name), Expression: pulumi.String(expression)})
+	}
+	pod := func(annotation string) string {
+		return `object.metadata.?annotations[?"` + AnnotationPrefix + annotation + `"].orValue("")`
+	}
+	account := func(annotation, otherwise string) string {
+		return `params.metadata.?annotations[?"` + annotation + `"].orValue(` + otherwise + `)`
+	}
+	add("skipped", pod("skip-containers")+`.split(",").map(name, name.trim())`)
+	add("audience", account(AnnotationPrefix+"audience", `"`+DefaultAudience+`"`))
+	// The pod's annotation goes before the ServiceAccount's; what is no number
+	// does not count.
+	add("expirations", `[`+pod("token-expiration")+`, `+account(AnnotationPrefix+"token-expiration", `""`)+
+		fmt.Sprintf(`, "%d"].filter(seconds, seconds.matches("^[0-9]{1,9}$")).map(seconds, int(seconds))`, DefaultTokenExpirationSeconds))
+	add("expiration", fmt.Sprintf(`variables.expirations[0] < %[1]d ? %[1]d : variables.expirations[0]`, MinTokenExpirationSeconds))
+	add("session", account(SessionNameAnnotation,
+		`size(params.metadata.namespace + "." + params.metadata.name) <= 64 ? params.metadata.namespace + "." + params.metadata.name : ""`))
+	// Each variable of the environment with those that speak for it: a container
+	// that has one of them keeps what it has.
+	var env []string
+	set := func(name, value string, unless ...string) {
+		env = append(env, fmt.Sprintf(`{"name": "%s", "value": %s, "unless": "^(%s)$"}`, name, value, strings.Join(append(unless, name), "|")))
+	}
+	set("AWS_STS_REGIONAL_ENDPOINTS", account(AnnotationPrefix+"sts-regional-endpoints", `"true"`)+` == "false" ? "" : "regional"`)
+	set("AWS_DEFAULT_REGION", `"`+region+`"`, "AWS_REGION")
+	set("AWS_REGION", `"`+region+`"`, "AWS_DEFAULT_REGION")
+	set("AWS_ROLE_ARN", account(AnnotationPrefix+"role-arn", `""`), "AWS_WEB_IDENTITY_TOKEN_FILE")
+	set("AWS_WEB_IDENTITY_TOKEN_FILE", `"`+TokenDirectory+"/"+TokenFile+`"`, "AWS_ROLE_ARN")
+	set("AWS_ROLE_SESSION_NAME", `variables.session`, "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
+	// Keeps SDKs that lost their configuration from falling back to the node's
+	// role.
+	set("AWS_EC2_METADATA_DISABLED", `"true"`)
+	add("environment", "[\n  "+strings.Join(env, ",\n  ")+"\n].filter(v, v.value != \"\")")
+	return list
+}
+
+// containersExpression gives containers the variables that they have not, and
+// the token's directory. Lists are merged by their keys: name, or mountPath.
+var containersExpression = "Object{spec: Object.spec{\n" + containersOf("containers") + ",\n" + containersOf("initContainers") + "\n}}"
+
+func containersOf(list string) string {
+	return strings.NewReplacer("LIST", list, "VOLUME", TokenVolume, "DIRECTORY", TokenDirectory).Replace(
+		`  LIST: object.spec.?LIST.orValue([]).filter(c, !(c.name in variables.skipped)).map(c, Object.spec.LIST{
+    name: c.name,
+    env: variables.environment.filter(v, !c.?env.orValue([]).exists(e, e.name.matches(v.unless)))
+      .map(v, Object.spec.LIST.env{name: v.name, value: v.value}),
+    volumeMounts: c.?volumeMounts.orValue([]).exists(m, m.name == "VOLUME" || m.mountPath == "DIRECTORY") ? []
+      : [Object.spec.LIST.volumeMounts{name: "VOLUME", mountPath: "DIRECTORY", readOnly: true}]
+  })`)
+}
+
+// volumeExpression adds the token's volume, unless the pod has one of its name.
+// Its files have the default mode: every user reads them, and the kubelet
+// narrows that where fsGroup or runAsUser says to whom.
+var volumeExpression = strings.NewReplacer("VOLUME", TokenVolume, "FILE", TokenFile).Replace(
+	`object.spec.?volumes.orValue([]).exists(v, v.name == "VOLUME") ? [] :
+(has(object.spec.volumes) ? [] : [JSONPatch{op: "add", path: "/spec/volumes", value: []}]) +
+[JSONPatch{op: "add", path: "/spec/volumes/-", value: Object.spec.volumes{
+  name: "VOLUME",
+  projected: Object.spec.volumes.projected{
+    sources: [Object.spec.volumes.projected.sources{
+      serviceAccountToken: Object.spec.volumes.projected.sources.serviceAccountToken{
+        audience: variables.audience,
+        expirationSeconds: variables.expiration,
+        path: "FILE"
+      }
+    }]
+  }
+}}]`)
+
+var (
+	namePattern   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	regionPattern = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+)
+
+func (args *AdmissionPolicyArgs) validate(name string) error {
+	if args == nil {
+		return fmt.Errorf("AdmissionPolicy %q: args are missing", name)
+	}
+	var errs []error
+	if !namePattern.MatchString(args.Name) {
+		errs = append(errs, fmt.Errorf("Name is %q, must be 1 to 63 lower-case letters, digits and hyphens", args.Name))
+	}
+	errs = append(errs, validateRegion(args.Region))
+	if args.Kubeconfig == nil {
+		errs = append(errs, errors.New("Kubeconfig is missing"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("AdmissionPolicy %q: %w", name, err)
+	}
+	return nil
+}
+
+func validateRegion(region string) error {
+	if !regionPattern.MatchString(region) {
+		return fmt.Errorf("Region is %q, must be an AWS region such as eu-central-1", region)
+	}
+	return nil
+}
