@@ -9,6 +9,8 @@ import (
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/injection"
 )
 
 const (
@@ -62,7 +64,7 @@ func (d *Demo) faults(identity Identity) []error {
 }
 
 // demoPod makes the pod. Pulumi's own wait for a ready pod is then the proof.
-func (b *builder) demoPod(demo *Demo, roleArn pulumi.StringInput, in injection) error {
+func (b *builder) demoPod(demo *Demo, roleArn pulumi.StringInput, in parts) error {
 	name := demo.podName(b.identity)
 	roleName := roleArn.ToStringOutput().ApplyT(func(arn string) string {
 		return arn[strings.LastIndex(arn, "/")+1:]
@@ -73,10 +75,16 @@ func (b *builder) demoPod(demo *Demo, roleArn pulumi.StringInput, in injection) 
 		corev1.EnvVarArgs{Name: pulumi.String("DEMO_BUCKET"), Value: demo.Bucket.ToStringOutput()},
 		env("DEMO_KEY", demo.Prefix+name+".json"),
 	})
+	account := pulumi.String(b.identity.ServiceAccount).ToStringOutput()
+	if in.by != nil {
+		account = in.by.Await(b.ctx, injection.Account{
+			Namespace: b.identity.Namespace, Name: b.identity.ServiceAccount, RoleArn: roleArn, Resource: b.account,
+		})
+	}
 	_, err := corev1.NewPod(b.ctx, b.name+"-pod", &corev1.PodArgs{
 		Metadata: b.metadata(name),
 		Spec: corev1.PodSpecArgs{
-			ServiceAccountName: pulumi.String(b.identity.ServiceAccount),
+			ServiceAccountName: account,
 			// The demo does not call the Kubernetes API.
 			AutomountServiceAccountToken: pulumi.Bool(false),
 			RestartPolicy:                pulumi.String("Always"),

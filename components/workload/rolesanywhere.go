@@ -166,7 +166,7 @@ func NewRolesAnywhere(ctx *pulumi.Context, name string, args *RolesAnywhereArgs,
 		}
 	}
 	arguments := helperArguments(args, sessionSeconds)
-	in := injection{
+	in := parts{
 		env: regionEnv(args.Region),
 		volumes: corev1.VolumeArray{corev1.VolumeArgs{
 			Name: pulumi.String("certificate"),
@@ -246,7 +246,7 @@ func helperArguments(args *RolesAnywhereArgs, sessionSeconds int) pulumi.StringA
 
 // process adds what credential_process needs: the configuration file, the
 // certificate, and the binary by image volume or from the node.
-func (h Helper) process(in *injection, serviceAccount string) {
+func (h Helper) process(in *parts, serviceAccount string) {
 	in.env = append(in.env, noMetadata(), env("AWS_CONFIG_FILE", configDirectory+"/"+configKey))
 	in.mounts = corev1.VolumeMountArray{
 		readOnly("certificate", certificateDirectory),
@@ -315,7 +315,7 @@ func (h Helper) installer(command []string, environment corev1.EnvVarArray, moun
 // running and is stopped last. It has no probe, because the kubelet's reach the
 // pod's address and the helper listens on 127.0.0.1 only, and its image has no
 // shell for an exec probe: the app's first calls may come before it listens.
-func (h Helper) sidecar(in *injection, arguments pulumi.StringArray, region string) {
+func (h Helper) sidecar(in *parts, arguments pulumi.StringArray, region string) {
 	in.env = append(in.env, env("AWS_EC2_METADATA_SERVICE_ENDPOINT", fmt.Sprintf("http://127.0.0.1:%d", servePort)))
 	in.initContainers = corev1.ContainerArray{corev1.ContainerArgs{
 		Name:            pulumi.String("credential-helper"),

@@ -19,6 +19,7 @@ import (
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/injection"
 	"k3s-aws-auth/components/names"
 )
 
@@ -80,7 +81,7 @@ func NewInstanceProfile(ctx *pulumi.Context, name string, args *InstanceProfileA
 	if err := b.serviceAccount(nil); err != nil {
 		return nil, err
 	}
-	return b.finish(args.Demo, args.RoleArn, injection{env: regionEnv(args.Region)})
+	return b.finish(args.Demo, args.RoleArn, parts{env: regionEnv(args.Region)})
 }
 
 // WebIdentityArgs describes a workload that presents ServiceAccount tokens.
@@ -93,24 +94,26 @@ type WebIdentityArgs struct {
 	// TokenExpirationSeconds is how long a token is valid, 600 to 86400; 0
 	// means 86400. The kubelet renews at 80 %.
 	TokenExpirationSeconds int
-	Demo                   *Demo
+	// Injector is what gives pods their identity in this cluster. Nil leaves
+	// that to the pods' own manifests.
+	Injector *injection.Injector
+	Demo     *Demo
 }
 
 // Defaults of web identity tokens, those of the EKS pod identity webhook.
 const (
-	DefaultAudience               = "sts.amazonaws.com"
-	DefaultTokenExpirationSeconds = 86400
-	minTokenExpirationSeconds     = 600
+	DefaultAudience               = injection.DefaultAudience
+	DefaultTokenExpirationSeconds = injection.DefaultTokenExpirationSeconds
 	// AnnotationPrefix is that of the annotations on the ServiceAccount that
-	// the webhook reads. Without the webhook they document the role.
-	AnnotationPrefix = "eks.amazonaws.com/"
-	tokenVolume      = "aws-iam-token"                                     //nolint:gosec // the name of a volume
-	tokenDirectory   = "/var/run/secrets/eks.amazonaws.com/serviceaccount" //nolint:gosec // a path
+	// an injector reads. Without one they document the role.
+	AnnotationPrefix = injection.AnnotationPrefix
 )
 
 // NewWebIdentity makes the ServiceAccount, annotated as the EKS pod identity
-// webhook wants it. The demo pod does for itself what the webhook would do: the
-// same volume, path and variables, so that it works with and without it.
+// webhook wants it. With an injector, the demo pod is an ordinary pod that knows
+// nothing of AWS, and so proves the injection. Without one it does for itself
+// what an injector would do: the same volume, path and variables, so that it
+// works with and without.
 func NewWebIdentity(ctx *pulumi.Context, name string, args *WebIdentityArgs, opts ...pulumi.ResourceOption) (*Workload, error) {
 	if args == nil {
 		return nil, fmt.Errorf("WebIdentity %q: args are missing", name)
@@ -123,8 +126,9 @@ func NewWebIdentity(ctx *pulumi.Context, name string, args *WebIdentityArgs, opt
 		expiration = DefaultTokenExpirationSeconds
 	}
 	var faults []error
-	if expiration < minTokenExpirationSeconds || expiration > DefaultTokenExpirationSeconds {
-		faults = append(faults, fmt.Errorf("TokenExpirationSeconds is %d, must be %d to %d", expiration, minTokenExpirationSeconds, DefaultTokenExpirationSeconds))
+	if expiration < injection.MinTokenExpirationSeconds || expiration > DefaultTokenExpirationSeconds {
+		faults = append(faults, fmt.Errorf("TokenExpirationSeconds is %d, must be %d to %d",
+			expiration, injection.MinTokenExpirationSeconds, DefaultTokenExpirationSeconds))
 	}
 	if err := validate("WebIdentity", name, args.Identity, args.Demo, map[string]pulumi.StringInput{"RoleArn": args.RoleArn}, faults); err != nil {
 		return nil, err
@@ -133,37 +137,46 @@ func NewWebIdentity(ctx *pulumi.Context, name string, args *WebIdentityArgs, opt
 	if err != nil {
 		return nil, err
 	}
-	if err := b.serviceAccount(pulumi.StringMap{
+	annotations := pulumi.StringMap{
 		AnnotationPrefix + "role-arn":               args.RoleArn,
 		AnnotationPrefix + "audience":               pulumi.String(audience),
 		AnnotationPrefix + "sts-regional-endpoints": pulumi.String("true"),
 		AnnotationPrefix + "token-expiration":       pulumi.Sprintf("%d", expiration),
-	}); err != nil {
+	}
+	session := names.Session(args.Namespace, args.ServiceAccount)
+	if args.Injector != nil {
+		annotations[injection.SessionNameAnnotation] = pulumi.String(session)
+		b.labels = map[string]string{injection.Label: injection.LabelValue}
+	}
+	if err := b.serviceAccount(annotations); err != nil {
 		return nil, err
 	}
-	return b.finish(args.Demo, args.RoleArn, injection{
+	if args.Injector != nil {
+		return b.finish(args.Demo, args.RoleArn, parts{by: args.Injector})
+	}
+	return b.finish(args.Demo, args.RoleArn, parts{
 		env: append(regionEnv(args.Region),
 			noMetadata(),
 			env("AWS_STS_REGIONAL_ENDPOINTS", "regional"),
 			corev1.EnvVarArgs{Name: pulumi.String("AWS_ROLE_ARN"), Value: args.RoleArn.ToStringOutput()},
-			env("AWS_WEB_IDENTITY_TOKEN_FILE", tokenDirectory+"/token"),
+			env("AWS_WEB_IDENTITY_TOKEN_FILE", injection.TokenDirectory+"/"+injection.TokenFile),
 			// Without it, SDKs make up names that say nothing in CloudTrail.
-			env("AWS_ROLE_SESSION_NAME", names.Session(args.Namespace, args.ServiceAccount)),
+			env("AWS_ROLE_SESSION_NAME", session),
 		),
 		volumes: corev1.VolumeArray{corev1.VolumeArgs{
-			Name: pulumi.String(tokenVolume),
+			Name: pulumi.String(injection.TokenVolume),
 			Projected: corev1.ProjectedVolumeSourceArgs{
 				DefaultMode: pulumi.Int(secretMode),
 				Sources: corev1.VolumeProjectionArray{corev1.VolumeProjectionArgs{
 					ServiceAccountToken: corev1.ServiceAccountTokenProjectionArgs{
 						Audience:          pulumi.String(audience),
 						ExpirationSeconds: pulumi.Int(expiration),
-						Path:              pulumi.String("token"),
+						Path:              pulumi.String(injection.TokenFile),
 					},
 				}},
 			},
 		}},
-		mounts: corev1.VolumeMountArray{readOnly(tokenVolume, tokenDirectory)},
+		mounts: corev1.VolumeMountArray{readOnly(injection.TokenVolume, injection.TokenDirectory)},
 	})
 }
 
@@ -184,6 +197,10 @@ type builder struct {
 	identity  Identity
 	component *Workload
 	typeToken string
+	// labels are the ServiceAccount's, beside those of all children.
+	labels map[string]string
+	// account is the ServiceAccount, once it is made.
+	account *corev1.ServiceAccount
 	// before are the children that a pod needs.
 	before []pulumi.Resource
 }
@@ -243,17 +260,21 @@ func (b *builder) serviceAccount(annotations pulumi.StringMap) error {
 	if annotations != nil {
 		metadata.Annotations = annotations
 	}
+	for key, value := range b.labels {
+		metadata.Labels.(pulumi.StringMap)[key] = pulumi.String(value)
+	}
 	account, err := corev1.NewServiceAccount(b.ctx, b.name+"-account", &corev1.ServiceAccountArgs{Metadata: metadata}, b.child()...)
 	if err != nil {
 		return fmt.Errorf("service account %s/%s: %w", b.identity.Namespace, b.identity.ServiceAccount, err)
 	}
+	b.account = account
 	b.before = append(b.before, account)
 	b.component.ServiceAccount = account.Metadata.Name().Elem()
 	return nil
 }
 
 // finish makes the demo pod if there is one, and registers the outputs.
-func (b *builder) finish(demo *Demo, roleArn pulumi.StringInput, in injection) (*Workload, error) {
+func (b *builder) finish(demo *Demo, roleArn pulumi.StringInput, in parts) (*Workload, error) {
 	prove := ""
 	if demo != nil {
 		if err := b.demoPod(demo, roleArn, in); err != nil {
@@ -271,13 +292,15 @@ func (b *builder) finish(demo *Demo, roleArn pulumi.StringInput, in injection) (
 	return b.component, nil
 }
 
-// injection is what a pod needs to have the identity.
-type injection struct {
+// parts is what a pod's manifest has to have the identity.
+type parts struct {
 	// env and mounts are for the app's container, the rest for the pod.
 	env            corev1.EnvVarArray
 	mounts         corev1.VolumeMountArray
 	volumes        corev1.VolumeArray
 	initContainers corev1.ContainerArray
+	// by injects all of that instead.
+	by *injection.Injector
 }
 
 func env(name, value string) corev1.EnvVarArgs {

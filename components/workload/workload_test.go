@@ -15,6 +15,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/injection"
 	"k3s-aws-auth/components/internal/pulumitest"
 	"k3s-aws-auth/components/workload"
 )
@@ -495,5 +496,53 @@ func TestLongNames(t *testing.T) {
 	labels := recorder.Get(t, "uploader-account").Input("metadata").(map[string]any)["labels"].(map[string]any)
 	if got := labels["app.kubernetes.io/name"].(string); len(got) > 63 {
 		t.Errorf("label %q", got)
+	}
+}
+
+// injected makes a workload whose pods get their identity from an admission
+// policy of a cluster with this kubeconfig.
+func injected(kubeconfig string) pulumi.RunFunc {
+	return func(ctx *pulumi.Context) error {
+		injector, err := injection.NewAdmissionPolicy(ctx, "lab-injection", &injection.AdmissionPolicyArgs{
+			Name: "lab", Region: "eu-central-1", Kubeconfig: pulumi.String(kubeconfig),
+		})
+		if err != nil {
+			return err
+		}
+		_, err = workload.NewWebIdentity(ctx, "uploader", &workload.WebIdentityArgs{
+			Identity: identity(), RoleArn: pulumi.String(roleArn), Injector: injector, Demo: demo(),
+		})
+		return err
+	}
+}
+
+// TestInjectedPodIsOrdinary holds that a pod whose identity is injected says
+// nothing about it itself.
+func TestInjectedPodIsOrdinary(t *testing.T) {
+	recorder, err := pulumitest.Run(t, pulumitest.Options{Preview: true}, injected("unread"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pulumitest.Golden(t, "web-identity-injected/account.json", recorder.Get(t, "uploader-account").JSON())
+	pulumitest.Golden(t, "web-identity-injected/pod.json",
+		strings.ReplaceAll(recorder.Get(t, "uploader-pod").JSON(), quoted(t, script(t)), `"<demo.sh>"`))
+	for _, env := range podOf(t, recorder).Spec.Containers[0].Env {
+		if strings.HasPrefix(env.Name, "AWS_") {
+			t.Errorf("the pod itself sets %s", env.Name)
+		}
+	}
+}
+
+// TestInjectedPodWaits holds that the pod is not made before its identity would
+// be injected.
+func TestInjectedPodWaits(t *testing.T) {
+	recorder, err := pulumitest.Run(t, pulumitest.Options{}, injected("no cluster"))
+	if err == nil || !strings.Contains(err.Error(), "kubeconfig") {
+		t.Errorf("error %v, want one about the kubeconfig", err)
+	}
+	for _, r := range recorder.Resources() {
+		if r.Name == "uploader-pod" {
+			t.Error("the pod was made without an answer from the cluster")
+		}
 	}
 }
