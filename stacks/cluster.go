@@ -23,6 +23,9 @@ type identityPlane struct {
 	podsUseNodeRole       bool
 	nodePolicies          map[string]pulumi.StringInput
 	nodeManagedPolicyArns []string
+	// featureGates and runtimeConfig are what API servers need beyond K3s's
+	// defaults.
+	featureGates, runtimeConfig []string
 }
 
 // cluster is where pods run, whoever made it.
@@ -85,6 +88,8 @@ func newCluster(ctx *pulumi.Context, cfg *config.Config, plane identityPlane) (*
 		APICIDRs:               cfg.Network.APICIDRs,
 		Issuers:                plane.issuers,
 		SigningKeys:            plane.signingKeys,
+		FeatureGates:           plane.featureGates,
+		RuntimeConfig:          plane.runtimeConfig,
 		AgentHopLimit:          hopLimit,
 		AgentPolicies:          plane.nodePolicies,
 		AgentManagedPolicyArns: plane.nodeManagedPolicyArns,

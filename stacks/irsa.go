@@ -8,6 +8,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/injection"
 	"k3s-aws-auth/components/oidcissuer"
 	"k3s-aws-auth/components/podrole"
 	"k3s-aws-auth/stacks/config"
@@ -36,7 +37,15 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *si
 	for _, i := range issuers {
 		urls = append(urls, pulumi.String(i.url))
 	}
-	cluster, err := newCluster(ctx, cfg, identityPlane{issuers: urls, signingKeys: keys.private})
+	plane := identityPlane{issuers: urls, signingKeys: keys.private}
+	if cfg.Injection == config.InjectionAdmissionPolicy {
+		plane.featureGates, plane.runtimeConfig = injection.PolicyFeatureGates, injection.PolicyRuntimeConfig
+	}
+	cluster, err := newCluster(ctx, cfg, plane)
+	if err != nil {
+		return err
+	}
+	injector, err := newInjector(ctx, cfg, cluster)
 	if err != nil {
 		return err
 	}
@@ -51,7 +60,7 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *si
 		if err != nil {
 			return err
 		}
-		if err := kubernetes.webIdentity(identity, role); err != nil {
+		if err := kubernetes.webIdentity(identity, role, injector); err != nil {
 			return err
 		}
 	}

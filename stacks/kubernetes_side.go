@@ -6,6 +6,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/injection"
 	"k3s-aws-auth/components/podrole"
 	ra "k3s-aws-auth/components/rolesanywhere"
 	"k3s-aws-auth/components/workload"
@@ -41,11 +42,11 @@ func (k *kubernetesSide) instanceProfile(identity config.Identity) error {
 }
 
 // webIdentity makes the Kubernetes side of an identity whose pods present
-// tokens of its service account.
-func (k *kubernetesSide) webIdentity(identity config.Identity, role *podrole.PodRole) error {
+// tokens of its service account, which injector gives them unless it is nil.
+func (k *kubernetesSide) webIdentity(identity config.Identity, role *podrole.PodRole, injector *injection.Injector) error {
 	return k.add(identity, role.Arn, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
 		return workload.NewWebIdentity(k.ctx, name, &workload.WebIdentityArgs{
-			Identity: who, RoleArn: role.Arn, Demo: demo,
+			Identity: who, RoleArn: role.Arn, Injector: injector, Demo: demo,
 		}, opts...)
 	})
 }

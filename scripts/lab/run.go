@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"k3s-aws-auth/scripts/lab/internal/build"
+	"k3s-aws-auth/scripts/lab/internal/program"
 )
 
 // row is one setup's line of the table.
@@ -24,7 +25,8 @@ type row struct {
 }
 
 func runCommand() *cobra.Command {
-	var setup, stack string
+	var setup string
+	var changes program.Changes
 	var keep, skip, existing bool
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -32,27 +34,29 @@ func runCommand() *cobra.Command {
 		Example: `  lab run --setup all
   lab run --setup roles-anywhere --keep
   lab run --setup irsa-s3 --existing
-  lab run --stack prod`,
+  lab run --stack prod
+  lab run --setup irsa-s3 --config injection=admission-policy`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := stackSetup(cmd, stack, &setup); err != nil {
+			if err := stackSetup(cmd, changes.Stack, &setup); err != nil {
 				return err
 			}
 			setups, err := chosen(setup, true)
 			if err != nil {
 				return err
 			}
-			return runAll(cmd.Context(), setups, stack, keep, skip, existing)
+			return runAll(cmd.Context(), setups, changes, keep, skip, existing)
 		},
 	}
 	setupFlag(cmd, &setup, allSetups, true)
-	stackFlag(cmd, &stack)
+	stackFlag(cmd, &changes.Stack)
+	configFlag(cmd, &changes.Values)
 	existingFlag(cmd, &existing)
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the labs running")
 	cmd.Flags().BoolVar(&skip, "skip-verify", false, "prove the identities only: no wrong callers, no second update, no search for secrets")
 	return cmd
 }
 
-func runAll(ctx context.Context, setups []string, stack string, keep, skip, existing bool) error {
+func runAll(ctx context.Context, setups []string, changes program.Changes, keep, skip, existing bool) error {
 	_, scripts, err := directories()
 	if err != nil {
 		return err
@@ -65,8 +69,11 @@ func runAll(ctx context.Context, setups []string, stack string, keep, skip, exis
 		start := time.Now()
 		r := row{up: &upResult{Setup: s}}
 		args := []string{"up", "--setup", s, "--json"}
-		if stack != "" {
-			args = append(args, "--stack", stack)
+		if changes.Stack != "" {
+			args = append(args, "--stack", changes.Stack)
+		}
+		for _, value := range changes.Values {
+			args = append(args, "--config", value)
 		}
 		if existing {
 			args = append(args, "--existing")

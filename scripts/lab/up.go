@@ -60,11 +60,16 @@ func upCommand() *cobra.Command {
 	}
 	setupFlag(cmd, &setup, "irsa-s3", false)
 	stackFlag(cmd, &changes.Stack)
-	cmd.Flags().StringArrayVar(&changes.Values, "config", nil, "change a value of the stack file: key=value, dots lead into objects, the value is YAML")
+	configFlag(cmd, &changes.Values)
 	cmd.Flags().BoolVar(&route53, "route53", false, "let the issuer's DNS records be made in the account's own hosted zone")
 	existingFlag(cmd, &existing)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object on standard output")
 	return cmd
+}
+
+// configFlag adds --config.
+func configFlag(cmd *cobra.Command, values *[]string) {
+	cmd.Flags().StringArrayVar(values, "config", nil, "change a value of the stack file: key=value, dots lead into objects, the value is YAML")
 }
 
 // stackFlag adds --stack.

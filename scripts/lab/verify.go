@@ -34,6 +34,8 @@ type verification struct {
 	Refused []verify.Case  `json:"refused"`
 	// Alarms are the messages that the refused callers gave rise to, where the stack has alarms.
 	Alarms []string `json:"alarms,omitempty"`
+	// Injected is what pods of an ordinary Deployment have, where the cluster injects identities.
+	Injected []verify.Case `json:"injected,omitempty"`
 	// Secrets is how many pieces of secrets were looked for, in Places.
 	Secrets int      `json:"secrets"`
 	Places  []string `json:"places"`
@@ -47,7 +49,8 @@ func verifyCommand() *cobra.Command {
 		Short: "Hold a running lab against wrong callers, leaked secrets and a second update",
 		Long: `Verify runs the program again, which must change nothing, tries every wrong caller of the setup, each of which
 must be refused with AWS's own error, and searches state, preview, user data, tags and logs for the stack's secrets. Of a
-stack with alarms it shows those that the wrong callers gave rise to.`,
+stack with alarms it shows those that the wrong callers gave rise to. Where the cluster injects identities, an ordinary
+Deployment must have the identity of its ServiceAccount, and a Deployment of another ServiceAccount nothing.`,
 		Example: "  lab verify --setup roles-anywhere",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			name, err := onlyOne(setup)
@@ -68,6 +71,13 @@ stack with alarms it shows those that the wrong callers gave rise to.`,
 				}
 				for _, text := range v.Alarms {
 					fmt.Printf("alarm    %s\n", firstLine(text))
+				}
+				for _, c := range v.Injected {
+					mark := "injected"
+					if !c.OK {
+						mark = "WRONG   "
+					}
+					fmt.Printf("%s %s: %s\n", mark, c.Name, firstLine(c.Got))
 				}
 				fmt.Printf("%d pieces of secrets looked for in %d places\n", v.Secrets, len(v.Places))
 			}
@@ -124,6 +134,8 @@ func check(ctx context.Context, setup string) (*verification, error) {
 		}
 		errs = append(errs, err)
 	}
+	v.Injected, err = target.Injection(ctx)
+	errs = append(errs, err)
 	places, err := places(ctx, p, target, dir)
 	if err != nil {
 		return v, errors.Join(append(errs, err)...)
