@@ -22,8 +22,8 @@ type Drill struct {
 	ExpectSDK map[string]Expectation
 	// Note is what a reader of the result should know.
 	Note string
-	// Stranger makes the new pod one without the identity.
-	Stranger bool
+	// Stranger makes the new pod one without the identity, Ordinary one whose identity is to be injected.
+	Stranger, Ordinary bool
 	// Outage means that the API server does not answer during the failure: pods are looked at afterwards.
 	Outage bool
 	// Inject breaks it, and tells the recovery how to undo each step before the step. A nil Inject breaks nothing: what is
@@ -31,6 +31,17 @@ type Drill struct {
 	Inject func(ctx context.Context, t *Target, r *Recovery) error
 	// Absent finds out from the target that a drill has nothing to break there; empty where it has.
 	Absent func(ctx context.Context, t *Target) (string, error)
+}
+
+// likeness is that of the pod that is made during the failure.
+func (d *Drill) likeness() likeness {
+	switch {
+	case d.Stranger:
+		return stranger
+	case d.Ordinary:
+		return ordinary
+	}
+	return same
 }
 
 // Status is how a drill went in a setup.
@@ -98,7 +109,7 @@ func (s *Session) ensure(ctx context.Context) error {
 		return s.existing.healthy(ctx, s.existing.made, s.t.Pace.Start, Kept, Fresh)
 	}
 	var err error
-	if s.existing, err = s.t.start(ctx, false, Kept, Fresh); err != nil {
+	if s.existing, err = s.t.start(ctx, same, Kept, Fresh); err != nil {
 		return fmt.Errorf("the existing pod: %w", err)
 	}
 	return s.existing.healthy(ctx, s.existing.made, s.t.Pace.Start, Kept, Fresh)
@@ -109,7 +120,7 @@ func (s *Session) renew(ctx context.Context) error {
 		return err
 	}
 	var err error
-	s.existing, err = s.t.start(ctx, false, Kept, Fresh)
+	s.existing, err = s.t.start(ctx, same, Kept, Fresh)
 	return err
 }
 
@@ -153,7 +164,7 @@ func (s *Session) Run(ctx context.Context, d *Drill) (result *Result, err error)
 		}
 	}
 	r.Injected = time.Now()
-	fresh, startErr := s.t.start(ctx, d.Stranger, New)
+	fresh, startErr := s.t.start(ctx, d.likeness(), New)
 	defer func() { err = errors.Join(err, fresh.remove(ctx)) }()
 	failed := startSample(startErr)
 	if err := s.observe(ctx, d, r, fresh, failed); err != nil {
@@ -293,7 +304,7 @@ func (s *Session) heal(ctx context.Context, d *Drill, r *Result, fresh *Pod) err
 		if !healed {
 			o.Restart = pod != nil
 			var err error
-			if pod, err = s.again(ctx, v, fresh); err != nil {
+			if pod, err = s.again(ctx, d, v, fresh); err != nil {
 				return err
 			}
 			if v == New {
@@ -312,7 +323,7 @@ func (s *Session) heal(ctx context.Context, d *Drill, r *Result, fresh *Pod) err
 }
 
 // again makes a view's pod anew.
-func (s *Session) again(ctx context.Context, v View, fresh *Pod) (*Pod, error) {
+func (s *Session) again(ctx context.Context, d *Drill, v View, fresh *Pod) (*Pod, error) {
 	if v != New {
 		err := s.renew(ctx)
 		return s.existing, err
@@ -320,5 +331,9 @@ func (s *Session) again(ctx context.Context, v View, fresh *Pod) (*Pod, error) {
 	if err := fresh.remove(ctx); err != nil {
 		return nil, err
 	}
-	return s.t.start(ctx, false, New)
+	like := same
+	if d.Ordinary {
+		like = ordinary
+	}
+	return s.t.start(ctx, like, New)
 }

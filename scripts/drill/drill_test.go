@@ -263,7 +263,7 @@ func model() *corev1.Pod {
 }
 
 func TestDrillPod(t *testing.T) {
-	p := drillPod(model(), time.Second, false, Kept, Fresh)
+	p := drillPod(model(), time.Second, same, Kept, Fresh)
 	require.Equal(t, model().Spec.Volumes, p.Spec.Volumes)
 	require.Equal(t, "uploader", p.Spec.ServiceAccountName)
 	require.Empty(t, p.Spec.NodeName)
@@ -271,7 +271,16 @@ func TestDrillPod(t *testing.T) {
 	require.Contains(t, p.Spec.Containers[0].Env, corev1.EnvVar{Name: "DRILL_VIEWS", Value: "kept fresh"})
 	require.Equal(t, "a", model().Spec.NodeName)
 
-	stranger := drillPod(model(), time.Second, true, New)
+	plain := drillPod(model(), time.Second, ordinary, New)
+	require.Equal(t, "uploader", plain.Spec.ServiceAccountName)
+	require.Equal(t, p.Spec.AutomountServiceAccountToken, plain.Spec.AutomountServiceAccountToken)
+	for _, e := range plain.Spec.Containers[0].Env {
+		require.NotContains(t, []string{"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"}, e.Name, "it must be injected again")
+	}
+	for _, v := range plain.Spec.Volumes {
+		require.Nil(t, v.Projected)
+	}
+	stranger := drillPod(model(), time.Second, stranger, New)
 	require.Equal(t, "default", stranger.Spec.ServiceAccountName)
 	require.Len(t, stranger.Spec.Volumes, 1)
 	require.Len(t, stranger.Spec.Containers[0].VolumeMounts, 1)

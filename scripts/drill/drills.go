@@ -44,6 +44,7 @@ const (
 	noOIDC          = "no OIDC provider: AWS is never asked to verify a token"
 	noCertificate   = "no certificate in this setup"
 	noPodRole       = "the role is the machines' own, not the identity's"
+	noInjection     = "nothing injects identities here: pods carry their own volumes and variables"
 	noTokenVerified = "tokens of the cluster never reach AWS" //nolint:gosec // a reason, not a token
 )
 

@@ -1,12 +1,5 @@
 package main
 
-import (
-	"context"
-	"strings"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
-
 func nodeDrills() []*Drill {
 	shut := Expectation{Kept: Works, Fresh: Works, New: Fails, Error: noCredentials}
 	return []*Drill{
@@ -20,24 +13,14 @@ func nodeDrills() []*Drill {
 		},
 		{
 			ID: "injection-missing", Title: "webhook or admission policy missing",
-			Does:   "take away the webhook or admission policy that gives pods their identity",
-			Expect: inAll(unaffected),
-			Absent: injection,
+			Does:   "delete the binding of the admission policy that gives pods their identity, and later make it again",
+			Expect: webIdentitySetups(Expectation{Kept: Works, Fresh: Works, New: Fails, Error: noCredentials, Restart: []View{New}}),
+			Why:    because(noInjection, instanceProfile, rolesAnywhere),
+			Note: "Pods that exist go on: what was injected is in their manifests. A pod that was made meanwhile never gets its identity, and " +
+				"has to be made again.",
+			Ordinary: true,
+			Absent:   noInjector,
+			Inject:   unbindInjection,
 		},
 	}
-}
-
-// injection looks for what changes pods on admission. The stacks have none: their manifests say it all.
-func injection(ctx context.Context, t *Target) (string, error) {
-	admission := t.Cluster.Client.AdmissionregistrationV1()
-	hooks, err := admission.MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return "", err
-	}
-	for _, h := range hooks.Items {
-		if strings.Contains(h.Name, "identity") || strings.Contains(h.Name, "k3s-aws-auth") {
-			return "the cluster has webhook " + h.Name + ", which this drill does not know how to take away", nil
-		}
-	}
-	return "nothing injects identities here: pods carry their own volumes and variables", nil
 }

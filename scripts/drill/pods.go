@@ -27,9 +27,20 @@ const sdkImage = "k3s-aws-auth/sdk-client"
 // drillLabel marks the drills' own pods.
 const drillLabel = "k3s-aws-auth-drill"
 
-// drillPod makes a pod like the identity's demo pod that runs watchScript for the given views. stranger takes everything
-// from it that has to do with the identity.
-func drillPod(model *corev1.Pod, pause time.Duration, stranger bool, views ...View) *corev1.Pod {
+// likeness is what a drill's pod has of the demo pod's identity.
+type likeness int
+
+const (
+	// same has all of it in its own manifest, whoever put it into the demo pod's.
+	same likeness = iota
+	// ordinary has the ServiceAccount and nothing else, as a pod whose identity is injected.
+	ordinary
+	// stranger has nothing of it.
+	stranger
+)
+
+// drillPod makes a pod like the identity's demo pod that runs watchScript for the given views.
+func drillPod(model *corev1.Pod, pause time.Duration, like likeness, views ...View) *corev1.Pod {
 	spec := model.Spec.DeepCopy()
 	spec.NodeName, spec.EphemeralContainers = "", nil
 	grace := int64(0)
@@ -47,9 +58,11 @@ func drillPod(model *corev1.Pod, pause time.Duration, stranger bool, views ...Vi
 	}
 	app.Command, app.Args = []string{"/bin/sh", "-c", watchScript}, nil
 	app.ReadinessProbe, app.LivenessProbe, app.StartupProbe = nil, nil, nil
-	if stranger {
+	if like == stranger {
 		no := false
 		spec.ServiceAccountName, spec.DeprecatedServiceAccount, spec.AutomountServiceAccountToken = "default", "", &no
+	}
+	if like != same {
 		spec.InitContainers = nil
 		app.Env = slices.DeleteFunc(app.Env, func(e corev1.EnvVar) bool {
 			return strings.HasPrefix(e.Name, "AWS_") && e.Name != "AWS_REGION" && e.Name != "AWS_DEFAULT_REGION"
@@ -78,8 +91,8 @@ type Pod struct {
 }
 
 // start makes a pod.
-func (t *Target) start(ctx context.Context, stranger bool, views ...View) (*Pod, error) {
-	pod := drillPod(t.Model, t.Pace.Pause, stranger, views...)
+func (t *Target) start(ctx context.Context, like likeness, views ...View) (*Pod, error) {
+	pod := drillPod(t.Model, t.Pace.Pause, like, views...)
 	if t.Image != "" {
 		pod.Spec.Containers[0].Image = t.Image
 	}

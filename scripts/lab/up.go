@@ -105,6 +105,9 @@ func up(ctx context.Context, setup string, route53, existing bool, changes progr
 	if err != nil {
 		return nil, err
 	}
+	if err := program.Refuse(product, changes); err != nil {
+		return nil, err
+	}
 	tools, err := build.All(ctx, scripts, os.Stderr)
 	if err != nil {
 		return nil, err

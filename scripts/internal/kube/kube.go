@@ -28,6 +28,8 @@ func Connect(kubeconfig string) (*Cluster, error) {
 		return nil, err
 	}
 	config.QPS = -1
+	// That an API will be gone in some later release is no news to who asks a cluster now.
+	config.WarningHandler = rest.NoWarnings{}
 	client, err := kubernetes.NewForConfig(config)
 	return &Cluster{Client: client, config: config}, err
 }

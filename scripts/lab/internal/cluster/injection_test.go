@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,10 +10,18 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	admission "k8s.io/api/admissionregistration/v1beta1"
+	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"k3s-aws-auth/components/injection"
 )
 
 // golden is where the component's tests keep the manifests that it makes.
@@ -46,24 +55,33 @@ func tokenVolume(pod *corev1.Pod) *corev1.ServiceAccountTokenProjection {
 	return nil
 }
 
+// policyServer is an API server with the flags that the product gives to one.
+func policyServer(t *testing.T, binary string) kubernetes.Interface {
+	t.Helper()
+	root := nodeRoot(t)
+	config := filepath.Join(root, "etc/rancher/k3s/config.yaml")
+	flags, err := os.ReadFile(config)
+	require.NoError(t, err)
+	write(t, config, fmt.Sprintf("%s- feature-gates=%s\n- runtime-config=%s\n", flags,
+		strings.Join(injection.PolicyFeatureGates, ","), strings.Join(injection.PolicyRuntimeConfig, ",")))
+	s, err := StartServer(t.Context(), ServerOptions{Name: "server", Root: root, Dir: t.TempDir(), Kubernetes: binary, PrivateIP: "10.0.0.10"})
+	require.NoError(t, err)
+	t.Cleanup(s.Stop)
+	access, err := s.RESTConfig("admin", []string{"system:masters"})
+	require.NoError(t, err)
+	access.WarningHandler = rest.NoWarnings{}
+	client, err := kubernetes.NewForConfig(access)
+	require.NoError(t, err)
+	return client
+}
+
 // TestAdmissionPolicy lets the real API server admit pods with the policy of the product.
 func TestAdmissionPolicy(t *testing.T) {
 	binary := os.Getenv("LAB_KUBERNETES")
 	if binary == "" {
 		t.Skip("LAB_KUBERNETES does not name the control plane's binary")
 	}
-	root := nodeRoot(t)
-	config := filepath.Join(root, "etc/rancher/k3s/config.yaml")
-	flags, err := os.ReadFile(config)
-	require.NoError(t, err)
-	write(t, config, string(flags)+"- feature-gates=MutatingAdmissionPolicy=true\n- runtime-config=admissionregistration.k8s.io/v1beta1=true\n")
-	s, err := StartServer(t.Context(), ServerOptions{Name: "server", Root: root, Dir: t.TempDir(), Kubernetes: binary, PrivateIP: "10.0.0.10"})
-	require.NoError(t, err)
-	defer s.Stop()
-	rest, err := s.RESTConfig("admin", []string{"system:masters"})
-	require.NoError(t, err)
-	client, err := kubernetes.NewForConfig(rest)
-	require.NoError(t, err)
+	client := policyServer(t, binary)
 	ctx := t.Context()
 
 	var policy admission.MutatingAdmissionPolicy
@@ -71,7 +89,7 @@ func TestAdmissionPolicy(t *testing.T) {
 	manifest(t, "admission-policy/policy.json", &policy)
 	manifest(t, "admission-policy/binding.json", &binding)
 	policies := client.AdmissionregistrationV1beta1()
-	_, err = policies.MutatingAdmissionPolicies().Create(ctx, &policy, metav1.CreateOptions{FieldValidation: "Strict"})
+	_, err := policies.MutatingAdmissionPolicies().Create(ctx, &policy, metav1.CreateOptions{FieldValidation: "Strict"})
 	require.NoError(t, err)
 	_, err = policies.MutatingAdmissionPolicyBindings().Create(ctx, &binding, metav1.CreateOptions{FieldValidation: "Strict"})
 	require.NoError(t, err)
@@ -190,4 +208,97 @@ func TestAdmissionPolicy(t *testing.T) {
 			require.Empty(t, pod.Spec.Containers[0].Env, who)
 		}
 	})
+}
+
+// TestWebhookManifests lets the real API server take the webhook's manifests, strictly, and holds what becomes of them: its
+// pods may run under the restricted Pod Security Standard, its ServiceAccount may read ServiceAccounts and nothing else,
+// and pods are let through while it does not answer.
+func TestWebhookManifests(t *testing.T) {
+	binary := os.Getenv("LAB_KUBERNETES")
+	if binary == "" {
+		t.Skip("LAB_KUBERNETES does not name the control plane's binary")
+	}
+	client := policyServer(t, binary)
+	ctx, strict := t.Context(), metav1.CreateOptions{FieldValidation: "Strict"}
+
+	var namespace corev1.Namespace
+	var account corev1.ServiceAccount
+	var role rbacv1.ClusterRole
+	var roleBinding rbacv1.ClusterRoleBinding
+	var secret corev1.Secret
+	var deployment appsv1.Deployment
+	var service corev1.Service
+	var budget policyv1.PodDisruptionBudget
+	var configuration admissionv1.MutatingWebhookConfiguration
+	for file, into := range map[string]any{"namespace": &namespace, "account": &account, "role": &role, "role-binding": &roleBinding,
+		"certificate": &secret, "deployment": &deployment, "service": &service, "budget": &budget, "configuration": &configuration} {
+		manifest(t, "webhook/"+file+".json", into)
+	}
+	own := namespace.Name
+	_, err := client.CoreV1().Namespaces().Create(ctx, &namespace, strict)
+	require.NoError(t, err)
+	_, err = client.CoreV1().ServiceAccounts(own).Create(ctx, &account, strict)
+	require.NoError(t, err)
+	_, err = client.RbacV1().ClusterRoles().Create(ctx, &role, strict)
+	require.NoError(t, err)
+	_, err = client.RbacV1().ClusterRoleBindings().Create(ctx, &roleBinding, strict)
+	require.NoError(t, err)
+	// The golden files have no certificates; their place is checked all the same.
+	ca, err := loadAuthority(filepath.Join(nodeRoot(t), "var/lib/rancher/k3s/server/tls"), "server-ca")
+	require.NoError(t, err)
+	crt, key, err := ca.issue("webhook", nil, []string{"pod-identity-webhook.pod-identity-webhook.svc"})
+	require.NoError(t, err)
+	require.Contains(t, string(secret.Data["tls.key"]), "KEY of ")
+	secret.Data = map[string][]byte{"tls.crt": crt, "tls.key": key}
+	_, err = client.CoreV1().Secrets(own).Create(ctx, &secret, strict)
+	require.NoError(t, err)
+	made, err := client.AppsV1().Deployments(own).Create(ctx, &deployment, strict)
+	require.NoError(t, err)
+	_, err = client.CoreV1().Services(own).Create(ctx, &service, strict)
+	require.NoError(t, err)
+	_, err = client.PolicyV1().PodDisruptionBudgets(own).Create(ctx, &budget, strict)
+	require.NoError(t, err)
+
+	require.Equal(t, secret.Name, made.Spec.Template.Spec.Volumes[0].Secret.SecretName)
+	require.Equal(t, "/etc/webhook/certs", made.Spec.Template.Spec.Containers[0].VolumeMounts[0].MountPath, "where the webhook looks by default")
+	var pods *corev1.PodList
+	require.Eventually(t, func() bool {
+		pods, err = client.CoreV1().Pods(own).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(budget.Spec.Selector)})
+		return err == nil && len(pods.Items) == 2
+	}, 30*time.Second, 100*time.Millisecond, "the restricted standard lets its pods be made")
+	require.EqualValues(t, 2000000000, *pods.Items[0].Spec.Priority)
+	for name, selector := range map[string]map[string]string{"service": service.Spec.Selector, "deployment": made.Spec.Selector.MatchLabels} {
+		for k, v := range selector {
+			require.Equal(t, v, pods.Items[0].Labels[k], name)
+		}
+	}
+
+	configuration.Webhooks[0].ClientConfig.CABundle = ca.pem
+	hook, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, &configuration, strict)
+	require.NoError(t, err)
+	require.Equal(t, service.Name, hook.Webhooks[0].ClientConfig.Service.Name)
+	require.Equal(t, service.Namespace, hook.Webhooks[0].ClientConfig.Service.Namespace)
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-"},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}}}
+	require.Eventually(t, func() bool {
+		_, err = client.CoreV1().Pods("default").Create(ctx, pod, metav1.CreateOptions{DryRun: []string{"All"}})
+		return err == nil
+	}, 30*time.Second, 100*time.Millisecond, "a webhook that does not answer keeps no pod from running: %v", err)
+
+	user := "system:serviceaccount:" + own + ":" + account.Name
+	for verb, allowed := range map[string]bool{"get": true, "list": true, "watch": true, "create": false, "update": false, "delete": false} {
+		require.Equal(t, allowed, may(t, client, user, verb, "serviceaccounts"), verb)
+	}
+	for _, resource := range []string{"secrets", "pods", "configmaps", "nodes"} {
+		require.False(t, may(t, client, user, "get", resource), resource)
+	}
+}
+
+func may(t *testing.T, client kubernetes.Interface, user, verb, resource string) bool {
+	t.Helper()
+	review, err := client.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Resource: resource}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	return review.Status.Allowed
 }

@@ -103,6 +103,34 @@ func Setup(root, stack string) (string, error) {
 	return setup, nil
 }
 
+// Refuse says why the lab cannot deploy a configuration, before anything of it is made, or returns nil.
+func Refuse(root string, changes Changes) error {
+	data, err := os.ReadFile(filepath.Join(root, changes.file()))
+	if err != nil {
+		return err
+	}
+	var file struct {
+		Config map[string]any `json:"config"`
+	}
+	if err := yaml.Unmarshal(data, &file); err != nil {
+		return fmt.Errorf("%s: %w", changes.file(), err)
+	}
+	if file.Config == nil {
+		file.Config = map[string]any{}
+	}
+	for _, c := range changes.Values {
+		if err := change(file.Config, c); err != nil {
+			return err
+		}
+	}
+	if file.Config[project+":injection"] == "webhook" {
+		return errors.New("injection webhook: the lab has no service addresses, so its API server could not call the webhook, nor the webhook the " +
+			"API server: no pod would get its identity. Deploy injection=admission-policy or injection=manifest here; `make test-lab` holds the " +
+			"webhook's manifests to the API server")
+	}
+	return nil
+}
+
 // labDomain is the issuer's domain in a lab's own hosted zone.
 const labDomain = "oidc.lab.example.com"
 

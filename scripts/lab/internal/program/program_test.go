@@ -149,6 +149,18 @@ func TestCopyStackOfAnotherAccount(t *testing.T) {
 	holds()
 }
 
+func TestRefuse(t *testing.T) {
+	root := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(root, "Pulumi.lab.yaml"), []byte("config:\n  k3s-aws-auth:setup: irsa-s3\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "Pulumi.hook.yaml"), []byte("config:\n  k3s-aws-auth:injection: webhook\n"), 0o600))
+	require.NoError(t, Refuse(root, Changes{}))
+	require.NoError(t, Refuse(root, Changes{Values: []string{"injection=admission-policy"}}))
+	require.ErrorContains(t, Refuse(root, Changes{Values: []string{"injection=webhook"}}), "injection webhook: the lab")
+	require.ErrorContains(t, Refuse(root, Changes{Stack: "hook"}), "injection webhook: the lab")
+	require.NoError(t, Refuse(root, Changes{Stack: "hook", Values: []string{"injection=manifest"}}))
+	require.ErrorContains(t, Refuse(root, Changes{Values: []string{"injection"}}), "must be key=value")
+}
+
 func TestPassphraseIsMadeOnceForTheUserAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "passphrase")
 	require.NoError(t, passphrase(path))
