@@ -26,6 +26,8 @@ type owner struct {
 	issuer, jwks string
 	asked        []string
 	url, ca      string
+	// change alters the configuration that it is run with.
+	change func(map[string]string)
 }
 
 func newOwner(t *testing.T, issuer, jwks string) *owner {
@@ -61,6 +63,9 @@ func (o *owner) run(t *testing.T, setup string, publicKeys ...string) (*testEngi
 	values := labConfig(t)
 	values["k3s-aws-auth:setup"], values["k3s-aws-auth:cluster"] = setup, string(cluster)
 	delete(values, "k3s-aws-auth:network")
+	if o.change != nil {
+		o.change(values)
+	}
 	e := &testEngine{known: true}
 	return e, e.run(t, values, "k3s-aws-auth:cluster")
 }
