@@ -56,7 +56,7 @@ func tokenVolume(pod *corev1.Pod) *corev1.ServiceAccountTokenProjection {
 }
 
 // policyServer is an API server with the flags that the product gives to one.
-func policyServer(t *testing.T, binary string) kubernetes.Interface {
+func policyServer(t *testing.T, binary string) (*Server, kubernetes.Interface) {
 	t.Helper()
 	root := nodeRoot(t)
 	config := filepath.Join(root, "etc/rancher/k3s/config.yaml")
@@ -72,7 +72,7 @@ func policyServer(t *testing.T, binary string) kubernetes.Interface {
 	access.WarningHandler = rest.NoWarnings{}
 	client, err := kubernetes.NewForConfig(access)
 	require.NoError(t, err)
-	return client
+	return s, client
 }
 
 // TestAdmissionPolicy lets the real API server admit pods with the policy of the product.
@@ -81,7 +81,7 @@ func TestAdmissionPolicy(t *testing.T) {
 	if binary == "" {
 		t.Skip("LAB_KUBERNETES does not name the control plane's binary")
 	}
-	client := policyServer(t, binary)
+	_, client := policyServer(t, binary)
 	ctx := t.Context()
 
 	var policy admission.MutatingAdmissionPolicy
@@ -218,7 +218,7 @@ func TestWebhookManifests(t *testing.T) {
 	if binary == "" {
 		t.Skip("LAB_KUBERNETES does not name the control plane's binary")
 	}
-	client := policyServer(t, binary)
+	_, client := policyServer(t, binary)
 	ctx, strict := t.Context(), metav1.CreateOptions{FieldValidation: "Strict"}
 
 	var namespace corev1.Namespace
