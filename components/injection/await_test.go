@@ -50,7 +50,9 @@ func TestAwaitInjection(t *testing.T) {
 	access, asked := apiServer(t, func(n int, r *http.Request) (int, string) {
 		require.Equal(t, "/api/v1/namespaces/default/pods?dryRun=All", r.URL.String(), "nothing is made")
 		require.True(t, r.Close, "each question may reach another API server")
-		var pod struct{ Spec struct{ ServiceAccountName string } }
+		var pod struct {
+			Spec struct{ ServiceAccountName string }
+		}
 		require.NoError(t, json.NewDecoder(r.Body).Decode(&pod))
 		require.Equal(t, "uploader", pod.Spec.ServiceAccountName)
 		switch n {

@@ -219,11 +219,11 @@ func (args *AdmissionPolicyArgs) validate(name string) error {
 	}
 	var errs []error
 	if !namePattern.MatchString(args.Name) {
-		errs = append(errs, fmt.Errorf("Name is %q, must be 1 to 63 lower-case letters, digits and hyphens", args.Name))
+		errs = append(errs, fmt.Errorf("name is %q, must be 1 to 63 lower-case letters, digits and hyphens", args.Name))
 	}
 	errs = append(errs, validateRegion(args.Region))
 	if args.Kubeconfig == nil {
-		errs = append(errs, errors.New("Kubeconfig is missing"))
+		errs = append(errs, errors.New("kubeconfig is missing"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("AdmissionPolicy %q: %w", name, err)
@@ -233,7 +233,7 @@ func (args *AdmissionPolicyArgs) validate(name string) error {
 
 func validateRegion(region string) error {
 	if !regionPattern.MatchString(region) {
-		return fmt.Errorf("Region is %q, must be an AWS region such as eu-central-1", region)
+		return fmt.Errorf("region is %q, must be an AWS region such as eu-central-1", region)
 	}
 	return nil
 }

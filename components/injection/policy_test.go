@@ -36,8 +36,8 @@ func TestAdmissionPolicyArgs(t *testing.T) {
 	_, err := pulumitest.Run(t, pulumitest.Options{Preview: true}, newPolicy(nil))
 	require.ErrorContains(t, err, "args are missing")
 	recorder, err := pulumitest.Run(t, pulumitest.Options{Preview: true}, newPolicy(&injection.AdmissionPolicyArgs{Name: "Lab", Region: "Frankfurt\"+x"}))
-	require.ErrorContains(t, err, `Name is "Lab"`)
-	require.ErrorContains(t, err, `Region is "Frankfurt\"+x"`)
-	require.ErrorContains(t, err, "Kubeconfig is missing")
+	require.ErrorContains(t, err, `name is "Lab"`)
+	require.ErrorContains(t, err, `region is "Frankfurt\"+x"`)
+	require.ErrorContains(t, err, "kubeconfig is missing")
 	require.Empty(t, recorder.Resources())
 }

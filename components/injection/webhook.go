@@ -353,26 +353,26 @@ var pinnedPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.:/_-]*(:[A-Za-z0-9_][A-
 
 func (args *WebhookArgs) validate(name string) error {
 	if args == nil {
-		return fmt.Errorf("Webhook %q: args are missing", name)
+		return fmt.Errorf("webhook %q: args are missing", name)
 	}
 	var errs []error
-	for _, n := range []struct{ field, value string }{{"Name", args.Name}, {"Namespace", args.Namespace}} {
+	for _, n := range []struct{ field, value string }{{"name", args.Name}, {"namespace", args.Namespace}} {
 		if !namePattern.MatchString(n.value) {
 			errs = append(errs, fmt.Errorf("%s is %q, must be 1 to 63 lower-case letters, digits and hyphens", n.field, n.value))
 		}
 	}
 	if !pinnedPattern.MatchString(args.Image) || strings.HasSuffix(args.Image, ":latest") {
-		errs = append(errs, fmt.Errorf("Image is %q, must be an image with a tag other than latest, or with its digest", args.Image))
+		errs = append(errs, fmt.Errorf("image is %q, must be an image with a tag other than latest, or with its digest", args.Image))
 	}
 	if args.Replicas < 1 {
-		errs = append(errs, fmt.Errorf("Replicas is %d, must be at least 1", args.Replicas))
+		errs = append(errs, fmt.Errorf("replicas is %d, must be at least 1", args.Replicas))
 	}
 	errs = append(errs, validateRegion(args.Region))
 	if args.Kubeconfig == nil {
-		errs = append(errs, errors.New("Kubeconfig is missing"))
+		errs = append(errs, errors.New("kubeconfig is missing"))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("Webhook %q: %w", name, err)
+		return fmt.Errorf("webhook %q: %w", name, err)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func TestWebhookArgs(t *testing.T) {
 	_, err := pulumitest.Run(t, pulumitest.Options{}, newWebhook(nil))
 	require.ErrorContains(t, err, "args are missing")
 	recorder, err := pulumitest.Run(t, pulumitest.Options{}, newWebhook(&injection.WebhookArgs{Name: "Lab", Namespace: "a b", Image: "webhook:latest"}))
-	for _, want := range []string{`Name is "Lab"`, `Namespace is "a b"`, `Image is "webhook:latest"`, "Replicas is 0", `Region is ""`, "Kubeconfig is missing"} {
+	for _, want := range []string{`name is "Lab"`, `namespace is "a b"`, `image is "webhook:latest"`, "replicas is 0", `region is ""`, "kubeconfig is missing"} {
 		require.ErrorContains(t, err, want)
 	}
 	require.Empty(t, recorder.Resources())
