@@ -50,7 +50,7 @@ func NewAdmissionPolicy(ctx *pulumi.Context, name string, args *AdmissionPolicyA
 	}
 	child := pulumi.Parent(injector)
 	policy, err := admission.NewMutatingAdmissionPolicy(ctx, name+"-policy", &admission.MutatingAdmissionPolicyArgs{
-		Metadata: metav1.ObjectMetaArgs{Name: injector.served(ctx, args.Name), Labels: partOf()},
+		Metadata: metav1.ObjectMetaArgs{Name: injector.served(ctx, args.Name), Labels: partOf(), Annotations: forced},
 		Spec: admission.MutatingAdmissionPolicySpecArgs{
 			FailurePolicy: pulumi.String("Fail"),
 			// Injecting twice changes nothing, and a container that another
@@ -88,7 +88,7 @@ func NewAdmissionPolicy(ctx *pulumi.Context, name string, args *AdmissionPolicyA
 		return nil, fmt.Errorf("admission policy %s: %w", args.Name, err)
 	}
 	binding, err := admission.NewMutatingAdmissionPolicyBinding(ctx, name+"-binding", &admission.MutatingAdmissionPolicyBindingArgs{
-		Metadata: metav1.ObjectMetaArgs{Name: pulumi.String(args.Name), Labels: partOf()},
+		Metadata: metav1.ObjectMetaArgs{Name: pulumi.String(args.Name), Labels: partOf(), Annotations: forced},
 		Spec: admission.MutatingAdmissionPolicyBindingSpecArgs{
 			PolicyName: pulumi.String(args.Name),
 			// Without a namespace, parameters are sought in the pod's own.
@@ -124,6 +124,12 @@ func (i *Injector) served(ctx *pulumi.Context, name string) pulumi.StringOutput 
 	}).(pulumi.StringOutput)
 	return pulumi.Unsecret(known).(pulumi.StringOutput)
 }
+
+// forced takes over what is there under the name. When a stack goes to another
+// way of injecting, its servers lose the flags before the policy is deleted:
+// Pulumi then finds no such API, and the objects stay in etcd, unseen, until a
+// server with the flags serves them again.
+var forced = pulumi.StringMap{"pulumi.com/patchForce": pulumi.String("true")}
 
 func condition(name, expression string) admission.MatchConditionArgs {
 	return admission.MatchConditionArgs{Name: pulumi.String(name), Expression: pulumi.String(expression)}
