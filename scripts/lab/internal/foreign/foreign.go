@@ -196,7 +196,11 @@ func gone(err error) bool {
 func userData(keys *pki, address, issuer string) ([]byte, error) {
 	config := map[string]any{"token": keys.token, "tls-san": []string{address}}
 	if issuer != "" {
-		config["kube-apiserver-arg"] = []string{"service-account-issuer=" + issuer, "service-account-issuer=https://kubernetes.default.svc.cluster.local"}
+		config["kube-apiserver-arg"] = []string{
+			"service-account-issuer=" + issuer, "service-account-issuer=https://kubernetes.default.svc.cluster.local",
+			// For whoever wants injection: admission-policy; without a policy they do nothing.
+			"feature-gates=MutatingAdmissionPolicy=true", "runtime-config=admissionregistration.k8s.io/v1beta1=true",
+		}
 	}
 	k3s, err := yaml.Marshal(config)
 	if err != nil {
