@@ -22,6 +22,7 @@ import (
 	"k3s-aws-auth/scripts/bench/internal/runs"
 	"k3s-aws-auth/scripts/bench/internal/stats"
 	"k3s-aws-auth/scripts/bench/internal/target"
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/internal/labs"
 )
 
@@ -68,19 +69,19 @@ func (f *burstFlags) run(ctx context.Context) (err error) {
 	}
 	switch {
 	case f.pods < 1 || f.pods > 500:
-		return usageError{errors.New("--pods: must be 1 to 500")}
+		return cli.Usage(errors.New("--pods: must be 1 to 500"))
 	case f.minutes < 0 || f.minutes > 60:
-		return usageError{errors.New("--cronjob: must be 0 to 60")}
+		return cli.Usage(errors.New("--cronjob: must be 0 to 60"))
 	case f.timeout < time.Second:
-		return usageError{errors.New("--timeout: must be at least 1s")}
+		return cli.Usage(errors.New("--timeout: must be at least 1s"))
 	}
 	var profile *latency.Profile
 	if f.profile != "" {
 		if profile, err = latency.Read(f.profile); err != nil {
-			return usageError{err}
+			return cli.Usage(err)
 		}
 		if len(p.clusters) > 0 {
-			return usageError{errors.New("--latency: only the lab can delay AWS's answers")}
+			return cli.Usage(errors.New("--latency: only the lab can delay AWS's answers"))
 		}
 	}
 	product, scripts, err := labs.Directories()

@@ -20,6 +20,7 @@ import (
 	runplan "k3s-aws-auth/scripts/bench/internal/plan"
 	"k3s-aws-auth/scripts/bench/internal/runs"
 	"k3s-aws-auth/scripts/bench/internal/target"
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/internal/labs"
 )
 
@@ -77,19 +78,19 @@ func (f *coldStartFlags) run(ctx context.Context) (err error) {
 	}
 	switch {
 	case f.runs < 1:
-		return usageError{errors.New("--runs: must be at least 1")}
+		return cli.Usage(errors.New("--runs: must be at least 1"))
 	case f.warmups < 0:
-		return usageError{errors.New("--warmup: must not be negative")}
+		return cli.Usage(errors.New("--warmup: must not be negative"))
 	case f.timeout < time.Second:
-		return usageError{errors.New("--timeout: must be at least 1s")}
+		return cli.Usage(errors.New("--timeout: must be at least 1s"))
 	}
 	var profile *latency.Profile
 	if f.profile != "" {
 		if profile, err = latency.Read(f.profile); err != nil {
-			return usageError{err}
+			return cli.Usage(err)
 		}
 		if len(p.clusters) > 0 {
-			return usageError{errors.New("--latency: only the lab can delay AWS's answers, --cluster has delays of its own")}
+			return cli.Usage(errors.New("--latency: only the lab can delay AWS's answers, --cluster has delays of its own"))
 		}
 	}
 	if f.seed == 0 {
@@ -144,13 +145,13 @@ func (f *coldStartFlags) run(ctx context.Context) (err error) {
 func results(dir *string, name string, more bool) (*runs.File, error) {
 	if *dir == "" {
 		if more {
-			return nil, usageError{errors.New("--append: needs --dir")}
+			return nil, cli.Usage(errors.New("--append: needs --dir"))
 		}
 		*dir = filepath.Join("bench-results", time.Now().UTC().Format("20060102-150405"))
 	}
 	path := filepath.Join(*dir, name)
 	if _, err := os.Stat(path); err == nil && !more {
-		return nil, usageError{fmt.Errorf("--dir: %s is there already: choose another directory, or continue it with --append", path)}
+		return nil, cli.Usage(fmt.Errorf("--dir: %s is there already: choose another directory, or continue it with --append", path))
 	}
 	if err := os.MkdirAll(*dir, 0o755); err != nil {
 		return nil, err

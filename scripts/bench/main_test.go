@@ -14,6 +14,7 @@ import (
 
 	"k3s-aws-auth/scripts/bench/internal/coldstart"
 	"k3s-aws-auth/scripts/bench/internal/runs"
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/internal/labs"
 )
 
@@ -54,7 +55,7 @@ func TestWrongCommandLines(t *testing.T) {
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			err := execute(t, append(strings.Fields(c.args), map[bool][]string{true: {"--dir", dir}}[!strings.Contains(c.args, "now") && !strings.Contains(c.args, "report")]...)...)
-			var usage usageError
+			var usage cli.UsageError
 			require.True(t, errors.As(err, &usage), err)
 			require.ErrorContains(t, err, c.text)
 		})
@@ -81,7 +82,7 @@ func TestNoLabIsRunning(t *testing.T) {
 	dir := t.TempDir()
 	err := execute(t, "cold-start", "--setup", "irsa-s3", "--dir", dir)
 	require.ErrorIs(t, err, labs.ErrNotRunning)
-	var usage usageError
+	var usage cli.UsageError
 	require.False(t, errors.As(err, &usage))
 }
 
@@ -109,7 +110,7 @@ func TestResultsAreNotMixed(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
 	_, err = results(&dir, runsFile, false)
-	var usage usageError
+	var usage cli.UsageError
 	require.True(t, errors.As(err, &usage))
 	require.ErrorContains(t, err, "--append")
 	f, err = results(&dir, runsFile, true)

@@ -17,6 +17,7 @@ import (
 	"k3s-aws-auth/scripts/bench/internal/report"
 	"k3s-aws-auth/scripts/bench/internal/runs"
 	"k3s-aws-auth/scripts/bench/internal/summary"
+	"k3s-aws-auth/scripts/internal/cli"
 )
 
 // Files of a result.
@@ -36,13 +37,13 @@ func reportCommand() *cobra.Command {
   bench report --dir out --json --check`,
 		RunE: func(*cobra.Command, []string) error {
 			if dir == "" {
-				return usageError{errors.New("--dir: is required")}
+				return cli.Usage(errors.New("--dir: is required"))
 			}
 			var p *latency.Profile
 			if profile != "" {
 				var err error
 				if p, err = latency.Read(profile); err != nil {
-					return usageError{err}
+					return cli.Usage(err)
 				}
 			}
 			res, err := makeReport(dir, p, "")

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"k3s-aws-auth/scripts/bench/internal/target"
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/internal/labs"
 	"k3s-aws-auth/stacks"
 )
@@ -57,11 +58,11 @@ func parseVariant(flag, text string) (variant, error) {
 	v := variant{name, parts[0], parts[1:]}
 	switch {
 	case !ok || name == "" || len(v.rest) == 0:
-		return v, usageError{fmt.Errorf("--%s: found %q: must be NAME=SETUP,key=value", flag, text)}
+		return v, cli.Usage(fmt.Errorf("--%s: found %q: must be NAME=SETUP,key=value", flag, text))
 	case !slices.Contains(stacks.Setups(), v.setup):
-		return v, usageError{fmt.Errorf("--%s: found setup %q: must be one of %s", flag, v.setup, strings.Join(stacks.Setups(), ", "))}
+		return v, cli.Usage(fmt.Errorf("--%s: found setup %q: must be one of %s", flag, v.setup, strings.Join(stacks.Setups(), ", ")))
 	case strings.ContainsAny(name, `/\`) || strings.HasPrefix(name, "."):
-		return v, usageError{fmt.Errorf("--%s: found name %q: must be a name without slashes", flag, name)}
+		return v, cli.Usage(fmt.Errorf("--%s: found name %q: must be a name without slashes", flag, name))
 	}
 	return v, nil
 }
@@ -83,7 +84,7 @@ func (f *where) plan() (*plan, error) {
 	}
 	for _, s := range p.setups {
 		if !slices.Contains(stacks.Setups(), s) {
-			return nil, usageError{fmt.Errorf("--setup: found %q: must be all or of %s", s, strings.Join(stacks.Setups(), ", "))}
+			return nil, cli.Usage(fmt.Errorf("--setup: found %q: must be all or of %s", s, strings.Join(stacks.Setups(), ", ")))
 		}
 	}
 	names := slices.Clone(p.setups)
@@ -94,7 +95,7 @@ func (f *where) plan() (*plan, error) {
 				return nil, err
 			}
 			if slices.Contains(names, v.name) {
-				return nil, usageError{fmt.Errorf("--%s: the name %s is there already", flag, v.name)}
+				return nil, cli.Usage(fmt.Errorf("--%s: the name %s is there already", flag, v.name))
 			}
 			names = append(names, v.name)
 			if flag == "cluster" {
@@ -105,16 +106,16 @@ func (f *where) plan() (*plan, error) {
 		}
 	}
 	if len(f.clients) == 0 {
-		return nil, usageError{errors.New("--client: must be cli, sdk or both")}
+		return nil, cli.Usage(errors.New("--client: must be cli, sdk or both"))
 	}
 	for _, c := range f.clients {
 		if c != target.ClientCLI && c != target.ClientSDK {
-			return nil, usageError{fmt.Errorf("--client: found %q: must be cli or sdk", c)}
+			return nil, cli.Usage(fmt.Errorf("--client: found %q: must be cli or sdk", c))
 		}
 	}
 	for _, k := range f.keys {
 		if k != "cached" && k != "cold" {
-			return nil, usageError{fmt.Errorf("--keys: found %q: must be cached or cold", k)}
+			return nil, cli.Usage(fmt.Errorf("--keys: found %q: must be cached or cold", k))
 		}
 		p.cold = append(p.cold, k == "cold")
 	}
@@ -191,7 +192,7 @@ func (f *where) open(ctx context.Context, p *plan, scripts string, progress io.W
 	}
 	s.cases, err = target.Cases(s.targets, f.clients, f.sdkImage, p.cold)
 	if err == nil && len(s.cases) == 0 {
-		err = usageError{errors.New("--keys cold leaves no case: only irsa-* has keys to fetch")}
+		err = cli.Usage(errors.New("--keys cold leaves no case: only irsa-* has keys to fetch"))
 	}
 	return s, err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/stacks"
 )
 
@@ -34,21 +35,19 @@ Exit codes: 0 estimated, 1 the stack's file is not valid or a price is missing, 
   cost Pulumi.prod.yaml --region eu-central-1 --json
   cost Pulumi.prod.yaml --price ec2.c7g.large=0.0829
   cost prices`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageError{fmt.Errorf("needs one stack file such as Pulumi.lab.yaml, found %d arguments", len(args))}
+				return cli.Usage(fmt.Errorf("needs one stack file such as Pulumi.lab.yaml, found %d arguments", len(args)))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			table, err := pricesFor(regions, overrides)
 			if err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			if min(use.Pods, use.NATGB, use.SnapshotGB, use.AdvancedParameters, use.Mails) < 0 {
-				return usageError{fmt.Errorf("counts are 0 or more")}
+				return cli.Usage(fmt.Errorf("counts are 0 or more"))
 			}
 			stack, cfg, err := readStack(args[0])
 			if err != nil {
@@ -65,7 +64,7 @@ Exit codes: 0 estimated, 1 the stack's file is not valid or a price is missing, 
 			return nil
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cli.Strict(cmd)
 	f := cmd.PersistentFlags()
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	f.StringSliceVar(&regions, "region", nil, "price only for these regions (default all that have prices)")
@@ -80,16 +79,11 @@ Exit codes: 0 estimated, 1 the stack's file is not valid or a price is missing, 
 		Use:     "prices",
 		Short:   "List the prices with their sources and dates",
 		Example: "  cost prices\n  cost prices --region eu-central-1 --json",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("prices takes no arguments, found %q", args)}
-			}
-			return nil
-		},
+		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			table, err := pricesFor(regions, overrides)
 			if err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), table.rows())

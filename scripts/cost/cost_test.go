@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/stacks/config"
 )
 
@@ -130,7 +131,7 @@ func TestOtherConfigurations(t *testing.T) {
 	// A public load balancer has an address in each zone, machines in public subnets one each.
 	r, err = read("  k3s-aws-auth:setup: instance-profile\n" + net + "}\n  k3s-aws-auth:cluster: {servers: 3}\n  k3s-aws-auth:alarms: {enabled: true}\n")
 	require.NoError(t, err)
-	require.Equal(t, []string{"5 × t3.medium", "5 × 20 GiB gp3", "7 × public IPv4", "2 × network load balancer", "1 × alarm"}, items(r))
+	require.Equal(t, []string{"5 × t3.medium", "5 × 20 GiB gp3", "7 × public IPv4", "2 × network load balancer"}, items(r))
 
 	// A cluster of somebody else's, whose kubeconfig is encrypted.
 	r, err = read("  k3s-aws-auth:setup: irsa-cloudfront\n  k3s-aws-auth:cluster: {mode: existing, kubeconfig: {secure: v1:xyz}}\n  k3s-aws-auth:issuer: {domain: oidc.example.com, hostedZoneId: Z1}\n")
@@ -151,7 +152,7 @@ func TestMissingPrices(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, bytes.ReplaceAll(content, []byte("t3.medium"), []byte("c7i.large")), 0o600))
 	_, err = run(path)
 	require.ErrorContains(t, err, "no price of ec2.c7i.large in eu-central-1: give it as --price ec2.c7i.large=<dollars>")
-	var usage usageError
+	var usage cli.UsageError
 	require.False(t, errors.As(err, &usage))
 	text, err := run(path, "--price", "ec2.c7i.large=1", "--region", "us-east-1")
 	require.NoError(t, err)
@@ -166,7 +167,7 @@ func TestUsage(t *testing.T) {
 		{"../../Pulumi.lab.yaml", "--pods", "-1"},
 	} {
 		_, err := run(args...)
-		var usage usageError
+		var usage cli.UsageError
 		require.True(t, errors.As(err, &usage), "%v: %v", args, err)
 	}
 	_, err := run(filepath.Join(t.TempDir(), "Pulumi.none.yaml"))

@@ -42,6 +42,7 @@ type item struct {
 // comparison is the estimate of one setup, by region.
 type comparison struct {
 	Setup    string             `json:"setup"`
+	// Identity is what is for identities: issuer and alarms.
 	Identity map[string]float64 `json:"identity"`
 	Total    map[string]float64 `json:"total"`
 }
@@ -77,7 +78,7 @@ func estimate(stack string, cfg *config.Config, setups []string, table *prices, 
 			}
 			for region, usd := range items[i].Monthly {
 				c.Total[region] = cents(c.Total[region] + usd)
-				if items[i].Part == partIdentity {
+				if items[i].Part != partCluster {
 					c.Identity[region] = cents(c.Identity[region] + usd)
 				}
 			}
@@ -192,16 +193,19 @@ func identityItems(setup string, cfg *config.Config, use usage) []item {
 	return nil // the instance profile is free
 }
 
+// distributionAlarms are how many alarms watch the distribution and its certificate. The rules for refused callers and
+// certificates of Roles Anywhere are EventBridge's for events of AWS services, which are free.
+const distributionAlarms = 3
+
 // alarmItems are what the alarms cost that the stack asks for.
 func alarmItems(setup string, cfg *config.Config, use usage) []item {
 	if !cfg.Alarms.Enabled {
 		return nil
 	}
-	count := 1 // refused attempts to assume roles
-	if setup == "irsa-cloudfront" || setup == "roles-anywhere" {
-		count++ // errors of the distribution; certificates that end
+	var items []item
+	if setup == "irsa-cloudfront" {
+		items = append(items, item{Part: partAlarms, What: fmt.Sprintf("%d × alarm", distributionAlarms), Key: "cloudwatch.alarm", Quantity: distributionAlarms})
 	}
-	items := []item{{Part: partAlarms, What: fmt.Sprintf("%d × alarm", count), Key: "cloudwatch.alarm", Quantity: float64(count)}}
 	if use.Mails > 0 {
 		items = append(items, item{Part: partAlarms, What: fmt.Sprintf("%d mails", use.Mails), Key: "sns.email", Quantity: float64(use.Mails)})
 	}
@@ -211,7 +215,7 @@ func alarmItems(setup string, cfg *config.Config, use usage) []item {
 func assumptions(cfg *config.Config, use usage) []string {
 	list := []string{
 		"list prices on demand, without taxes, discounts and an account's free tier; a month of 730 hours",
-		"not counted: traffic out of AWS and between zones, load balancers' capacity units, DNS queries, what pods store",
+		"not counted: traffic out of AWS and between zones, load balancers' capacity units, DNS queries, what pods and access logs store",
 	}
 	if use.Pods == 0 {
 		list = append(list, "no sessions of pods: --pods counts them")

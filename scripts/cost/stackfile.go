@@ -9,6 +9,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/stacks"
 	"k3s-aws-auth/stacks/config"
 )
@@ -19,7 +20,7 @@ func readStack(path string) (string, *config.Config, error) {
 	name := filepath.Base(path)
 	stack, ok := strings.CutPrefix(strings.TrimSuffix(name, filepath.Ext(name)), "Pulumi.")
 	if !ok || stack == "" {
-		return "", nil, usageError{fmt.Errorf("%s is no stack's file: its name must be Pulumi.<stack>.yaml", path)}
+		return "", nil, cli.Usage(fmt.Errorf("%s is no stack's file: its name must be Pulumi.<stack>.yaml", path))
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/internal/kube"
 	"k3s-aws-auth/scripts/internal/labs"
 )
@@ -49,17 +50,10 @@ It never runs on a stack that is marked production or protected by a tag or labe
   drill --setup irsa-s3 --only provider-deleted
   drill --setup all --up --yes --out results     the whole matrix: starts the labs and takes them down again
   drill --current --only F-04                    the cluster of KUBECONFIG and the account of your AWS credentials`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("drill takes no arguments, found %q", args)}
-			}
-			return nil
-		},
+		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cli.Strict(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.setup, "setup", "all", "setup: "+strings.Join(allSetups, ", ")+" or all (every running lab)")
 	f.StringSliceVar(&o.only, "only", nil, "drills by id or by the article's number, parted by commas")
@@ -78,7 +72,7 @@ func (o *options) run(ctx context.Context) error {
 	setups := allSetups
 	if o.setup != "all" {
 		if !slices.Contains(allSetups, o.setup) {
-			return usageError{fmt.Errorf("--setup: found %q: must be one of %s or all", o.setup, strings.Join(allSetups, ", "))}
+			return cli.Usage(fmt.Errorf("--setup: found %q: must be one of %s or all", o.setup, strings.Join(allSetups, ", ")))
 		}
 		setups = []string{o.setup}
 	}
@@ -87,7 +81,7 @@ func (o *options) run(ctx context.Context) error {
 		return err
 	}
 	if o.current && o.up {
-		return usageError{errors.New("--up starts labs: it does not go with --current")}
+		return cli.Usage(errors.New("--up starts labs: it does not go with --current"))
 	}
 	if o.list {
 		return o.printList(drills)

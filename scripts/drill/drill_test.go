@@ -19,6 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"k3s-aws-auth/scripts/internal/cli"
 )
 
 var day = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -68,7 +70,7 @@ func TestChoose(t *testing.T) {
 	} {
 		got, err := choose(all, c.only)
 		if c.want == nil {
-			var usage usageError
+			var usage cli.UsageError
 			require.ErrorAs(t, err, &usage, "a drill that is chosen twice adds nothing")
 			continue
 		}

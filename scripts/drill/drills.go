@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"k3s-aws-auth/scripts/internal/cli"
 )
 
 // allDrills lists every drill in the order in which they run: the article's six first.
@@ -25,7 +27,7 @@ func choose(all []*Drill, only []string) ([]*Drill, error) {
 			}
 		}
 		if len(out) == before {
-			return nil, usageError{fmt.Errorf("--only: no drill %q: see --list", id)}
+			return nil, cli.Usage(fmt.Errorf("--only: no drill %q: see --list", id))
 		}
 	}
 	return out, nil

@@ -4,34 +4,7 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
+	"k3s-aws-auth/scripts/internal/cli"
 )
 
-// Exit codes: 0 all as expected, 1 something differs or failed, 2 the command was not understood.
-const (
-	exitDifferent = 1
-	exitUsage     = 2
-)
-
-// usageError marks errors of the command line.
-type usageError struct{ error }
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	err := root().ExecuteContext(ctx)
-	if err == nil {
-		return
-	}
-	fmt.Fprintln(os.Stderr, "drill:", err)
-	var usage usageError
-	if errors.As(err, &usage) {
-		os.Exit(exitUsage)
-	}
-	os.Exit(exitDifferent)
-}
+func main() { cli.Main(root()) }

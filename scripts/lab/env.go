@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/lab/internal/program"
 	"k3s-aws-auth/scripts/lab/internal/state"
 )
@@ -70,7 +71,7 @@ func onlyOne(setup string) (string, error) {
 	case 0:
 		return "", fmt.Errorf("%w: start one with `lab up`", state.ErrNotRunning)
 	}
-	return "", usageError{fmt.Errorf("--setup: several labs are running (%s): choose one", strings.Join(running, ", "))}
+	return "", cli.Usage(fmt.Errorf("--setup: several labs are running (%s): choose one", strings.Join(running, ", ")))
 }
 
 func statusCommand() *cobra.Command {

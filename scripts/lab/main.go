@@ -4,45 +4,21 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/stacks"
 )
 
-// Exit codes: 0 all is well, 1 something was found or failed, 2 the command was not understood.
-const (
-	exitFailure = 1
-	exitUsage   = 2
-)
-
-// usageError marks errors of the command line.
-type usageError struct{ error }
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := root().ExecuteContext(ctx)
-	if err == nil {
-		return
-	}
-	fmt.Fprintln(os.Stderr, "lab:", err)
-	var usage usageError
-	if errors.As(err, &usage) {
-		os.Exit(exitUsage)
-	}
-	os.Exit(exitFailure)
-}
+func main() { cli.Main(root()) }
 
 func root() *cobra.Command {
 	cmd := &cobra.Command{
@@ -52,22 +28,13 @@ func root() *cobra.Command {
   lab up --setup irsa-s3         bring one setup up, prove it and leave it running
   eval "$(lab env)"              point aws, kubectl and pulumi at the running lab
   lab down                       take everything down`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cli.Strict(cmd)
 	cmd.AddCommand(runCommand(), upCommand(), verifyCommand(), downCommand(), statusCommand(), envCommand(), serveCommand(), toolsCommand(), scaleCommand(), scaleStepCommand())
 	for _, c := range cmd.Commands() {
-		c.Args = noArgs
+		c.Args = cli.NoArgs
 	}
 	return cmd
-}
-
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s takes no arguments, found %q", cmd.Name(), args)}
-	}
-	return nil
 }
 
 const allSetups = "all"
@@ -87,7 +54,7 @@ func chosen(setup string, all bool) ([]string, error) {
 		return order(stacks.Setups()), nil
 	}
 	if !slices.Contains(stacks.Setups(), setup) {
-		return nil, usageError{fmt.Errorf("--setup: found %q: must be one of %s", setup, strings.Join(stacks.Setups(), ", "))}
+		return nil, cli.Usage(fmt.Errorf("--setup: found %q: must be one of %s", setup, strings.Join(stacks.Setups(), ", ")))
 	}
 	return []string{setup}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -16,9 +15,9 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
-	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/prove"
 	"k3s-aws-auth/scripts/lab/internal/state"
@@ -47,7 +46,7 @@ func TestChosen(t *testing.T) {
 		all   bool
 	}{{"all", false}, {"", true}, {"irsa", true}, {"IRSA-S3", false}} {
 		_, err := chosen(c.setup, c.all)
-		require.ErrorAs(t, err, new(usageError), "%q", c.setup)
+		require.ErrorAs(t, err, new(cli.UsageError), "%q", c.setup)
 		require.ErrorContains(t, err, "irsa-cloudfront", "it says what there is")
 	}
 }
@@ -61,7 +60,7 @@ func TestCommandLine(t *testing.T) {
 			cmd.SetArgs(strings.Fields(args))
 			cmd.SetOut(io.Discard)
 			cmd.SetErr(io.Discard)
-			require.ErrorAs(t, cmd.ExecuteContext(t.Context()), new(usageError))
+			require.ErrorAs(t, cmd.ExecuteContext(t.Context()), new(cli.UsageError))
 		})
 	}
 }
@@ -168,7 +167,7 @@ func TestOnlyOne(t *testing.T) {
 	require.Equal(t, "roles-anywhere", setup, "what is asked for, running or not")
 	runningLab(t, "roles-anywhere", nil)
 	_, err = onlyOne("")
-	require.ErrorAs(t, err, new(usageError))
+	require.ErrorAs(t, err, new(cli.UsageError))
 	require.ErrorContains(t, err, "irsa-s3, roles-anywhere")
 }
 
@@ -273,9 +272,4 @@ func TestProgressPassesOnWhatTheProgramLogs(t *testing.T) {
 		require.NotContains(t, string(said), silent)
 	}
 	require.Equal(t, 4, seen)
-}
-
-func TestUsageErrorsAreFoundWhenWrapped(t *testing.T) {
-	require.ErrorAs(t, errors.Join(errors.New("x"), usageError{errors.New("y")}), new(usageError))
-	require.NoError(t, noArgs(&cobra.Command{}, nil))
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/program"
 	"k3s-aws-auth/scripts/lab/internal/state"
@@ -64,7 +65,7 @@ resources that do nothing, which is what the Pulumi engine costs by itself. The 
 			}
 			for i, n := range sizes {
 				if n < 1 || i > 0 && n <= sizes[i-1] {
-					return usageError{fmt.Errorf("--identities: found %v: must be at least 1 and rise", sizes)}
+					return cli.Usage(fmt.Errorf("--identities: found %v: must be at least 1 and rise", sizes))
 				}
 			}
 			steps, err := scale(cmd.Context(), setup, sizes)

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"k3s-aws-auth/scripts/internal/cli"
 )
 
 // pairs are steps of a program that takes ratio times what the trivial one does, and grows by its resources.
@@ -60,7 +62,7 @@ func TestScaleRefusesSizesThatDoNotRise(t *testing.T) {
 		cmd.SetArgs([]string{"--identities", sizes})
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
 		err := cmd.ExecuteContext(context.Background())
-		var usage usageError
+		var usage cli.UsageError
 		require.ErrorAs(t, err, &usage, sizes)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/program"
 	"k3s-aws-auth/scripts/lab/internal/prove"
@@ -93,7 +94,7 @@ func stackSetup(cmd *cobra.Command, stack string, setup *string) error {
 		return err
 	}
 	if *setup, err = program.Setup(product, stack); err != nil {
-		return usageError{fmt.Errorf("--stack: %w", err)}
+		return cli.Usage(fmt.Errorf("--stack: %w", err))
 	}
 	return nil
 }

@@ -9,38 +9,16 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"k3s-aws-auth/scripts/internal/cli"
 )
 
-// Exit codes: 0 all were refused as they must, 1 one was not or something failed, 2 the command was not understood.
-const (
-	exitFinding = 1
-	exitUsage   = 2
-)
-
-// usageError marks errors of the command line.
-type usageError struct{ error }
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := command().ExecuteContext(ctx)
-	if err == nil {
-		return
-	}
-	fmt.Fprintln(os.Stderr, "refusals:", err)
-	var usage usageError
-	if errors.As(err, &usage) {
-		os.Exit(exitUsage)
-	}
-	os.Exit(exitFinding)
-}
+func main() { cli.Main(command()) }
 
 // Setups in the order in which they are tried.
 var setups = []string{"instance-profile", "irsa-s3", "irsa-cloudfront", "roles-anywhere"}
@@ -75,17 +53,10 @@ providers, buckets, trust anchors, pods) it removes.`,
   refusals --list                              what there is, and which error each case must get
   eval "$(lab env)"; refusals --here           the stack that this shell's variables lead to
   refusals --json | jq '.[] | select(.ok|not)' what was not refused as it must`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("refusals takes no arguments, found %q", args)}
-			}
-			return nil
-		},
+		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cli.Strict(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.setup, "setup", allSetups, "setup: "+strings.Join(setups, ", ")+" or "+allSetups)
 	f.StringSliceVar(&o.only, "only", nil, "only cases whose names contain one of these, separated by commas")
@@ -102,7 +73,7 @@ func run(ctx context.Context, o options) error {
 	chosen := setups
 	if o.setup != allSetups {
 		if !slices.Contains(setups, o.setup) {
-			return usageError{fmt.Errorf("--setup: found %q: must be one of %s or %s", o.setup, strings.Join(setups, ", "), allSetups)}
+			return cli.Usage(fmt.Errorf("--setup: found %q: must be one of %s or %s", o.setup, strings.Join(setups, ", "), allSetups))
 		}
 		chosen = []string{o.setup}
 	}
@@ -113,7 +84,7 @@ func run(ctx context.Context, o options) error {
 		total += len(wanted[s])
 	}
 	if total == 0 {
-		return usageError{fmt.Errorf("--only %s: no case of %s has such a name; --list shows them", strings.Join(o.only, ","), o.setup)}
+		return cli.Usage(fmt.Errorf("--only %s: no case of %s has such a name; --list shows them", strings.Join(o.only, ","), o.setup))
 	}
 	if o.list {
 		return list(os.Stdout, chosen, wanted, o.asJSON)

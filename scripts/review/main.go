@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,19 +12,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/review/internal/comment"
 	"k3s-aws-auth/scripts/review/internal/impact"
 	"k3s-aws-auth/scripts/review/internal/preview"
 )
-
-// Exit codes: 0 all is well, 1 a sign at or above --fail-on or a failure, 2 the command was not understood.
-const (
-	exitFailure = 1
-	exitUsage   = 2
-)
-
-// usageError marks errors of the command line.
-type usageError struct{ error }
 
 // errFound says that the review found what --fail-on names.
 var errFound = errors.New("the review found what --fail-on names")
@@ -36,16 +29,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	err := cmd.Execute()
-	if err == nil {
-		return 0
-	}
-	fmt.Fprintln(stderr, "review:", err)
-	var usage usageError
-	if errors.As(err, &usage) {
-		return exitUsage
-	}
-	return exitFailure
+	return cli.Run(context.Background(), cmd, stderr)
 }
 
 func command(stdin io.Reader, stdout io.Writer) *cobra.Command {
@@ -64,21 +48,14 @@ not change are part of what it may do.`,
   review --preview preview.json --out comment.md --fail-on danger
   review --preview preview.json --json                   the same for machines
   pulumi preview --json --show-sames | review --preview -`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("review takes no arguments, found %q", args)}
-			}
-			return nil
-		},
+		Args: cli.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if previewFile == "" {
-				return usageError{errors.New("--preview is missing: a file with what `pulumi preview --json` prints, or -")}
+				return cli.Usage(errors.New("--preview is missing: a file with what `pulumi preview --json` prints, or -"))
 			}
 			level := impact.Level(failOn)
 			if failOn != "" && level != impact.Danger && level != impact.Warning {
-				return usageError{fmt.Errorf("--fail-on: found %q: must be danger or warning", failOn)}
+				return cli.Usage(fmt.Errorf("--fail-on: found %q: must be danger or warning", failOn))
 			}
 			report, err := review(stdin, previewFile, stateFile)
 			if err != nil {
@@ -93,7 +70,7 @@ not change are part of what it may do.`,
 			return nil
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cli.Strict(cmd)
 	cmd.Flags().StringVar(&previewFile, "preview", "", "`FILE` with what pulumi preview --json prints; - for standard input")
 	cmd.Flags().StringVar(&stateFile, "state", "", "`FILE` with what pulumi stack export prints; not needed with --show-sames")
 	cmd.Flags().StringVar(&out, "out", "", "`FILE` for the comment, in place of standard output")

@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRun(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		err  error
+		code int
+		said string
+	}{
+		"well":         {code: 0},
+		"failed":       {err: errors.New("boom"), code: 1, said: "tool: boom\n"},
+		"usage":        {err: fmt.Errorf("--x: %w", Usage(errors.New("wrong"))), code: 2, said: "tool: --x: wrong\n"},
+		"unknown flag": {args: []string{"--nonsense"}, code: 2, said: "tool: unknown flag: --nonsense\n"},
+		"an argument":  {args: []string{"this"}, code: 2, said: "tool: tool takes no arguments, found [\"this\"]\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := &cobra.Command{Use: "tool", Args: NoArgs, RunE: func(*cobra.Command, []string) error { return test.err }}
+			Strict(cmd)
+			cmd.SetArgs(append([]string{}, test.args...))
+			var stderr bytes.Buffer
+			require.Equal(t, test.code, Run(context.Background(), cmd, &stderr))
+			require.Equal(t, test.said, stderr.String())
+		})
+	}
+}
