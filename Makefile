@@ -11,8 +11,8 @@ WITH_TOOLS = exports="$$(go -C scripts run ./lab tools)" && eval "$$exports" &&
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one setup, or STACK=prod; EXISTING=1: into a cluster that the program did not make; KEEP=1 leaves them running
-	go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(EXISTING),--existing) $(if $(KEEP),--keep)
+lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one setup, or STACK=prod; EXISTING=1: into a cluster that the program did not make; CONFIG=key=value; KEEP=1 leaves them running
+	go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(EXISTING),--existing) $(if $(CONFIG),--config $(CONFIG)) $(if $(KEEP),--keep)
 
 refusals: ## try every caller that must be refused, in the lab: SETUP=all or one setup; ONLY=part,part of their names
 	go -C scripts run ./refusals --setup $(SETUP) $(if $(ONLY),--only $(ONLY))
@@ -34,8 +34,8 @@ lint: ## vet and lint both modules
 	$(GOLANGCI_LINT) run ./...
 	cd scripts && $(GOLANGCI_LINT) run ./...
 
-drill: ## break one thing after another in labs of SETUP, and compare with what should come of it: DRILLS=id,id chooses
-	cd scripts && go run ./drill --setup $(SETUP) --up --yes $(if $(DRILLS),--only $(DRILLS))
+drill: ## break one thing after another in labs of SETUP, and compare with what should come of it: DRILLS=id,id chooses; CONFIG=key=value
+	cd scripts && go run ./drill --setup $(SETUP) --up --yes $(if $(DRILLS),--only $(DRILLS)) $(if $(CONFIG),--config $(CONFIG))
 
 FUZZTIME ?= 20s
 FUZZ = -run '^$$' -fuzztime $(FUZZTIME) -fuzz
@@ -52,9 +52,10 @@ fuzz: ## run every fuzz test for FUZZTIME
 	go -C scripts test ./lab/internal/kubelet $(FUZZ) '^FuzzExpand$$'
 
 golden: ## rewrite the golden files from what the program does now; it fails where one differed, so that nobody commits it unread
-	@go test ./components/iampolicy ./components/instanceprofile ./components/k3s ./components/network \
-		./components/oidcissuer ./components/podrole ./components/rolesanywhere ./components/workload ./stacks -update; \
-	failed=$$?; git status --short -- '*/testdata/*'; exit $$failed
+	@go test ./components/accesslogs ./components/alarms ./components/iampolicy ./components/injection \
+		./components/instanceprofile ./components/k3s ./components/network ./components/oidcissuer ./components/podrole \
+		./components/presets ./components/rolesanywhere ./components/workload ./stacks -update; failed=$$?; \
+	go -C scripts test ./cost ./review -update || failed=1; git status --short -- '*/testdata/*'; exit $$failed
 
 bench: ## time one setup's warm `up` and `down` in the lab, several times
 	LAB_BENCH=1 go -C scripts test ./lab -run '^$$' -bench Up -benchtime 3x -timeout 30m

@@ -32,7 +32,7 @@ var irsaCloudFront = setup{
 		}
 		if cfg.Issuer.AccessLogDays > 0 && slices.Contains(noStandardLogs, cfg.Region) {
 			p.Add("issuer.accessLogDays", strconv.Itoa(cfg.Issuer.AccessLogDays), "0 for setup irsa-cloudfront in %s, "+
-				"where CloudFront delivers no standard logs to", cfg.Region)
+				"to whose buckets CloudFront delivers no standard logs", cfg.Region)
 		}
 		if cfg.Partition() != "aws" {
 			p.Add("aws:region", config.Quote(cfg.Region), "in the partition aws for setup irsa-cloudfront, "+

@@ -349,7 +349,7 @@ func optional(s string) pulumi.StringPtrInput {
 }
 
 // pinnedPattern is an image with a digest or a tag.
-var pinnedPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.:/_-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$`)
+var pinnedPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.:/_-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$`)
 
 func (args *WebhookArgs) validate(name string) error {
 	if args == nil {

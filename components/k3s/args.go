@@ -78,8 +78,9 @@ type ClusterArgs struct {
 	// empty.
 	PermissionsBoundary string
 	// Protect makes Pulumi refuse to delete the keys and certificates of the
-	// cluster's CAs and the ServiceAccount key that the component makes: without
-	// them no node and no kubeconfig is known to the cluster any more.
+	// cluster's CAs, the ServiceAccount key that the component makes and the
+	// servers' token: without them no node and no kubeconfig is known to the cluster
+	// any more, and no snapshot of etcd can be restored.
 	Protect bool
 	// FeatureGates (Name=true) and RuntimeConfig (group/version=true) are given
 	// to the API server.

@@ -127,19 +127,26 @@ func elsewhere(partition, own string) string {
 	return ""
 }
 
-// reaches reports whether the pattern matches anything that begins with prefix.
+// reaches reports whether the pattern matches anything that begins with
+// prefix. It takes at most the product of both lengths steps.
 func reaches(pattern, prefix string) bool {
-	switch {
-	case prefix == "":
-		return true
-	case pattern == "":
-		return false
-	case pattern[0] == '*':
-		return reaches(pattern[1:], prefix) || reaches(pattern, prefix[1:])
-	case pattern[0] == '?' || pattern[0] == prefix[0]:
-		return reaches(pattern[1:], prefix[1:])
+	// rest[j] says whether what is left of the pattern reaches prefix[j:].
+	rest := make([]bool, len(prefix)+1)
+	rest[len(prefix)] = true // nothing is asked for any more
+	for i := len(pattern) - 1; i >= 0; i-- {
+		now := make([]bool, len(prefix)+1)
+		now[len(prefix)] = true
+		for j := len(prefix) - 1; j >= 0; j-- {
+			switch {
+			case pattern[i] == '*':
+				now[j] = rest[j] || now[j+1]
+			case pattern[i] == '?' || pattern[i] == prefix[j]:
+				now[j] = rest[j+1]
+			}
+		}
+		rest = now
 	}
-	return false
+	return rest[0]
 }
 
 func entries(list []string) string {

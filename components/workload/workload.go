@@ -100,15 +100,6 @@ type WebIdentityArgs struct {
 	Demo     *Demo
 }
 
-// Defaults of web identity tokens, those of the EKS pod identity webhook.
-const (
-	DefaultAudience               = injection.DefaultAudience
-	DefaultTokenExpirationSeconds = injection.DefaultTokenExpirationSeconds
-	// AnnotationPrefix is that of the annotations on the ServiceAccount that
-	// an injector reads. Without one they document the role.
-	AnnotationPrefix = injection.AnnotationPrefix
-)
-
 // NewWebIdentity makes the ServiceAccount, annotated as the EKS pod identity
 // webhook wants it. With an injector, the demo pod is an ordinary pod that knows
 // nothing of AWS, and so proves the injection. Without one it does for itself
@@ -120,15 +111,15 @@ func NewWebIdentity(ctx *pulumi.Context, name string, args *WebIdentityArgs, opt
 	}
 	audience, expiration := args.Audience, args.TokenExpirationSeconds
 	if audience == "" {
-		audience = DefaultAudience
+		audience = injection.DefaultAudience
 	}
 	if expiration == 0 {
-		expiration = DefaultTokenExpirationSeconds
+		expiration = injection.DefaultTokenExpirationSeconds
 	}
 	var faults []error
-	if expiration < injection.MinTokenExpirationSeconds || expiration > DefaultTokenExpirationSeconds {
+	if expiration < injection.MinTokenExpirationSeconds || expiration > injection.DefaultTokenExpirationSeconds {
 		faults = append(faults, fmt.Errorf("TokenExpirationSeconds is %d, must be %d to %d",
-			expiration, injection.MinTokenExpirationSeconds, DefaultTokenExpirationSeconds))
+			expiration, injection.MinTokenExpirationSeconds, injection.DefaultTokenExpirationSeconds))
 	}
 	if err := validate("WebIdentity", name, args.Identity, args.Demo, map[string]pulumi.StringInput{"RoleArn": args.RoleArn}, faults); err != nil {
 		return nil, err
@@ -138,10 +129,10 @@ func NewWebIdentity(ctx *pulumi.Context, name string, args *WebIdentityArgs, opt
 		return nil, err
 	}
 	annotations := pulumi.StringMap{
-		AnnotationPrefix + "role-arn":               args.RoleArn,
-		AnnotationPrefix + "audience":               pulumi.String(audience),
-		AnnotationPrefix + "sts-regional-endpoints": pulumi.String("true"),
-		AnnotationPrefix + "token-expiration":       pulumi.Sprintf("%d", expiration),
+		injection.AnnotationPrefix + "role-arn":               args.RoleArn,
+		injection.AnnotationPrefix + "audience":               pulumi.String(audience),
+		injection.AnnotationPrefix + "sts-regional-endpoints": pulumi.String("true"),
+		injection.AnnotationPrefix + "token-expiration":       pulumi.Sprintf("%d", expiration),
 	}
 	session := names.Session(args.Namespace, args.ServiceAccount)
 	if args.Injector != nil {

@@ -3,7 +3,6 @@
 package main
 
 import (
-
 	"github.com/spf13/cobra"
 
 	"k3s-aws-auth/scripts/internal/cli"

@@ -41,7 +41,7 @@ type item struct {
 
 // comparison is the estimate of one setup, by region.
 type comparison struct {
-	Setup    string             `json:"setup"`
+	Setup string `json:"setup"`
 	// Identity is what is for identities: issuer and alarms.
 	Identity map[string]float64 `json:"identity"`
 	Total    map[string]float64 `json:"total"`

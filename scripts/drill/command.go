@@ -31,6 +31,7 @@ type options struct {
 	asJSON   bool
 	current  bool
 	up       bool
+	config   []string
 	identity string
 	image    string
 	out      string
@@ -61,6 +62,7 @@ It never runs on a stack that is marked production or protected by a tag or labe
 	f.BoolVar(&o.yes, "yes", false, "do not ask before each drill")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object on standard output")
 	f.BoolVar(&o.current, "current", false, "work on the cluster of KUBECONFIG and the account of the AWS environment, not on labs")
+	f.StringArrayVar(&o.config, "config", nil, "with --up: change a value of the labs' configuration, key=value as `lab up` takes it")
 	f.BoolVar(&o.up, "up", false, "start labs that do not run, and take those down again at the end")
 	f.StringVar(&o.identity, "identity", "", "name of the demo pod whose identity is drilled; the first one if empty")
 	f.StringVar(&o.image, "image", "", "image of the drills' pods, which has sh and the AWS CLI: if empty, "+sdkImage+" in labs (`cli` is the demo pod's), else the demo pod's")
@@ -79,6 +81,9 @@ func (o *options) run(ctx context.Context) error {
 	drills, err := choose(allDrills(), o.only)
 	if err != nil {
 		return err
+	}
+	if len(o.config) > 0 && !o.up {
+		return cli.Usage(errors.New("--config is for labs that --up starts"))
 	}
 	if o.current && o.up {
 		return cli.Usage(errors.New("--up starts labs: it does not go with --current"))
@@ -157,7 +162,7 @@ func (o *options) eachLab(ctx context.Context, setups []string, each func(*Targe
 					return err
 				}
 			}
-			lab, err = command.Up(ctx, "", s)
+			lab, err = command.Up(ctx, "", s, o.config...)
 			defer func() {
 				if err := command.Down(context.WithoutCancel(ctx), "", s); err != nil {
 					fmt.Fprintln(os.Stderr, "drill:", err)

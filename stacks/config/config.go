@@ -193,7 +193,7 @@ type Identity struct {
 	Issuers           []string    `json:"issuers"`
 }
 
-// Preset names the permissions of a controller that every cluster has, and what
+// Preset names the permissions of a controller that most clusters have, and what
 // they are for.
 type Preset struct {
 	Name          string   `json:"name"`
@@ -296,7 +296,7 @@ func (s *Statement) setDefaults() { s.Effect = iampolicy.Allow }
 // setDefaults gives a list entry its defaults before its keys are read.
 func (t *Toleration) setDefaults() { t.Operator = "Equal" }
 
-// setDefaults gives a list entry its defaults before its keys are read.
+// setDefaults has none to give: it makes an entry of a list.
 func (a *Assumed) setDefaults() {}
 
 // useUsualAccount gives an identity with a preset the namespace and the service

@@ -360,6 +360,17 @@ func TestLoadReportsEveryRuleOfOneKey(t *testing.T) {
 	}
 }
 
+func TestWebhookHasANamespaceOfItsOwn(t *testing.T) {
+	values := valid()
+	values["k3s-aws-auth:webhook"] = `{"namespace":"apps"}`
+	values["k3s-aws-auth:identities"] = strings.Replace("["+uploader+"]", `"namespace":"default"`, `"namespace":"apps"`, 1)
+	_, err := loadMap(values)
+	require.NoError(t, err)
+	values["k3s-aws-auth:injection"] = "webhook"
+	_, err = loadMap(values)
+	require.ErrorContains(t, err, `identities[0].namespace: found "apps": must be another namespace than webhook.namespace`)
+}
+
 func TestProductionIsTagged(t *testing.T) {
 	values := valid()
 	values["k3s-aws-auth:production"] = "true"
@@ -523,7 +534,7 @@ func TestPermissionsAreAddedUp(t *testing.T) {
 
 	// Together they have to fit into one policy.
 	var roles []string
-	for i := range 100 {
+	for i := range 150 {
 		roles = append(roles, fmt.Sprintf(`{"roleArn":"arn:aws:iam::444455556666:role/reader-%03d"}`, i))
 	}
 	_, err = loadMap(withIdentity(`{"name":"a","namespace":"n","serviceAccount":"s","assumeRoles":[` + strings.Join(roles, ",") + `]}`))

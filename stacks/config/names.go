@@ -40,7 +40,7 @@ var (
 	instancePattern  = regexp.MustCompile(`^[a-z][a-z0-9]*[0-9][a-z0-9-]*\.(nano|micro|small|medium|large|[0-9]*xlarge|metal(-[0-9]+xl)?)$`)
 	regionPattern    = regexp.MustCompile(`^[a-z]{2}(-[a-z]+){1,2}-[1-9]$`)
 	zoneIDPattern    = regexp.MustCompile(`^Z[0-9A-Z]{1,31}$`)
-	policyArnPattern = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov|aws-iso|aws-iso-b|aws-iso-e|aws-iso-f):iam::(aws|[0-9]{12}):policy/[\x21-\x7e]{1,512}$`)
+	policyArnPattern = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov|aws-iso|aws-iso-b|aws-iso-e|aws-iso-f):iam::(aws|[0-9]{12}):policy/[0-9A-Za-z_+=,.@/-]{1,512}$`)
 	roleArnPattern   = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov|aws-iso|aws-iso-b|aws-iso-e|aws-iso-f):iam::[0-9]{12}:role/[0-9A-Za-z_+=,.@/-]{1,512}$`)
 	resourceArn      = regexp.MustCompile(`^arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:\S+$`)
 	actionPattern    = regexp.MustCompile(`^(\*|[0-9A-Za-z-]+:[0-9A-Za-z*?]+)$`)

@@ -14,7 +14,7 @@ var sampleBucketArn = "arn:aws-us-gov:s3:::" + strings.Repeat("b", maxBucket)
 // sampleSite stands for where a stack is deployed to while its configuration is
 // checked.
 func (c *Config) sampleSite() Site {
-	return Site{Partition: c.Partition(), Account: "111122223333", Region: c.Region, DemoBucketArn: sampleBucketArn, SourceIdentity: true}
+	return Site{Partition: c.Partition(), Account: "111122223333", Region: c.Region, DemoBucketArn: sampleBucketArn, SourceIdentity: c.Setup == "roles-anywhere"}
 }
 
 // policyCharacters is the size of the identity's inline policy, by IAM's count.

@@ -21,6 +21,12 @@ func validateInjection(c *Config, p *Problems) {
 	if !isLabel(w.Namespace) || w.Namespace == "default" || strings.HasPrefix(w.Namespace, "kube-") {
 		p.Add("webhook.namespace", Quote(w.Namespace), "a namespace of its own, which the program makes: lower-case letters, digits and hyphens")
 	}
+	for i, identity := range c.Identities {
+		if c.Injection == InjectionWebhook && identity.Namespace == w.Namespace {
+			p.Add(fmt.Sprintf("identities[%d].namespace", i), Quote(identity.Namespace), "another namespace than webhook.namespace, "+
+				"whose pods the webhook leaves alone")
+		}
+	}
 	if !isPinnedImage(w.Image) {
 		p.Add("webhook.image", Quote(w.Image), "an image with a tag other than latest, or a digest")
 	}
