@@ -137,10 +137,10 @@ func reaches(pattern, prefix string) bool {
 		now := make([]bool, len(prefix)+1)
 		now[len(prefix)] = true
 		for j := len(prefix) - 1; j >= 0; j-- {
-			switch {
-			case pattern[i] == '*':
+			switch pattern[i] {
+			case '*':
 				now[j] = rest[j] || now[j+1]
-			case pattern[i] == '?' || pattern[i] == prefix[j]:
+			case '?', prefix[j]:
 				now[j] = rest[j+1]
 			}
 		}
