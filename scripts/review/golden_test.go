@@ -88,18 +88,17 @@ func TestRecordedPreviews(t *testing.T) {
 				t.Errorf("%d lines are visible without unfolding: that is more than a screen", n)
 			}
 			golden := filepath.Join("testdata", name+".md")
-			if *update {
+			old, err := os.ReadFile(golden)
+			switch {
+			case err == nil && string(old) == text:
+			case *update:
 				if err := os.WriteFile(golden, []byte(text), 0o644); err != nil {
 					t.Fatal(err)
 				}
 				t.Error("golden comment rewritten: read it")
-				return
-			}
-			old, err := os.ReadFile(golden)
-			if err != nil {
+			case err != nil:
 				t.Fatal(err)
-			}
-			if string(old) != text {
+			default:
 				t.Errorf("the comment differs from %s (see -update):\n%s", golden, text)
 			}
 		})
