@@ -50,14 +50,16 @@ type scaleStep struct {
 func scaleCommand() *cobra.Command {
 	var setup string
 	var sizes []int
-	var asJSON, check bool
+	var asJSON, check, checkpoints bool
 	cmd := &cobra.Command{
 		Use:   "scale",
 		Short: "Time preview and up for more and more identities, beside as many trivial resources",
 		Long: `Scale lets a stack grow from one identity to more and more, and beside it, step by step, a stack of as many components and
 resources that do nothing, which is what the Pulumi engine costs by itself. The engine writes its state once, at the end
-(PULUMI_SKIP_CHECKPOINTS): with a state in files it would rewrite all of it after each resource, whatever the program.`,
+(PULUMI_SKIP_CHECKPOINTS): with a state in files it rewrites all of it after each resource, whatever the program, which
+--checkpoints measures too.`,
 		Example: `  lab scale
+  lab scale --identities 1,10,100 --checkpoints
   lab scale --setup roles-anywhere --identities 1,10,100 --check`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := chosen(setup, false); err != nil {
@@ -68,7 +70,7 @@ resources that do nothing, which is what the Pulumi engine costs by itself. The 
 					return cli.Usage(fmt.Errorf("--identities: found %v: must be at least 1 and rise", sizes))
 				}
 			}
-			steps, err := scale(cmd.Context(), setup, sizes)
+			steps, err := scale(cmd.Context(), setup, sizes, checkpoints)
 			if asJSON {
 				err = errors.Join(err, json.NewEncoder(os.Stdout).Encode(steps))
 			} else {
@@ -82,13 +84,19 @@ resources that do nothing, which is what the Pulumi engine costs by itself. The 
 	}
 	setupFlag(cmd, &setup, "irsa-s3", false)
 	cmd.Flags().IntSliceVar(&sizes, "identities", []int{1, 10, 100, 1000}, "how many identities the stack grows to, step by step")
+	checkpointsFlag(cmd, &checkpoints)
 	cmd.Flags().BoolVar(&check, "check", false, "exit with 1 where a figure is beyond what it may be")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON on standard output")
 	return cmd
 }
 
+// checkpointsFlag adds --checkpoints.
+func checkpointsFlag(cmd *cobra.Command, checkpoints *bool) {
+	cmd.Flags().BoolVar(checkpoints, "checkpoints", false, "let the engine write its whole state after each resource, as it does by default")
+}
+
 // scale measures each size with both programs, each step in a process of its own, whose memory it is.
-func scale(ctx context.Context, setup string, sizes []int) (steps []scaleStep, err error) {
+func scale(ctx context.Context, setup string, sizes []int, checkpoints bool) (steps []scaleStep, err error) {
 	if _, _, err := state.Load(setup); !errors.Is(err, state.ErrNotRunning) {
 		return nil, errors.Join(err, fmt.Errorf("the lab of %s runs: end it with `lab down --setup %s`, since scale drops its account", setup, setup))
 	}
@@ -100,7 +108,7 @@ func scale(ctx context.Context, setup string, sizes []int) (steps []scaleStep, e
 	}()
 	run := func(arguments ...string) (scaleStep, error) {
 		var s scaleStep
-		return s, child(ctx, &s, append([]string{"scale-step", "--setup", setup}, arguments...)...)
+		return s, child(ctx, &s, append([]string{"scale-step", "--setup", setup, fmt.Sprintf("--checkpoints=%t", checkpoints)}, arguments...)...)
 	}
 	// The first makes the cluster, which is not what is measured.
 	base, err := run("--identities", "0")
@@ -128,14 +136,14 @@ func scale(ctx context.Context, setup string, sizes []int) (steps []scaleStep, e
 func scaleStepCommand() *cobra.Command {
 	var setup string
 	var n, resources int
-	var isTrivial bool
+	var isTrivial, checkpoints bool
 	cmd := &cobra.Command{
 		Use:     "scale-step",
 		Short:   "One step of scale",
 		Example: "  lab scale-step --setup irsa-s3 --identities 10",
 		Hidden:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := measure(cmd.Context(), setup, n, resources, isTrivial)
+			s, err := measure(cmd.Context(), setup, n, resources, isTrivial, checkpoints)
 			if err != nil {
 				return err
 			}
@@ -143,13 +151,14 @@ func scaleStepCommand() *cobra.Command {
 		},
 	}
 	setupFlag(cmd, &setup, "irsa-s3", false)
+	checkpointsFlag(cmd, &checkpoints)
 	cmd.Flags().IntVar(&n, "identities", 0, "identities beside the first one")
 	cmd.Flags().BoolVar(&isTrivial, "trivial", false, "the trivial program instead")
 	cmd.Flags().IntVar(&resources, "resources", 0, "resources of the trivial program")
 	return cmd
 }
 
-func measure(ctx context.Context, setup string, n, resources int, isTrivial bool) (*scaleStep, error) {
+func measure(ctx context.Context, setup string, n, resources int, isTrivial, checkpoints bool) (*scaleStep, error) {
 	product, scripts, err := directories()
 	if err != nil {
 		return nil, err
@@ -163,7 +172,7 @@ func measure(ctx context.Context, setup string, n, resources int, isTrivial bool
 		return nil, err
 	}
 	for _, name := range []string{"PULUMI_EXPERIMENTAL", "PULUMI_SKIP_CHECKPOINTS"} {
-		if err := os.Setenv(name, "true"); err != nil {
+		if err := os.Setenv(name, strconv.FormatBool(!checkpoints)); err != nil {
 			return nil, err
 		}
 	}
