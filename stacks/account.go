@@ -16,10 +16,15 @@ type account struct {
 	id, partition, dnsSuffix, region string
 }
 
+// lookUpAccount asks AWS for the account, and holds the configuration against it
+// before anything is registered.
 func lookUpAccount(ctx *pulumi.Context, cfg *config.Config) (*account, error) {
 	caller, err := aws.GetCallerIdentity(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("look up the AWS account that is deployed to: %w", err)
+	}
+	if err := cfg.CheckAccount(caller.AccountId); err != nil {
+		return nil, fmt.Errorf("the stack's configuration is not valid:\n%w", err)
 	}
 	partition, err := aws.GetPartition(ctx, nil)
 	if err != nil {

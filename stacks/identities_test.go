@@ -182,3 +182,19 @@ func TestOtherIssuersAreOthers(t *testing.T) {
 		})
 	}
 }
+
+// TestPoliciesOfAnotherAccountStopTheRun holds that what only AWS can tell is told
+// before anything is registered.
+func TestPoliciesOfAnotherAccountStopTheRun(t *testing.T) {
+	for _, setup := range Setups() {
+		values := labConfig(t)
+		values["k3s-aws-auth:setup"] = setup
+		values["k3s-aws-auth:permissionsBoundary"] = "arn:aws:iam::444455556666:policy/boundary"
+		e := &testEngine{known: true}
+		err := e.run(t, values)
+		require.ErrorContains(t, err, "permissionsBoundary: found \"arn:aws:iam::444455556666:policy/boundary\"", setup)
+		for _, r := range e.resources {
+			require.Equal(t, string(resource.RootStackType), r.Type, setup)
+		}
+	}
+}

@@ -371,6 +371,18 @@ func TestWebhookHasANamespaceOfItsOwn(t *testing.T) {
 	require.ErrorContains(t, err, `identities[0].namespace: found "apps": must be another namespace than webhook.namespace`)
 }
 
+func TestPoliciesAreOfTheAccount(t *testing.T) {
+	values := valid()
+	values["k3s-aws-auth:permissionsBoundary"] = "arn:aws:iam::111122223333:policy/boundary"
+	values["k3s-aws-auth:identities"] = identity("managedPolicyArns", `["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess","arn:aws:iam::111122223333:policy/p"]`)
+	cfg, err := loadMap(values)
+	require.NoError(t, err)
+	require.NoError(t, cfg.CheckAccount("111122223333"))
+	err = cfg.CheckAccount("444455556666")
+	require.EqualError(t, err, `identities[0].managedPolicyArns[1]: found "arn:aws:iam::111122223333:policy/p": must be a policy of AWS or of account 444455556666, which is deployed to
+permissionsBoundary: found "arn:aws:iam::111122223333:policy/boundary": must be a policy of AWS or of account 444455556666, which is deployed to`)
+}
+
 func TestProductionIsTagged(t *testing.T) {
 	values := valid()
 	values["k3s-aws-auth:production"] = "true"

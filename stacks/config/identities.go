@@ -108,6 +108,26 @@ func validatePolicyArn(key, arn string, c *Config, p *Problems) bool {
 	return false
 }
 
+// CheckAccount holds what the configuration names in IAM against the account that
+// is deployed to, which only a run knows: a role takes managed policies and a
+// boundary of AWS or of its own account
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_managed-vs-inline.html).
+func (c *Config) CheckAccount(account string) error {
+	p := &Problems{}
+	check := func(key, arn string) {
+		if match := policyArnPattern.FindStringSubmatch(arn); match != nil && match[2] != "aws" && match[2] != account {
+			p.Add(key, Quote(arn), "a policy of AWS or of account %s, which is deployed to", account)
+		}
+	}
+	check("permissionsBoundary", c.PermissionsBoundary)
+	for i, identity := range c.Identities {
+		for j, arn := range identity.ManagedPolicyArns {
+			check(fmt.Sprintf("identities[%d].managedPolicyArns[%d]", i, j), arn)
+		}
+	}
+	return p.Err()
+}
+
 // validateAssumed checks the roles that an identity may assume in its turn.
 func validateAssumed(key string, roles []Assumed, c *Config, p *Problems) {
 	for j, role := range roles {
