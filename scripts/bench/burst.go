@@ -17,21 +17,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"k3s-aws-auth/scripts/bench/internal/coldstart"
-	"k3s-aws-auth/scripts/bench/internal/latency"
 	"k3s-aws-auth/scripts/bench/internal/report"
 	"k3s-aws-auth/scripts/bench/internal/runs"
 	"k3s-aws-auth/scripts/bench/internal/stats"
 	"k3s-aws-auth/scripts/bench/internal/target"
 	"k3s-aws-auth/scripts/internal/cli"
-	"k3s-aws-auth/scripts/internal/labs"
 )
 
 type burstFlags struct {
-	where
+	measuring
 	pods, minutes int
-	timeout       time.Duration
-	profile, dir  string
-	asJSON        bool
 }
 
 func burstCommand() *cobra.Command {
@@ -51,18 +46,14 @@ did not get its answer.`,
   bench burst --setup roles-anywhere --pods 10 --cronjob 3      three minutes of a CronJob with 10 pods each`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) },
 	}
-	f.add(cmd)
+	f.add(cmd, 2*time.Minute)
 	flags := cmd.Flags()
 	flags.IntVar(&f.pods, "pods", 20, "pods at once")
 	flags.IntVar(&f.minutes, "cronjob", 0, "let a CronJob start the pods every minute, so many times")
-	flags.DurationVar(&f.timeout, "timeout", 2*time.Minute, "how long a pod goes on asking STS")
-	flags.StringVar(&f.profile, "latency", "", "file of delays that the lab adds to AWS's answers")
-	flags.StringVar(&f.dir, "dir", "", "directory of the results (default bench-results/<time>)")
-	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object on standard output")
 	return cmd
 }
 
-func (f *burstFlags) run(ctx context.Context) (err error) {
+func (f *burstFlags) run(ctx context.Context) error {
 	p, err := f.plan()
 	if err != nil {
 		return err
@@ -72,48 +63,19 @@ func (f *burstFlags) run(ctx context.Context) (err error) {
 		return cli.Usage(errors.New("--pods: must be 1 to 500"))
 	case f.minutes < 0 || f.minutes > 60:
 		return cli.Usage(errors.New("--cronjob: must be 0 to 60"))
-	case f.timeout < time.Second:
-		return cli.Usage(errors.New("--timeout: must be at least 1s"))
 	}
-	var profile *latency.Profile
-	if f.profile != "" {
-		if profile, err = latency.Read(f.profile); err != nil {
-			return cli.Usage(err)
+	profile, err := f.delays(p)
+	if err != nil {
+		return err
+	}
+	return f.during(ctx, p, profile, "burst.csv", false, func(s *session, file *runs.File, environment runs.Environment) error {
+		bursts, failed := f.measure(ctx, s, file, environment)
+		var err error
+		if len(bursts) > 0 {
+			err = f.show(bursts)
 		}
-		if len(p.clusters) > 0 {
-			return cli.Usage(errors.New("--latency: only the lab can delay AWS's answers"))
-		}
-	}
-	product, scripts, err := labs.Directories()
-	if err != nil {
-		return err
-	}
-	file, err := results(&f.dir, "burst.csv", false)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	session, err := f.open(ctx, p, scripts, os.Stderr)
-	if session != nil {
-		defer func() { err = errors.Join(err, session.close(context.WithoutCancel(ctx))) }()
-	}
-	if err != nil {
-		return err
-	}
-	undo, err := delay(ctx, session.targets, profile)
-	defer undo()
-	if err != nil {
-		return err
-	}
-	environment := runs.Here(ctx, product)
-	if profile != nil {
-		environment.Profile = profile.Name
-	}
-	bursts, failed := f.measure(ctx, session, file, environment)
-	if len(bursts) > 0 {
-		err = f.show(bursts)
-	}
-	return errors.Join(failed, err)
+		return errors.Join(failed, err)
+	})
 }
 
 // measure makes the bursts, one case after the other, after one pod to warm up.

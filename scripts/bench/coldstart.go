@@ -21,19 +21,14 @@ import (
 	"k3s-aws-auth/scripts/bench/internal/runs"
 	"k3s-aws-auth/scripts/bench/internal/target"
 	"k3s-aws-auth/scripts/internal/cli"
-	"k3s-aws-auth/scripts/internal/labs"
 )
 
 // coldStartFlags are those of cold-start beside where.
 type coldStartFlags struct {
-	where
+	measuring
 	runs, warmups int
 	seed          uint32
-	timeout       time.Duration
-	profile       string
-	dir           string
-	more          bool
-	check, asJSON bool
+	more, check   bool
 }
 
 func coldStartCommand() *cobra.Command {
@@ -57,21 +52,17 @@ warm-up runs and first three runs all fail is given up; the others go on, and th
   bench cold-start --cluster a=instance-profile,$HOME/kubeconfig.a --cluster b=irsa-s3,$HOME/kubeconfig.b`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) },
 	}
-	f.add(cmd)
+	f.add(cmd, time.Minute)
 	flags := cmd.Flags()
 	flags.IntVar(&f.runs, "runs", 30, "measured runs of each case")
 	flags.IntVar(&f.warmups, "warmup", 2, "runs of each case before the measured ones")
 	flags.Uint32Var(&f.seed, "seed", 0, "seed of the order and of the intervals (default: a random one, which is printed)")
-	flags.DurationVar(&f.timeout, "timeout", time.Minute, "how long a pod goes on asking STS")
-	flags.StringVar(&f.profile, "latency", "", "file of delays that the lab adds to AWS's answers")
-	flags.StringVar(&f.dir, "dir", "", "directory of the results (default bench-results/<time>)")
 	flags.BoolVar(&f.more, "append", false, "continue the runs.csv that --dir has")
 	flags.BoolVar(&f.check, "check", false, "exit with 1 also where a target is missed")
-	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object on standard output")
 	return cmd
 }
 
-func (f *coldStartFlags) run(ctx context.Context) (err error) {
+func (f *coldStartFlags) run(ctx context.Context) error {
 	p, err := f.plan()
 	if err != nil {
 		return err
@@ -81,63 +72,32 @@ func (f *coldStartFlags) run(ctx context.Context) (err error) {
 		return cli.Usage(errors.New("--runs: must be at least 1"))
 	case f.warmups < 0:
 		return cli.Usage(errors.New("--warmup: must not be negative"))
-	case f.timeout < time.Second:
-		return cli.Usage(errors.New("--timeout: must be at least 1s"))
 	}
-	var profile *latency.Profile
-	if f.profile != "" {
-		if profile, err = latency.Read(f.profile); err != nil {
-			return cli.Usage(err)
-		}
-		if len(p.clusters) > 0 {
-			return cli.Usage(errors.New("--latency: only the lab can delay AWS's answers, --cluster has delays of its own"))
-		}
+	profile, err := f.delays(p)
+	if err != nil {
+		return err
 	}
 	if f.seed == 0 {
 		f.seed = rand.Uint32() //nolint:gosec // an order, not a secret
 	}
-	product, scripts, err := labs.Directories()
-	if err != nil {
-		return err
-	}
-	file, err := results(&f.dir, runsFile, f.more)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-
-	session, err := f.open(ctx, p, scripts, os.Stderr)
-	if session != nil {
-		defer func() { err = errors.Join(err, session.close(context.WithoutCancel(ctx))) }()
-	}
-	if err != nil {
-		return err
-	}
-	undo, err := delay(ctx, session.targets, profile)
-	defer undo()
-	if err != nil {
-		return err
-	}
-	environment := runs.Here(ctx, product)
-	environment.Seed = int(f.seed)
-	if profile != nil {
-		environment.Profile = profile.Name
-	}
-	fmt.Fprintf(os.Stderr, "%d cases, %d runs each after %d to warm up, seed %d\n", len(session.cases), f.runs, f.warmups, f.seed)
-	measured := f.measure(ctx, session, file, environment)
-	// What was measured is reported also where something failed or was interrupted.
-	result, err := makeReport(f.dir, profile, f.command())
-	if err == nil {
-		if f.asJSON {
-			err = json.NewEncoder(os.Stdout).Encode(result.json())
-		} else {
-			result.print(os.Stdout)
+	return f.during(ctx, p, profile, runsFile, f.more, func(s *session, file *runs.File, environment runs.Environment) error {
+		environment.Seed = int(f.seed)
+		fmt.Fprintf(os.Stderr, "%d cases, %d runs each after %d to warm up, seed %d\n", len(s.cases), f.runs, f.warmups, f.seed)
+		measured := f.measure(ctx, s, file, environment)
+		// What was measured is reported also where something failed or was interrupted.
+		result, err := makeReport(f.dir, profile, f.command())
+		if err == nil {
+			if f.asJSON {
+				err = json.NewEncoder(os.Stdout).Encode(result.json())
+			} else {
+				result.print(os.Stdout)
+			}
 		}
-	}
-	if err == nil && measured == nil && f.check {
-		err = result.missed()
-	}
-	return errors.Join(measured, err)
+		if err == nil && measured == nil && f.check {
+			err = result.missed()
+		}
+		return errors.Join(measured, err)
+	})
 }
 
 // results opens a file of runs in dir, which gets a name by the time where it is empty. A file that is there already is

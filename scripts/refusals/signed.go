@@ -100,6 +100,23 @@ func signed(name, what, code, text string, plan func(*Target, *request), alter f
 	}}
 }
 
+// mixed tries the identity's session with something of another role's session in it.
+func mixed(name, what string, mix func(own, other *aws.Credentials)) Case {
+	return Case{Name: name, What: what, Code: "InvalidClientTokenId", Text: badToken, Try: func(ctx context.Context, t *Target) error {
+		own, err := t.session(ctx)
+		if err != nil {
+			return err
+		}
+		other, err := t.otherRole(ctx)
+		if err != nil {
+			return err
+		}
+		mix(&own, &other)
+		_, err = sts.NewFromConfig(t.config(own)).GetCallerIdentity(ctx, nil)
+		return err
+	}}
+}
+
 // whoami makes a request STS's GetCallerIdentity by POST.
 func whoami(t *Target, q *request) {
 	q.method, q.host, q.path, q.service = http.MethodPost, "sts."+t.Region+"."+dnsSuffix, "/", "sts"
@@ -230,34 +247,12 @@ var signedCases = []Case{
 		func(_ *Target, q *request) { q.credentials.SessionToken = "" }, nil),
 	signed("session-token-made-up", "the identity's key with a session token that nobody gave out", "InvalidToken", "The provided token is malformed or otherwise invalid.",
 		func(_ *Target, q *request) { q.credentials.SessionToken = strings.Repeat("A", 300) }, nil),
-	{Name: "session-token-of-another-role", What: "the identity's key with the session token of another role's session", Code: "InvalidClientTokenId", Text: badToken,
-		Try: func(ctx context.Context, t *Target) error {
-			own, err := t.session(ctx)
-			if err != nil {
-				return err
-			}
-			other, err := t.otherRole(ctx)
-			if err != nil {
-				return err
-			}
-			own.SessionToken = other.SessionToken
-			_, err = sts.NewFromConfig(t.config(own)).GetCallerIdentity(ctx, nil)
-			return err
-		}},
-	{Name: "session-key-of-another-role", What: "the secret and token of another role's session under the identity's access key", Code: "InvalidClientTokenId", Text: badToken,
-		Try: func(ctx context.Context, t *Target) error {
-			own, err := t.session(ctx)
-			if err != nil {
-				return err
-			}
-			other, err := t.otherRole(ctx)
-			if err != nil {
-				return err
-			}
-			other.AccessKeyID = own.AccessKeyID
-			_, err = sts.NewFromConfig(t.config(other)).GetCallerIdentity(ctx, nil)
-			return err
-		}},
+	mixed("session-token-of-another-role", "the identity's key with the session token of another role's session",
+		func(own, other *aws.Credentials) { own.SessionToken = other.SessionToken }),
+	mixed("session-key-of-another-role", "the secret and token of another role's session under the identity's access key",
+		func(own, other *aws.Credentials) {
+			own.SecretAccessKey, own.SessionToken = other.SecretAccessKey, other.SessionToken
+		}),
 	signed("presigned-expired", "a presigned put whose minute is over", "AccessDenied", "Request has expired",
 		func(_ *Target, q *request) {
 			q.presigned, q.at, q.headers = time.Minute, time.Now().Add(-2*time.Minute), nil
