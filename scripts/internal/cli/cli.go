@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -52,11 +53,27 @@ func Run(ctx context.Context, root *cobra.Command, stderr io.Writer) int {
 	return ExitFailure
 }
 
-// Strict makes mistakes in a command's flags, and in those of the commands below it, usage errors, and leaves it to [Run] to
-// report errors.
+// Strict makes mistakes in a command's flags, in those of the commands below it, and in their names usage errors, and
+// leaves it to [Run] to report errors.
 func Strict(cmd *cobra.Command) {
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return Usage(err) })
+	if !cmd.Runnable() { // it has commands below it, and shows its help by itself
+		cmd.Args = known
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+}
+
+// known refuses the name of a command that is not there: cobra's own refusal could not be told from a failure.
+func known(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		hint = " (did you mean " + strings.Join(similar, " or ") + "?)"
+	}
+	return Usage(fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint))
 }
 
 // NoArgs is for commands without arguments.

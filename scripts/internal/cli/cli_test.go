@@ -11,6 +11,32 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func TestUnknownCommandsAreUsageErrors(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		said string
+	}{
+		"none":      {code: 0},
+		"known":     {args: []string{"status"}, code: 1, said: "tool: boom\n"},
+		"unknown":   {args: []string{"nonsense"}, code: 2, said: "tool: unknown command \"nonsense\" for \"tool\"\n"},
+		"similar":   {args: []string{"statu"}, code: 2, said: "tool: unknown command \"statu\" for \"tool\" (did you mean status?)\n"},
+		"its flags": {args: []string{"status", "--nonsense"}, code: 2, said: "tool: unknown flag: --nonsense\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := &cobra.Command{Use: "tool"}
+			Strict(root)
+			root.AddCommand(&cobra.Command{Use: "status", Args: NoArgs, RunE: func(*cobra.Command, []string) error { return errors.New("boom") }})
+			root.SetArgs(append([]string{}, test.args...))
+			var stdout, stderr bytes.Buffer
+			root.SetOut(&stdout)
+			require.Equal(t, test.code, Run(context.Background(), root, &stderr))
+			require.Equal(t, test.said, stderr.String())
+			require.Equal(t, len(test.args) == 0, stdout.Len() > 0, "help is for who asks for nothing")
+		})
+	}
+}
+
 func TestRun(t *testing.T) {
 	for name, test := range map[string]struct {
 		args []string
