@@ -60,6 +60,7 @@ func Strict(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return Usage(err) })
 	if !cmd.Runnable() { // it has commands below it, and shows its help by itself
 		cmd.Args = known
+		cmd.SuggestionsMinimumDistance = 2 // cobra's own default, which it sets too late for this
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
 }

@@ -20,7 +20,7 @@ func TestUnknownCommandsAreUsageErrors(t *testing.T) {
 		"none":      {code: 0},
 		"known":     {args: []string{"status"}, code: 1, said: "tool: boom\n"},
 		"unknown":   {args: []string{"nonsense"}, code: 2, said: "tool: unknown command \"nonsense\" for \"tool\"\n"},
-		"similar":   {args: []string{"statu"}, code: 2, said: "tool: unknown command \"statu\" for \"tool\" (did you mean status?)\n"},
+		"similar":   {args: []string{"statsu"}, code: 2, said: "tool: unknown command \"statsu\" for \"tool\" (did you mean status?)\n"},
 		"its flags": {args: []string{"status", "--nonsense"}, code: 2, said: "tool: unknown flag: --nonsense\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
