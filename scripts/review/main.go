@@ -70,6 +70,7 @@ not change are part of what it may do.`,
 			return nil
 		},
 	}
+	cmd.AddCommand(subcommands(stdin, stdout)...)
 	cli.Strict(cmd)
 	cmd.Flags().StringVar(&previewFile, "preview", "", "`FILE` with what pulumi preview --json prints; - for standard input")
 	cmd.Flags().StringVar(&stateFile, "state", "", "`FILE` with what pulumi stack export prints; not needed with --show-sames")

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,21 +18,38 @@ import (
 )
 
 type workflow struct {
+	// On is what starts it: sigs.k8s.io/yaml follows YAML 1.1, where "on" is true.
+	On          map[string]any    `json:"true"`
 	Permissions any               `json:"permissions"`
 	Env         map[string]string `json:"env"`
-	Jobs        map[string]struct {
-		Permissions map[string]string `json:"permissions"`
-		Env         map[string]string `json:"env"`
-		Steps       []workflowStep    `json:"steps"`
-	} `json:"jobs"`
+	Defaults    struct {
+		Run struct {
+			Shell string `json:"shell"`
+		} `json:"run"`
+	} `json:"defaults"`
+	Jobs map[string]workflowJob `json:"jobs"`
+}
+
+type workflowJob struct {
+	If          string            `json:"if"`
+	Needs       any               `json:"needs"`
+	Environment any               `json:"environment"`
+	Permissions map[string]string `json:"permissions"`
+	Outputs     map[string]string `json:"outputs"`
+	Env         map[string]string `json:"env"`
+	Steps       []workflowStep    `json:"steps"`
 }
 
 type workflowStep struct {
-	Name string            `json:"name"`
-	Uses string            `json:"uses"`
-	Run  string            `json:"run"`
-	Env  map[string]string `json:"env"`
-	With map[string]any    `json:"with"`
+	Name            string            `json:"name"`
+	ID              string            `json:"id"`
+	If              string            `json:"if"`
+	Uses            string            `json:"uses"`
+	Run             string            `json:"run"`
+	Shell           string            `json:"shell"`
+	ContinueOnError any               `json:"continue-on-error"`
+	Env             map[string]string `json:"env"`
+	With            map[string]any    `json:"with"`
 }
 
 func workflows(t *testing.T) map[string]workflow {
@@ -97,9 +113,304 @@ func TestWorkflowsKeepTheirPromises(t *testing.T) {
 	}
 }
 
-// TestPreviewWorkflow runs the scripts of the preview workflow, as they are in the file, against a lab: the preview of a
-// harmless and of a dangerous change, the comment, its update in place, and the verdict. What GitHub would give them is
-// given by this test: variables, and `gh`, which keeps the comments in files.
+// TestWorkflowsCannotBeWalkedAround holds the text of the workflows to what keeps a pull request from choosing its judge,
+// or from being green without one.
+func TestWorkflowsCannotBeWalkedAround(t *testing.T) {
+	all := workflows(t)
+	for name, w := range all {
+		if w.Defaults.Run.Shell != "bash" {
+			t.Errorf("%s: without `shell: bash` GitHub runs `bash -e`, and a failure in front of a pipe passes", name)
+		}
+		for id, job := range w.Jobs {
+			for _, s := range job.Steps {
+				if s.Shell != "" || s.ContinueOnError != nil {
+					t.Errorf("%s: job %s: step %q has a shell of its own or goes on after an error", name, id, s.Name)
+				}
+				if name != "ci.yml" && strings.HasPrefix(s.Uses, "actions/setup-go@") && s.With["cache"] != false {
+					t.Errorf("%s: job %s has a cache, which a pull request's own run can fill", name, id)
+				}
+				if strings.HasPrefix(s.Uses, "actions/cache") || strings.HasPrefix(s.Uses, "actions/download-artifact") {
+					t.Errorf("%s: job %s uses %s: what another job has made may not touch the checkout", name, id, s.Uses)
+				}
+			}
+		}
+	}
+	w := all["preview.yml"]
+	on := w.On["pull_request"].(map[string]any)
+	if got := fmt.Sprint(on["types"]); got != "[opened synchronize reopened edited]" {
+		t.Errorf("preview.yml runs for %s: edited must be among them (another base), labels not", got)
+	}
+	if len(w.On) != 1 {
+		t.Errorf("preview.yml runs for %v", w.On)
+	}
+	judge := w.Jobs["review"]
+	if judge.If != "always()" {
+		t.Errorf("the job that judges runs %q: GitHub counts a skipped job as a success", judge.If)
+	}
+	if judge.Permissions["id-token"] != "" || judge.Environment != nil {
+		t.Error("the job that judges has AWS credentials, or an environment's secrets")
+	}
+	for _, s := range judge.Steps {
+		if strings.HasPrefix(s.Uses, "actions/checkout@") && s.With["ref"] != "${{ github.event.repository.default_branch }}" {
+			t.Errorf("the judge is built from %v, which a pull request can choose", s.With["ref"])
+		}
+		if s.If != "" && s.Name != "Comment" {
+			t.Errorf("step %q may be left out: %s", s.Name, s.If)
+		}
+	}
+	if last := judge.Steps[len(judge.Steps)-1]; last.Name != "Comment" || last.If != "always()" {
+		t.Error("the comment is not replaced where the review fails")
+	}
+	program := w.Jobs["preview"]
+	for scope, access := range program.Permissions {
+		if access == "write" && scope != "id-token" {
+			t.Errorf("the job that runs the pull request's program may write %s", scope)
+		}
+	}
+	if !strings.Contains(program.If, "base.ref == github.event.repository.default_branch") || !strings.Contains(program.If, "head.repo.full_name == github.repository") {
+		t.Errorf("the program runs for %q", program.If)
+	}
+	accept := all["accept.yml"]
+	if len(accept.On) != 1 || accept.On["issue_comment"] == nil {
+		t.Errorf("accept.yml runs for %v: of these, GitHub takes only issue_comment's file from the default branch", accept.On)
+	}
+	for _, s := range accept.Jobs["again"].Steps {
+		if s.Uses != "" {
+			t.Errorf("accept.yml may run jobs again, and uses %s", s.Uses)
+		}
+	}
+	environments := map[string]string{}
+	for name, w := range all {
+		for id, job := range w.Jobs {
+			if job.Permissions["id-token"] == "" {
+				continue
+			}
+			e := fmt.Sprint(job.Environment)
+			if other, taken := environments[e]; taken && other != name || job.Environment == nil {
+				t.Errorf("%s: job %s has AWS credentials in the environment %s, which %s has too: one role for each purpose", name, id, e, other)
+			}
+			environments[e] = name
+		}
+	}
+}
+
+// TestScriptsOfWorkflowsPassShellcheck reads the scripts as they are in the files.
+func TestScriptsOfWorkflowsPassShellcheck(t *testing.T) {
+	if _, err := exec.LookPath("shellcheck"); err != nil {
+		t.Skip("no shellcheck")
+	}
+	for name, w := range workflows(t) {
+		for id, job := range w.Jobs {
+			for _, s := range job.Steps {
+				if s.Run == "" {
+					continue
+				}
+				cmd := exec.Command("shellcheck", "--shell=bash", "-")
+				cmd.Stdin = strings.NewReader("set -eo pipefail\n" + s.Run)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("%s: job %s: step %q: %v\n%s", name, id, s.Name, err, out)
+				}
+			}
+		}
+	}
+}
+
+// judged runs the job that judges, all its steps as GitHub would, and tells whether it is green.
+func judged(r *runner) bool {
+	r.t.Helper()
+	for _, f := range []string{"comment.md", "verdict.json", "notes", "comments", "preview.json", "preview.zip", "ours"} {
+		_ = os.Remove(filepath.Join(r.temp, f)) // each job has a runner of its own
+	}
+	green := true
+	for _, s := range r.w.Jobs["review"].Steps {
+		if s.Run == "" || s.Name == "Build" || !green && s.If != "always()" {
+			continue
+		}
+		if out, err := r.try("review", s.Name); err != nil {
+			r.t.Logf("step %q: %v\n%s", s.Name, err, out)
+			green = false
+		}
+	}
+	return green
+}
+
+// TestReviewJob runs the judging job of preview.yml with recorded previews, against what a pull request can try.
+func TestReviewJob(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRunner(t, workflows(t)["preview.yml"])
+	r.checkout(root)
+	r.run("review", "Build", "")
+	harmless, danger := unpack(t, "harmless-permissions-changed"), unpack(t, "danger-metadata-open")
+	one := func() string {
+		t.Helper()
+		bodies := r.ours()
+		if len(bodies) != 1 {
+			t.Fatalf("%d comments of the workflow, want one that is replaced", len(bodies))
+		}
+		return bodies[0]
+	}
+	says := func(want ...string) {
+		t.Helper()
+		for _, text := range want {
+			if !strings.Contains(one(), text) {
+				t.Errorf("the comment does not say %q:\n%s", text, one())
+			}
+		}
+	}
+	set := func(expression, value string) {
+		if _, known := r.values[expression]; !known {
+			t.Fatalf("no expression %q", expression)
+		}
+		r.values[expression] = value
+	}
+
+	r.artifact("99", map[string][]byte{"preview.json": harmless})
+	if !judged(r) {
+		t.Fatal("a harmless change is not green")
+	}
+	says("nothing dangerous", "111111111111")
+
+	// The artifact brings files of its own: only one is read, and the checkout stays as it is.
+	r.artifact("99", map[string][]byte{"preview.json": danger, "scripts/review/main.go": []byte("package main\nfunc main() {}\n"), "../review": []byte("#!/bin/sh\n"), "comment.md": []byte("green")})
+	if judged(r) {
+		t.Fatal("a dangerous change is green")
+	}
+	says("hop-limit-raised", "danger-accepted ")
+	if info, err := os.Stat(filepath.Join(root, "scripts", "review", "main.go")); err != nil || info.Size() < 1000 {
+		t.Error("an artifact has written into the checkout")
+	}
+
+	// Whatever becomes of the preview, the check fails and the comment says so.
+	for _, result := range []string{"failure", "cancelled", "skipped"} {
+		set("${{ needs.preview.result }}", result)
+		for artifact, also := range map[string]string{"": "printed nothing", "5": "incomplete"} {
+			set("${{ needs.preview.outputs.artifact }}", artifact)
+			r.artifact("99", map[string][]byte{"preview.json": harmless})
+			if judged(r) {
+				t.Errorf("a preview that ended with %s is green", result)
+			}
+			says("no verdict", result, also)
+		}
+	}
+	set("${{ needs.preview.result }}", "success")
+	for name, data := range map[string][]byte{
+		"empty": {}, "no preview": []byte(`{"version":1}`), "cut": harmless[:len(harmless)/2],
+		"another stack": bytes.ReplaceAll(harmless, []byte("urn:pulumi:lab::"), []byte("urn:pulumi:dev::")),
+	} {
+		r.artifact("99", map[string][]byte{"preview.json": data})
+		if judged(r) {
+			t.Errorf("%s: green", name)
+		}
+		says("no verdict")
+	}
+	// An artifact of another run, of which the first job's output may speak, and none.
+	r.artifact("98", map[string][]byte{"preview.json": harmless})
+	if judged(r) {
+		t.Error("an artifact of another run is judged")
+	}
+	says("did not end")
+	r.artifact("99", map[string][]byte{"preview.json": harmless})
+	for _, artifact := range []string{"", "../../../user", "5/zip"} {
+		set("${{ needs.preview.outputs.artifact }}", artifact)
+		if judged(r) {
+			t.Errorf("artifact %q: green", artifact)
+		}
+	}
+	set("${{ needs.preview.outputs.artifact }}", "5")
+	// Another base, another repository, no stack: what the first job was not run for is not green.
+	for expression, value := range map[string]string{
+		"${{ github.event.pull_request.base.ref }}":            "somebody/else",
+		"${{ github.event.pull_request.head.repo.full_name }}": "fork/k3s-aws-auth",
+	} {
+		before := r.values[expression]
+		set(expression, value)
+		if judged(r) {
+			t.Errorf("%s = %q is green", expression, value)
+		}
+		set(expression, before)
+	}
+	// Without a stack there is no verdict either.
+	r.values["${{ vars.PULUMI_STACK }}"] = ""
+	if judged(r) {
+		t.Error("green without a stack")
+	}
+	r.write(filepath.Join(r.github, "comments.json"), "[]", 0o600)
+	r.values["${{ vars.PULUMI_STACK }}"] = "lab"
+	r.artifact("99", map[string][]byte{"preview.json": danger})
+	if judged(r) || !strings.Contains(r.ours()[0], "hop-limit-raised") {
+		t.Error("a danger is green")
+	}
+	// A newer commit has a comment of its own.
+	before := one()
+	r.write(filepath.Join(r.github, "head"), strings.Repeat("2", 40), 0o600)
+	r.artifact("99", map[string][]byte{"preview.json": harmless})
+	if !judged(r) || one() != before {
+		t.Error("the run of an older commit has replaced the comment of a newer one")
+	}
+}
+
+// TestAcceptance: an acceptance is for one commit and one verdict, by a maintainer who is not the author, unedited.
+func TestAcceptance(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRunner(t, workflows(t)["preview.yml"])
+	r.checkout(root)
+	r.run("review", "Build", "")
+	r.artifact("99", map[string][]byte{"preview.json": unpack(t, "danger-metadata-open")})
+	if judged(r) {
+		t.Fatal("a danger is green")
+	}
+	code := regexp.MustCompile("danger-accepted [0-9a-f]{16}").FindString(r.ours()[0])
+	for _, c := range []struct{ why, login, kind, role, body, updated string }{
+		{"the author", "author", "User", "admin", code, ""},
+		{"may only write", "writer", "User", "write", code, ""},
+		{"a stranger, whom GitHub does not know here", "stranger", "User", "", code, ""},
+		{"a bot", "some[bot]", "Bot", "admin", code, ""},
+		{"edited by whoever", "maintainer", "User", "maintain", code, "2026-01-05T00:00:00Z"},
+		{"another code", "maintainer", "User", "maintain", "danger-accepted 0123456789abcdef", ""},
+		{"in a quotation", "maintainer", "User", "maintain", "Do not comment " + code, ""},
+		{"without code", "maintainer", "User", "maintain", "danger-accepted ", ""},
+	} {
+		r.comment(c.login, c.kind, c.role, c.body, c.updated)
+		if judged(r) {
+			t.Fatalf("accepted by %s", c.why)
+		}
+	}
+	r.comment("maintainer", "User", "maintain", "`"+code+"`\n\nfor the migration", "")
+	if !judged(r) {
+		t.Fatal("a maintainer's acceptance does not count")
+	}
+	if !strings.Contains(r.ours()[0], "**Accepted** by `maintainer`") {
+		t.Errorf("the comment does not say who has accepted:\n%s", r.ours()[0])
+	}
+	// Another verdict on the same commit, and the same verdict on another commit.
+	r.artifact("99", map[string][]byte{"preview.json": unpack(t, "danger-trust-wildcard")})
+	if judged(r) {
+		t.Error("an acceptance holds for another verdict")
+	}
+	r.artifact("99", map[string][]byte{"preview.json": unpack(t, "danger-metadata-open")})
+	next := strings.Repeat("2", 40)
+	r.write(filepath.Join(r.github, "head"), next, 0o600)
+	r.values["${{ github.event.pull_request.head.sha }}"] = next
+	if judged(r) {
+		t.Error("an acceptance outlives a push")
+	}
+	// The comment makes the failed job run again, and not the preview.
+	again := *r
+	again.w = workflows(t)["accept.yml"]
+	again.run("again", "Judge again", "")
+	if calls := r.read(filepath.Join(r.github, "calls")); !strings.HasSuffix(calls, "POST actions/runs/99/rerun-failed-jobs\n") {
+		t.Errorf("calls:\n%s", calls)
+	}
+}
+
+// TestPreviewWorkflow runs the scripts of the preview and drift workflows, as they are in the files, against a lab: the
+// preview of a harmless and of a dangerous change, its judgement, and what somebody changes by hand.
 func TestPreviewWorkflow(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: this starts a lab")
@@ -126,156 +437,58 @@ func TestPreviewWorkflow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := workflows(t)["preview.yml"]
-	r := &runner{t: t, w: w, work: t.TempDir(), temp: t.TempDir(), github: t.TempDir()}
+	r := newRunner(t, workflows(t)["preview.yml"])
 	r.write(filepath.Join(host, "gh"), gh, 0o755)
 	if r.env, err = lab.Environment(scripts, "irsa-s3", host); err != nil {
 		t.Fatal(err)
 	}
-	r.checkout(filepath.Dir(scripts), filepath.Join(labs, "irsa-s3", "work", "Pulumi.lab.yaml"))
-
-	// Nothing changes: a comment is made, and nothing stops the pull request.
-	r.run("preview", "Preview", "")
-	r.run("review", "Review", "")
-	r.run("review", "Comment", "")
-	r.run("review", "Verdict", "")
-	if got := r.read(filepath.Join(r.github, "calls")); got != "POST\n" {
-		t.Errorf("GitHub was called with %q, want a new comment", got)
-	}
-	if got := r.read(filepath.Join(r.github, "body")); !strings.Contains(got, "nothing dangerous") {
-		t.Errorf("the comment:\n%s", got)
-	}
-	// AWS is as the stack says.
+	r.checkout(filepath.Dir(scripts))
+	stack := filepath.Join(r.work, "Pulumi.lab.yaml")
+	r.write(stack, r.read(filepath.Join(labs, "irsa-s3", "work", "Pulumi.lab.yaml")), 0o600)
 	drift := *r
 	drift.w = workflows(t)["drift.yml"]
+	previewed := func() {
+		t.Helper()
+		r.artifact("99", map[string][]byte{"preview.json": []byte(r.read(filepath.Join(r.temp, "preview.json")))})
+	}
+
+	// Nothing changes: a comment is made, and nothing stops the pull request.
+	r.run("review", "Build", "")
+	r.run("preview", "Preview", "")
+	previewed()
+	if !judged(r) || !strings.Contains(r.ours()[0], "nothing dangerous") {
+		t.Errorf("an unchanged program is not green: %s", r.ours())
+	}
+	// AWS is as the stack says, until somebody gives a role more by hand, in the three ways that there are.
 	drift.run("drift", "Compare the stack with AWS", "")
-	// A dangerous change: the same comment is replaced, and the verdict stops it, unless it is accepted.
+	undo := byHand(t, r.env)
+	drift.run("drift", "Compare the stack with AWS", "AWS differs from the program in 3 resources; the verdict is danger")
+	for _, text := range []string{"permissions-escalate", "by hand: emergency", "by hand: CloudWatchAgentServerPolicy"} {
+		if !strings.Contains(r.read(filepath.Join(r.temp, "drift.md")), text) {
+			t.Errorf("drift does not say %q:\n%s", text, r.read(filepath.Join(r.temp, "drift.md")))
+		}
+	}
+	undo()
+	drift.run("drift", "Compare the stack with AWS", "")
+	// A dangerous change: the verdict stops it.
 	r.env = append(r.env, "REVIEW_EDITS=trust-wildcard,metadata-open")
 	r.run("preview", "Preview", "")
-	r.run("review", "Review", "")
-	r.run("review", "Comment", "")
-	if got := r.read(filepath.Join(r.github, "calls")); got != "POST\nPATCH 42\n" {
-		t.Errorf("GitHub was called with %q, want the comment replaced", got)
+	previewed()
+	if judged(r) {
+		t.Error("a dangerous change is green")
 	}
-	body := r.read(filepath.Join(r.github, "body"))
 	for _, sign := range []string{"trust-subject-wildcard", "hop-limit-raised", "imdsv1"} {
-		if !strings.Contains(body, sign) {
-			t.Errorf("the comment does not name %s:\n%s", sign, body)
+		if !strings.Contains(r.ours()[0], sign) {
+			t.Errorf("the comment does not name %s:\n%s", sign, r.ours()[0])
 		}
 	}
-	if !strings.Contains(r.read(filepath.Join(r.temp, "summary")), "trust-subject-wildcard") {
-		t.Error("the run's summary does not have the review")
-	}
-	r.run("review", "Verdict", "the verdict is danger")
 	// The stack says something else than AWS, which is what drift looks like from the other side.
 	drift.env = r.env
-	drift.run("drift", "Compare the stack with AWS", "no changes were expected")
-	r.accepted = true
-	r.run("review", "Verdict", "")
+	drift.run("drift", "Compare the stack with AWS", "AWS differs from the program")
 	// A program that fails stops the preview, and says why.
-	r.write(filepath.Join(r.work, "Pulumi.lab.yaml"), strings.ReplaceAll(r.read(filepath.Join(r.work, "Pulumi.lab.yaml")), "irsa-s3", "nonsense"), 0o600)
+	r.write(stack, strings.ReplaceAll(r.read(stack), "irsa-s3", "nonsense"), 0o600)
 	r.run("preview", "Preview", "nonsense")
 }
-
-// runner runs steps as a runner of GitHub does: bash -e, in the workspace, with the variables of workflow, job and step.
-type runner struct {
-	t                  *testing.T
-	w                  workflow
-	work, temp, github string
-	env                []string
-	accepted           bool
-}
-
-// checkout makes a workspace of the repository, with the stack that runs in the lab.
-func (r *runner) checkout(root, stack string) {
-	r.t.Helper()
-	for _, name := range []string{"go.mod", "go.sum", "main.go", "components", "stacks", "scripts", "Pulumi.yaml"} {
-		if err := os.Symlink(filepath.Join(root, name), filepath.Join(r.work, name)); err != nil {
-			r.t.Fatal(err)
-		}
-	}
-	r.write(filepath.Join(r.work, "Pulumi.lab.yaml"), r.read(stack), 0o600)
-}
-
-// run runs a step of a job. failure is empty where it must succeed, else what it must say when it fails.
-func (r *runner) run(jobName, stepName, failure string) {
-	r.t.Helper()
-	job := r.w.Jobs[jobName]
-	i := slices.IndexFunc(job.Steps, func(s workflowStep) bool { return s.Name == stepName })
-	if i < 0 || job.Steps[i].Run == "" {
-		r.t.Fatalf("job %s has no step %q with a script", jobName, stepName)
-	}
-	env := slices.Concat(r.env, []string{
-		"GITHUB_REPOSITORY=example/k3s-aws-auth", "GITHUB_STEP_SUMMARY=" + filepath.Join(r.temp, "summary"), "RUNNER_TEMP=" + r.temp, "GH_STUB=" + r.github,
-	})
-	for _, m := range []map[string]string{r.w.Env, job.Env, job.Steps[i].Env} {
-		for _, k := range slices.Sorted(maps.Keys(m)) {
-			if v := r.value(m[k]); v != "" {
-				env = append(env, k+"="+v)
-			}
-		}
-	}
-	cmd := exec.Command("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", job.Steps[i].Run)
-	cmd.Dir, cmd.Env = r.work, env
-	out, err := cmd.CombinedOutput()
-	switch {
-	case failure == "" && err != nil:
-		r.t.Fatalf("step %q: %v\n%s", stepName, err, out)
-	case failure != "" && err == nil:
-		r.t.Errorf("step %q succeeds:\n%s", stepName, out)
-	case failure != "" && !bytes.Contains(out, []byte(failure)):
-		r.t.Errorf("step %q does not say %q:\n%s", stepName, failure, out)
-	}
-}
-
-// value is what an expression of the workflow stands for in this test. Nothing where the lab's own value counts.
-func (r *runner) value(expression string) string {
-	r.t.Helper()
-	values := map[string]string{
-		"${{ vars.PULUMI_STACK }}":                "lab",
-		"${{ vars.PULUMI_BACKEND_URL }}":          "",
-		"${{ github.event.pull_request.number }}": "7",
-		"${{ github.token }}":                     "token",
-		"${{ contains(github.event.pull_request.labels.*.name, 'danger-accepted') }}": fmt.Sprint(r.accepted),
-	}
-	v, known := values[expression]
-	if !known {
-		r.t.Fatalf("the workflow has an expression that this test does not know: %q", expression)
-	}
-	return v
-}
-
-func (r *runner) read(path string) string {
-	r.t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return string(data)
-}
-
-func (r *runner) write(path, text string, mode os.FileMode) {
-	r.t.Helper()
-	if err := os.WriteFile(path, []byte(text), mode); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-// gh is GitHub's command with the three calls that the workflow makes, and one comment.
-const gh = `#!/usr/bin/env bash
-set -euo pipefail
-[ -n "$GH_TOKEN" ] && [ "$1" = api ]
-case "$*" in
-*--paginate*repos/example/k3s-aws-auth/issues/7/comments*)
-	case "$marker" in '<!-- k3s-aws-auth review of lab -->') ;; *) echo "marker $marker" >&2; exit 1 ;; esac
-	if [ -e "$GH_STUB/body" ] && [ "$(head -n 1 "$GH_STUB/body")" = "$marker" ]; then echo 42; fi ;;
-*"--method POST repos/example/k3s-aws-auth/issues/7/comments --field body=@comment.md")
-	cp comment.md "$GH_STUB/body"; echo POST >> "$GH_STUB/calls" ;;
-*"--method PATCH repos/example/k3s-aws-auth/issues/comments/42 --field body=@comment.md")
-	cp comment.md "$GH_STUB/body"; echo PATCH 42 >> "$GH_STUB/calls" ;;
-*) echo "gh $*: not known here" >&2; exit 1 ;;
-esac
-`
 
 func execute(t *testing.T, dir, name string, args ...string) {
 	t.Helper()
