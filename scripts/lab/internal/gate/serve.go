@@ -57,7 +57,7 @@ func (g *Gate) answer(w http.ResponseWriter, c *Call) {
 		WriteError(w, c, e)
 		return
 	}
-	c.protocol = service.Protocol()
+	c.protocol = protocolOf(service, c.R)
 	if e := g.authenticate(c, service, signature, signatureErr, raw); e != nil {
 		WriteError(w, c, e)
 		return
@@ -98,7 +98,7 @@ func (g *Gate) Dispatch(w http.ResponseWriter, c *Call) {
 	g.DelayRequest(c.R.Context(), c.Host)
 	recorder := &statusWriter{ResponseWriter: w}
 	if service, ok := g.Service(c.Service); ok {
-		c.protocol = service.Protocol()
+		c.protocol = protocolOf(service, c.R)
 		if err := g.readAction(c); err != nil {
 			WriteError(recorder, c, err)
 		} else {
@@ -132,7 +132,7 @@ func (g *Gate) route(c *Call, signature *sigv4.Signature) (Service, *Error) {
 		}
 		return nil, NotImplemented("service " + c.Service)
 	}
-	c.protocol = service.Protocol()
+	c.protocol = protocolOf(service, c.R)
 	return service, g.readAction(c)
 }
 

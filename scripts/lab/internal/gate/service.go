@@ -29,6 +29,20 @@ type ResourcePolicies interface {
 	ResourcePolicies(c *Call, req policy.Request) ([]*policy.Document, error)
 }
 
+// Protocols is implemented by services that speak more than one wire protocol.
+type Protocols interface {
+	// ProtocolFor returns the protocol of a request, in place of Service.Protocol.
+	ProtocolFor(r *http.Request) Protocol
+}
+
+// protocolOf is the protocol of a request for a service.
+func protocolOf(s Service, r *http.Request) Protocol {
+	if p, ok := s.(Protocols); ok {
+		return p.ProtocolFor(r)
+	}
+	return s.Protocol()
+}
+
 // AnonymousCalls is implemented by services that may accept unsigned calls. For other services an unsigned call is
 // MissingAuthenticationToken.
 type AnonymousCalls interface {

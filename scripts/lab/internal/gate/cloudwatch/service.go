@@ -1,6 +1,6 @@
 // Package cloudwatch is Amazon CloudWatch's metric alarms, as configuration: they are kept with everything that was put
 // into them, and stay INSUFFICIENT_DATA, since the lab has no metrics. Metrics, dashboards and composite alarms answer
-// NotImplemented. The wire protocol is Smithy RPC v2 CBOR, which the AWS SDKs speak.
+// NotImplemented. The wire protocols are Smithy RPC v2 CBOR, which today's AWS SDKs speak, and query.
 package cloudwatch
 
 import (
@@ -38,7 +38,7 @@ func New(g *gate.Gate) *Service {
 // Name is the signing name.
 func (s *Service) Name() string { return "monitoring" }
 
-// Protocol is CBOR.
+// Protocol is CBOR; ProtocolFor has the calls that are in another one.
 func (s *Service) Protocol() gate.Protocol { return gate.ProtocolCBOR }
 
 // pathPrefix precedes the operation in a request's path.
@@ -71,9 +71,9 @@ func (s *Service) arn(region, name string) string {
 
 // Requirements parses the call.
 func (s *Service) Requirements(c *gate.Call) ([]policy.Request, error) {
-	name, ok := strings.CutPrefix(c.R.URL.Path, pathPrefix)
-	if !ok {
-		return nil, gate.NotImplemented("CloudWatch call " + c.R.URL.Path)
+	name, isCBOR := strings.CutPrefix(c.R.URL.Path, pathPrefix)
+	if !isCBOR {
+		name = c.Action
 	}
 	c.Action = name
 	op, ok := operations[name]
@@ -81,7 +81,13 @@ func (s *Service) Requirements(c *gate.Call) ([]policy.Request, error) {
 		return nil, gate.NotImplemented("CloudWatch action " + name)
 	}
 	in := cbor.Map{}
-	if len(c.Body) > 0 {
+	switch {
+	case !isCBOR:
+		var err error
+		if in, err = fromQuery(c.Form); err != nil {
+			return nil, err
+		}
+	case len(c.Body) > 0:
 		v, err := cbor.Decode(c.Body)
 		m, isMap := v.(cbor.Map)
 		if err != nil || !isMap {
@@ -121,6 +127,10 @@ func (s *Service) Serve(w http.ResponseWriter, c *gate.Call) {
 	s.mu.Unlock()
 	if err != nil {
 		gate.WriteError(w, c, err)
+		return
+	}
+	if c.Form != nil {
+		writeQuery(w, c, out)
 		return
 	}
 	h := w.Header()

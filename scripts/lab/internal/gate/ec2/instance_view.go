@@ -326,6 +326,8 @@ func describeNetworkInterfaces(q *request) ([]wire.Node, error) {
 			return []string{i.id}, true
 		case "attachment.attachment-id":
 			return []string{i.eniAttachment}, true
+		case "attachment.instance-owner-id":
+			return []string{q.s.g.AccountID()}, true
 		case "attachment.device-index":
 			return []string{"0"}, true
 		case "description":

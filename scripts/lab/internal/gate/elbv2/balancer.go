@@ -13,6 +13,7 @@ import (
 type balancer struct {
 	arn, name, region, scheme, vpc, kind string
 	zones                                []zone
+	enforce                              string   // the groups' rules for traffic of PrivateLink, on or off; empty without groups
 	groups                               []string // security groups
 	attributes                           map[string]string
 	created                              time.Time
@@ -137,6 +138,9 @@ func (s *Service) createBalancer(q *request) ([]wire.Node, error) {
 	}
 	b := &balancer{arn: s.g.ARN("elasticloadbalancing", q.call.Region, "loadbalancer/net/"+name+"/"+wire.Hex(16)), name: name, region: q.call.Region, scheme: scheme,
 		vpc: vpc, kind: "network", zones: zones, groups: q.Strings("SecurityGroups"), attributes: balancerAttributes(), created: q.call.Time}
+	if len(b.groups) > 0 {
+		b.enforce = "on"
+	}
 	s.network.Hold(append(subnets(zones), b.groups...)...)
 	s.balancers = append(s.balancers, b)
 	s.setTags(b.arn, q)
@@ -147,7 +151,8 @@ func (s *Service) createBalancer(q *request) ([]wire.Node, error) {
 func (b *balancer) nodes(state string) []wire.Node {
 	return []wire.Node{wire.Text("LoadBalancerArn", b.arn), wire.Text("DNSName", b.zones[0].address), wire.Text("CanonicalHostedZoneId", zoneIDs[b.region]),
 		wire.Text("CreatedTime", b.created), wire.Text("LoadBalancerName", b.name), wire.Text("Scheme", b.scheme), wire.Text("VpcId", b.vpc),
-		wire.Elem("State", wire.Text("Code", state)), wire.Text("Type", b.kind), b.zoneNodes(), wire.Texts("SecurityGroups", "member", b.groups), wire.Text("IpAddressType", "ipv4")}
+		wire.Elem("State", wire.Text("Code", state)), wire.Text("Type", b.kind), b.zoneNodes(), wire.Texts("SecurityGroups", "member", b.groups), wire.Text("IpAddressType", "ipv4"),
+		wire.Opt("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", b.enforce)}
 }
 
 func (b *balancer) zoneNodes() wire.Node {
@@ -233,7 +238,10 @@ func (s *Service) setSecurityGroups(q *request) ([]wire.Node, error) {
 	if b == nil {
 		return nil, missing(q.Str("LoadBalancerArn"))
 	}
-	ids := q.Strings("SecurityGroups")
+	ids, enforce := q.Strings("SecurityGroups"), q.Str("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic")
+	if !slices.Contains([]string{"", "on", "off"}, enforce) {
+		return nil, bad("ValidationError", "1 validation error detected: Value '%s' at 'enforceSecurityGroupInboundRulesOnPrivateLinkTraffic' failed to satisfy constraint", enforce)
+	}
 	if len(b.groups) == 0 && len(ids) > 0 {
 		return nil, bad("InvalidConfigurationRequest", "You cannot set security groups on a Network Load Balancer that was created without any")
 	}
@@ -243,7 +251,18 @@ func (s *Service) setSecurityGroups(q *request) ([]wire.Node, error) {
 	s.network.Hold(ids...)
 	s.network.Release(b.groups...)
 	b.groups = ids
-	return []wire.Node{wire.Texts("SecurityGroupIds", "member", ids)}, nil
+	if enforce != "" {
+		b.enforce = enforce
+	}
+	return []wire.Node{wire.Texts("SecurityGroupIds", "member", ids), wire.Opt("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", b.enforce)}, nil
+}
+
+// describeCapacity says that no capacity is reserved. Reserving some is not modelled.
+func (s *Service) describeCapacity(q *request) ([]wire.Node, error) {
+	if s.balancer(q.Str("LoadBalancerArn")) == nil {
+		return nil, missing(q.Str("LoadBalancerArn"))
+	}
+	return []wire.Node{wire.Text("DecreaseRequestsRemaining", 2), wire.Elem("CapacityReservationState")}, nil
 }
 
 // attributesOf finds the attributes of the load balancer, target group or listener that a call names.
@@ -292,7 +311,7 @@ func (s *Service) modifyAttributes(q *request) ([]wire.Node, error) {
 	}
 	for _, x := range q.Structs("Attributes") {
 		if _, ok := a[x.Str("Key")]; !ok {
-			return nil, bad("InvalidConfigurationRequest", "Attribute key '%s' is not recognized", x.Str("Key"))
+			return nil, bad("InvalidConfigurationRequest", "Load balancer attribute key '%s' is not recognized", x.Str("Key"))
 		}
 		if x.Str("Key") == "access_logs.s3.enabled" && x.Str("Value") == "true" {
 			return nil, gate.NotImplemented("access logs of a load balancer")

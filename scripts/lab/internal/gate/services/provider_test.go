@@ -1,0 +1,123 @@
+package services_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The tests TestProvider… make the calls that the published AWS provider makes, in its order and with its parameters, and
+// hold the answers against what it reads of them and waits for. They are written from the source of
+// hashicorp/terraform-provider-aws at v5.100, on which pulumi-aws 6.83 is built: each names the files, below
+// internal/service/ of that repository. Nothing but a region, keys, a proxy and a CA bundle leads the calls here.
+
+// published is a lab with the SDK configuration of a published provider.
+type published struct {
+	*lab
+	proxy *url.URL
+}
+
+func newPublished(t *testing.T) *published {
+	l := newLab(t)
+	server := httptest.NewServer(l.Proxy())
+	t.Cleanup(server.Close)
+	bundle := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(bundle, l.CA(), 0o600))
+	id, secret := l.Admin()
+	none := filepath.Join(t.TempDir(), "none")
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": id, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": "", "AWS_CA_BUNDLE": bundle, "AWS_ENDPOINT_URL": "", "AWS_PROFILE": "",
+		"AWS_REGION": region, "AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none, "AWS_EC2_METADATA_DISABLED": "true",
+	} {
+		t.Setenv(name, value)
+	}
+	u, err := url.Parse(server.URL)
+	require.NoError(t, err)
+	p := &published{l, u}
+	t.Cleanup(p.requireModelled)
+	return p
+}
+
+// at is the configuration for a region, as hashicorp/aws-sdk-go-base (aws_config.go) makes it from the environment. Go
+// reads HTTPS_PROXY once in a process, so the test names the proxy.
+func (p *published) at(in string) aws.Config {
+	p.t.Helper()
+	client := awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) { tr.Proxy = http.ProxyURL(p.proxy) })
+	c, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(in), config.WithHTTPClient(client), config.WithRetryMaxAttempts(1))
+	require.NoError(p.t, err)
+	return c
+}
+
+// requireModelled fails where a call of the scenario is not modelled.
+func (p *published) requireModelled() {
+	for _, e := range p.Events() {
+		assert.NotEqual(p.t, "NotImplemented", e.ErrorCode, "%s:%s: %s", e.Service, e.Action, e.Message)
+	}
+}
+
+// calls lists what was called since a number of events, as SERVICE:ACTION.
+func (p *published) calls(since int) []string {
+	var out []string
+	for _, e := range p.Events()[since:] {
+		out = append(out, e.Service+":"+e.Action)
+	}
+	return out
+}
+
+// do makes a call that has to work.
+func do[In, Out, Option any](t *testing.T, call func(context.Context, *In, ...Option) (*Out, error), in *In) *Out {
+	t.Helper()
+	out, err := call(t.Context(), in)
+	require.NoError(t, err)
+	return out
+}
+
+// refused makes a call that has to fail with a code.
+func refused[In, Out, Option any](t *testing.T, code string, call func(context.Context, *In, ...Option) (*Out, error), in *In) {
+	t.Helper()
+	_, err := call(t.Context(), in)
+	requireCode(t, err, code)
+}
+
+// TestProviderStart makes the calls of the provider's configuration: aws-sdk-go-base's GetAwsConfig and
+// GetAwsAccountIDAndPartition (aws_config.go) ask STS who calls; where the check of credentials is skipped,
+// awsauth.go asks IAM for the user, then STS, then IAM for roles. The metadata service of a machine is not asked: pulumi-aws
+// sets skip_metadata_api_check (provider/resources.go).
+func TestProviderStart(t *testing.T) {
+	p := newPublished(t)
+	ctx := t.Context()
+	who, err := sts.NewFromConfig(p.at(region)).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	require.NoError(t, err)
+	require.Equal(t, account, *who.Account)
+	require.Equal(t, "arn:aws:iam::"+account+":user/admin", *who.Arn)
+	require.NotEmpty(t, *who.UserId)
+
+	identity := iam.NewFromConfig(p.at(region))
+	user, err := identity.GetUser(ctx, &iam.GetUserInput{})
+	require.NoError(t, err)
+	require.Equal(t, *who.Arn, *user.User.Arn)
+	_, err = identity.ListRoles(ctx, &iam.ListRolesInput{MaxItems: aws.Int32(1)})
+	require.NoError(t, err)
+
+	// A second provider of the program, for us-east-1.
+	_, err = sts.NewFromConfig(p.at("us-east-1")).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	require.NoError(t, err)
+	var regions []string
+	for _, e := range p.Events() {
+		regions = append(regions, e.Service+" "+e.Region)
+	}
+	require.Equal(t, []string{"sts eu-central-1", "iam us-east-1", "iam us-east-1", "sts us-east-1"}, slices.Clone(regions))
+}
