@@ -6,13 +6,17 @@ GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 # Builds the lab's programs where they are missing and puts their paths into the environment, for tests that start them.
 WITH_TOOLS = exports="$$(go -C scripts run ./lab tools)" && eval "$$exports" &&
 
-.PHONY: help lab refusals test test-lab race lint drill fuzz golden bench bench-cold-start bench-scale
+.PHONY: help lab upgrade-check refusals test test-lab race lint drill fuzz golden bench bench-cold-start bench-scale
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one setup, or STACK=prod; EXISTING=1: into a cluster that the program did not make; CONFIG=key=value; KEEP=1 leaves them running
 	go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(EXISTING),--existing) $(if $(CONFIG),--config $(CONFIG)) $(if $(KEEP),--keep)
+
+FROM ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
+upgrade-check: ## deploy the git ref FROM (the last tag) in the lab and upgrade it to what is here, under a constant load of exchanges: SETUP=all or one setup
+	cd scripts && go run ./upgrade --from "$(FROM)" --setup $(SETUP)
 
 refusals: ## try every caller that must be refused, in the lab: SETUP=all or one setup; ONLY=part,part of their names
 	go -C scripts run ./refusals --setup $(SETUP) $(if $(ONLY),--only $(ONLY))

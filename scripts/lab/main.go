@@ -30,7 +30,7 @@ func root() *cobra.Command {
   lab down                       take everything down`,
 	}
 	cli.Strict(cmd)
-	cmd.AddCommand(runCommand(), upCommand(), verifyCommand(), downCommand(), statusCommand(), envCommand(), serveCommand(), toolsCommand(), scaleCommand(), scaleStepCommand())
+	cmd.AddCommand(runCommand(), upCommand(), previewCommand(), verifyCommand(), downCommand(), statusCommand(), envCommand(), serveCommand(), toolsCommand(), scaleCommand(), scaleStepCommand())
 	for _, c := range cmd.Commands() {
 		c.Args = cli.NoArgs
 	}

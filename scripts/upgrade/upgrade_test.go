@@ -1,0 +1,213 @@
+package main
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// recorded is a recorded preview of a whole stack, in which almost everything stays the same.
+func recorded(t *testing.T) (urns []string) {
+	t.Helper()
+	f, err := os.Open("../review/testdata/harmless-agent-added.json.gz")
+	require.NoError(t, err)
+	defer f.Close()
+	r, err := gzip.NewReader(f)
+	require.NoError(t, err)
+	var d struct {
+		Steps []struct{ URN, Op string }
+	}
+	require.NoError(t, json.NewDecoder(r).Decode(&d))
+	for _, s := range d.Steps {
+		if s.Op == "same" {
+			urns = append(urns, s.URN)
+		}
+	}
+	require.Greater(t, len(urns), 50)
+	return urns
+}
+
+func preview(t *testing.T, steps ...[2]string) []byte {
+	t.Helper()
+	var list []map[string]any
+	for _, s := range steps {
+		list = append(list, map[string]any{"op": s[0], "urn": s[1]})
+	}
+	data, err := json.Marshal(map[string]any{"steps": list, "changeSummary": map[string]int{}})
+	require.NoError(t, err)
+	return data
+}
+
+// TestRenamedTypeTokens renames each type token of the program without an alias, as the engine would show it: the old
+// resources go and new ones come. Each must fail the check, whatever the changelog says.
+func TestRenamedTypeTokens(t *testing.T) {
+	urns := recorded(t)
+	tokens := map[string]bool{}
+	for _, urn := range urns {
+		for _, token := range strings.Split(strings.Split(urn, "::")[2], "$") {
+			if strings.HasPrefix(token, "k3s-aws-auth:") {
+				tokens[token] = true
+			}
+		}
+	}
+	require.Greater(t, len(tokens), 5)
+	for token := range tokens {
+		var steps [][2]string
+		for _, urn := range urns {
+			if renamed := strings.ReplaceAll(urn, token, token+"V2"); renamed != urn {
+				steps = append(steps, [2]string{"create", renamed}, [2]string{"delete", urn})
+			}
+		}
+		changes, err := Changes(preview(t, steps...))
+		require.NoError(t, err)
+		everything := "## [Unreleased]\n### Upgrading\n"
+		for _, c := range changes {
+			everything += "`" + c.Type + "`\n"
+		}
+		require.ErrorContains(t, Judge(changes, everything), "would delete "+token, token)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	urn := func(typ string) string { return "urn:pulumi:lab::p::c:c:C$" + typ + "::name" }
+	role, pod := urn("aws:iam/role:Role"), urn("kubernetes:core/v1:Pod")
+	silent, said := "## [Unreleased]\n", "## [Unreleased]\n\n### Added\n- x\n\n### Upgrading\n- replaces `kubernetes:core/v1:Pod`\n"
+	for name, c := range map[string]struct {
+		steps     [][2]string
+		changelog string
+		want      string
+	}{
+		"nothing":              {nil, silent, ""},
+		"created and updated":  {[][2]string{{"create", role}, {"update", urn("aws:s3/bucketV2:BucketV2")}, {"same", pod}}, silent, ""},
+		"replaced":             {[][2]string{{"create-replacement", role}, {"replace", role}, {"delete-replaced", role}}, said, "would replace aws:iam/role:Role name"},
+		"deleted":              {[][2]string{{"delete", role}}, said, "would delete aws:iam/role:Role name"},
+		"deleted and made":     {[][2]string{{"delete", role}, {"create", role}}, said, "would replace"},
+		"a type nobody knows":  {[][2]string{{"delete", urn("aws:new/thing:Thing")}}, said, "may hold"},
+		"a pod, said":          {[][2]string{{"delete-replaced", pod}, {"create-replacement", pod}}, said, ""},
+		"a pod, not said":      {[][2]string{{"replace", pod}}, silent, "must name `kubernetes:core/v1:Pod`"},
+		"said in another part": {[][2]string{{"replace", pod}}, "## [Unreleased]\n### Added\n- `kubernetes:core/v1:Pod`\n", "must name"},
+		"said by an old one":   {[][2]string{{"replace", pod}}, "## [Unreleased]\n### Added\n- x\n" + strings.Replace(said, "Unreleased", "0.1.0", 1), "must name"},
+		"an old provider":      {[][2]string{{"delete", "urn:pulumi:lab::p::pulumi:providers:aws::default_6_83_4"}}, silent, ""},
+	} {
+		changes, err := Changes(preview(t, c.steps...))
+		require.NoError(t, err, name)
+		if err := Judge(changes, c.changelog); c.want == "" {
+			require.NoError(t, err, name)
+		} else {
+			require.ErrorContains(t, err, c.want, name)
+		}
+	}
+	for name, data := range map[string]string{
+		"empty":         "",
+		"no summary":    `{"steps":[]}`,
+		"failed":        `{"steps":[],"changeSummary":{},"diagnostics":[{"message":"boom","severity":"error"}]}`,
+		"unknown step":  `{"steps":[{"op":"dance","urn":"` + role + `"}],"changeSummary":{}}`,
+		"step, no URN":  `{"steps":[{"op":"delete"}],"changeSummary":{}}`,
+		"not a preview": `[]`,
+	} {
+		_, err := Changes([]byte(data))
+		require.Error(t, err, name)
+	}
+}
+
+// TestChangelogSaysWhatAnUpgradeDoes: each release, and what is to be released, has a section "Upgrading".
+func TestChangelogSaysWhatAnUpgradeDoes(t *testing.T) {
+	data, err := os.ReadFile("../../CHANGELOG.md")
+	require.NoError(t, err)
+	releases := Releases(string(data))
+	require.NotEmpty(t, releases)
+	for _, r := range releases {
+		if strings.TrimSpace(r.Text) != "" && strings.TrimSpace(r.Upgrading) == "" {
+			t.Errorf("CHANGELOG.md: [%s] has no text under \"### Upgrading\": what does an upgrade do to a stack of the release before?", r.Name)
+		}
+	}
+	// What is tagged is in the changelog.
+	out, err := exec.Command("git", "-C", "../..", "tag", "--list", "v*").Output()
+	if err != nil {
+		t.Skip("no git repository")
+	}
+	for _, tag := range strings.Fields(string(out)) {
+		if !slices.ContainsFunc(releases, func(r Release) bool { return "v"+r.Name == tag }) {
+			t.Errorf("CHANGELOG.md has no section [%s], which is tagged", strings.TrimPrefix(tag, "v"))
+		}
+	}
+}
+
+func TestExchanges(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 1, 0, 0, time.UTC)
+	line := func(second int, state, text string) string {
+		return fmt.Sprintf("2026-01-01T00:00:%02d.000Z\t%s\t%s\n", second, state, text)
+	}
+	const arn = "arn:aws:sts::1:assumed-role/r/"
+	good := line(50, "ok", arn+"a") + line(55, "ok", arn+"b")
+	for name, c := range map[string]struct{ log, want string }{
+		"good":           {good, ""},
+		"a failure":      {good + line(56, "error", "AccessDenied") + line(57, "ok", arn+"c"), "AccessDenied"},
+		"another role":   {good + line(56, "ok", "arn:aws:sts::1:assumed-role/node/i"), "assumed-role/node"},
+		"silent":         {line(10, "ok", arn+"a"), "no exchange for"},
+		"none":           {"", "no exchange for"},
+		"half a line":    {good + "2026-01-01T00:00:56.000Z\terror", ""},
+		"something else": {"hello\n" + good, ""},
+	} {
+		if err := failure(parseExchanges(c.log), now); c.want == "" {
+			require.NoError(t, err, name)
+		} else {
+			require.ErrorContains(t, err, c.want, name)
+		}
+	}
+}
+
+// TestExchangeScript runs the script with a client that fails at its second call.
+func TestExchangeScript(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "aws"), []byte("#!/bin/sh\nif [ -e \"$HOME/called\" ]; then echo 'An error' >&2; echo occurred >&2; exit 255; fi\ntouch \"$HOME/called\"\necho arn:aws:sts::1:assumed-role/r/s\n"), 0o755))
+	cmd := exec.Command("timeout", "1", "sh", "-c", exchangeScript)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "PATH="+dir+":"+os.Getenv("PATH"))
+	out, _ := cmd.Output()
+	all := parseExchanges(string(out))
+	require.GreaterOrEqual(t, len(all), 2)
+	require.True(t, all[0].ok)
+	require.Equal(t, "arn:aws:sts::1:assumed-role/r", all[0].role())
+	require.False(t, all[1].ok)
+	require.Equal(t, "An error occurred", all[1].text)
+}
+
+func TestExchanger(t *testing.T) {
+	model := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "agent-0", ServiceAccountName: "uploader", Volumes: []corev1.Volume{{Name: "token"}},
+		Containers: []corev1.Container{{Name: "app", Image: "demo", ReadinessProbe: &corev1.Probe{}, Env: []corev1.EnvVar{{Name: "AWS_ROLE_ARN", Value: "r"}}}, {Name: "sidecar", Image: "helper"}}}}
+	model.Namespace = "default"
+	pod := exchanger(model)
+	require.Equal(t, "uploader", pod.Spec.ServiceAccountName)
+	require.Equal(t, model.Spec.Volumes, pod.Spec.Volumes)
+	require.Equal(t, model.Spec.Containers[0].Env, pod.Spec.Containers[0].Env)
+	require.Equal(t, "helper", pod.Spec.Containers[1].Image)
+	require.Empty(t, pod.Spec.NodeName)
+	require.Nil(t, pod.Spec.Containers[0].ReadinessProbe)
+	require.NotEqual(t, "demo", pod.Spec.Containers[0].Image)
+}
+
+// TestTrees: the old tree has the old program and the newest lab.
+func TestTrees(t *testing.T) {
+	dir := t.TempDir()
+	_, _, err := trees(t.Context(), "no-such-ref", "", dir)
+	require.ErrorContains(t, err, "--from")
+	_, _, err = trees(t.Context(), "--output=x", "", t.TempDir())
+	require.ErrorContains(t, err, "--from")
+	old, now, err := trees(t.Context(), "HEAD", "", t.TempDir())
+	require.NoError(t, err)
+	for _, name := range []string{"main.go", "Pulumi.lab.yaml", "scripts/lab/main.go", "scripts/upgrade/exchange.sh", "stacks/testdata/irsa-s3.golden"} {
+		require.FileExists(t, old.file(name))
+		require.FileExists(t, now.file(name))
+	}
+	require.NoDirExists(t, old.file(".git"))
+}
