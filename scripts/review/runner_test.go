@@ -46,7 +46,7 @@ func newRunner(t *testing.T, w workflow) *runner {
 		"${{ github.token }}":                                  "token",
 		"${{ needs.preview.result }}":                          "success",
 		"${{ needs.preview.outputs.artifact }}":                "5",
-		"${{ runner.temp }}/preview.json":                      "",
+		"${{ needs.plan.outputs.artifact }}":                   "5",
 	}}
 	bin := t.TempDir()
 	r.write(filepath.Join(bin, "gh"), gh, 0o755)
@@ -213,6 +213,7 @@ case "$method $path" in
 "GET collaborators/"*"/permission") login=${path#collaborators/}; jq -r "$filter" "role-${login%/permission}" ;;
 "GET actions/artifacts/5") jq -r "$filter" artifact.json ;;
 "GET actions/artifacts/5/zip") cat artifact.zip ;;
+"GET commits/main") jq -nr --rawfile sha head '{sha: $sha} | '"$filter" ;;
 "GET pulls/7") jq -nr --rawfile sha head '{head: {sha: $sha}} | '"$filter" ;;
 "GET actions/workflows/preview.yml/runs?event=pull_request&head_sha=$(cat head)&per_page=1") jq -nr '{workflow_runs: [{id: 99}]} | '"$filter" ;;
 "POST actions/runs/99/rerun-failed-jobs") ;;

@@ -186,6 +186,12 @@ func TestWorkflowsCannotBeWalkedAround(t *testing.T) {
 				continue
 			}
 			e := fmt.Sprint(job.Environment)
+			if name == "apply.yml" && id == "plan" {
+				if e != "drift" {
+					t.Errorf("apply.yml plans in %s, and drift is what reads from the default branch", e)
+				}
+				continue
+			}
 			if other, taken := environments[e]; taken && other != name || job.Environment == nil {
 				t.Errorf("%s: job %s has AWS credentials in the environment %s, which %s has too: one role for each purpose", name, id, e, other)
 			}
@@ -408,6 +414,109 @@ func TestAcceptance(t *testing.T) {
 		t.Errorf("calls:\n%s", calls)
 	}
 }
+
+// TestApplyWorkflow: a plan is applied where it was judged, and no other, and nothing where the world has moved.
+func TestApplyWorkflow(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRunner(t, workflows(t)["apply.yml"])
+	r.checkout(root)
+	bin := t.TempDir()
+	r.write(filepath.Join(bin, "pulumi"), pulumi, 0o755)
+	r.env = append(r.env, "PATH="+bin+string(os.PathListSeparator)+strings.TrimPrefix(r.env[len(r.env)-1], "PATH="))
+	r.run("judge", "Build", "")
+	harmless, danger := unpack(t, "harmless-permissions-changed"), unpack(t, "danger-metadata-open")
+	outputs := func() map[string]string {
+		t.Helper()
+		values := map[string]string{}
+		for _, line := range strings.Split(strings.TrimSpace(r.read(filepath.Join(r.temp, "output"))), "\n") {
+			k, v, _ := strings.Cut(line, "=")
+			values[k] = v
+		}
+		return values
+	}
+	judge := func(plan string, preview []byte) {
+		t.Helper()
+		_ = os.Remove(filepath.Join(r.temp, "output"))
+		r.artifact("99", map[string][]byte{"plan.json": []byte(plan), "preview.json": preview})
+		r.write(filepath.Join(r.github, "now.json"), string(preview), 0o600)
+		r.run("judge", "Judge", "")
+		for k, v := range outputs() {
+			r.values["${{ needs.judge.outputs."+k+" }}"] = v
+		}
+	}
+	ups := func() int {
+		data, _ := os.ReadFile(filepath.Join(r.github, "ups"))
+		return strings.Count(string(data), "\n")
+	}
+
+	judge("the plan", danger)
+	if got := outputs(); got["environment"] != "production-danger" || len(got["plan"]) != 64 || len(got["digest"]) != 64 {
+		t.Errorf("a danger: %v", got)
+	}
+	judge("the plan", harmless)
+	if got := outputs()["environment"]; got != "production" {
+		t.Errorf("a harmless change is applied in %s", got)
+	}
+	if !strings.Contains(r.read(filepath.Join(r.temp, "summary")), outputs()["plan"]) {
+		t.Error("the summary, which the reviewers read, does not name the plan")
+	}
+	r.run("apply", "Fetch the plan", "")
+	r.run("apply", "Apply", "")
+	if ups() != 1 || r.read(filepath.Join(r.github, "ups")) != "the plan\n" {
+		t.Errorf("applied: %q", r.read(filepath.Join(r.github, "ups")))
+	}
+	// Another plan than the judged one.
+	r.artifact("99", map[string][]byte{"plan.json": []byte("another plan"), "preview.json": harmless})
+	r.run("apply", "Fetch the plan", "not the one that was judged")
+	// The branch has moved.
+	judge("the plan", harmless)
+	r.write(filepath.Join(r.github, "head"), strings.Repeat("2", 40), 0o600)
+	r.run("apply", "Fetch the plan", "the world has moved")
+	r.write(filepath.Join(r.github, "head"), head, 0o600)
+	r.run("apply", "Fetch the plan", "")
+	// The same commit does something else now.
+	r.write(filepath.Join(r.github, "now.json"), string(danger), 0o600)
+	r.run("apply", "Apply", "the world has moved")
+	if ups() != 1 {
+		t.Error("applied although the world has moved")
+	}
+	// The engine stops it.
+	r.write(filepath.Join(r.github, "now.json"), string(harmless), 0o600)
+	r.write(filepath.Join(r.github, "violated"), "", 0o600)
+	r.run("apply", "Apply", "stopped")
+	// No verdict, no environment.
+	_ = os.Remove(filepath.Join(r.temp, "output"))
+	r.artifact("99", map[string][]byte{"plan.json": []byte("plan"), "preview.json": []byte("{}")})
+	r.run("judge", "Judge", "nothing is applied")
+	if _, err := os.Stat(filepath.Join(r.temp, "output")); err == nil {
+		t.Error("without a verdict there are outputs")
+	}
+	r.artifact("98", map[string][]byte{"plan.json": []byte("plan"), "preview.json": harmless})
+	r.run("judge", "Judge", "not of this run")
+	w := workflows(t)["apply.yml"]
+	if w.Jobs["apply"].Environment != "${{ needs.judge.outputs.environment }}" || len(w.On) != 1 || w.On["push"] == nil {
+		t.Error("apply does not wait for the environment that the verdict names, or runs for more than pushes")
+	}
+	if e := w.Jobs["judge"]; e.Permissions["id-token"] != "" || e.If != "" {
+		t.Error("the judge has credentials, or runs without a plan")
+	}
+}
+
+// pulumi previews what is in a file and applies a plan by writing it down.
+const pulumi = `#!/usr/bin/env bash
+set -euo pipefail
+case "$1" in
+preview) cat "$GH_STUB/now.json" ;;
+up)
+	if [ -e "$GH_STUB/violated" ]; then echo "error: resource urn violates plan: properties changed"; exit 255; fi
+	[ "$2 $3 $4 $6 $7" = "--stack lab --plan --yes --non-interactive" ]
+	cat "$5" >> "$GH_STUB/ups"; echo >> "$GH_STUB/ups" ;;
+*) exit 1 ;;
+esac
+`
 
 // TestPreviewWorkflow runs the scripts of the preview and drift workflows, as they are in the files, against a lab: the
 // preview of a harmless and of a dangerous change, its judgement, and what somebody changes by hand.

@@ -99,7 +99,7 @@ type Finding struct {
 
 // Judged are files by which a pull request could choose its judge.
 var Judged = []string{
-	".github/workflows/preview.yml", ".github/workflows/accept.yml", ".github/workflows/drift.yml", ".github/workflows/another.yml",
+	".github/workflows/preview.yml", ".github/workflows/accept.yml", ".github/workflows/drift.yml", ".github/workflows/apply.yml", ".github/workflows/another.yml",
 	".github/CODEOWNERS", "scripts/go.mod", "scripts/go.sum", "scripts/review/main.go", "scripts/internal/policy/evaluate.go",
 }
 
@@ -288,6 +288,8 @@ var environments = []struct {
 }{
 	{"preview", false, false, "a pull request's program runs in it and may read the stack's state"},
 	{"drift", true, false, "its role reads the account"},
+	{"production", true, true, "its role changes the account"},
+	{"production-danger", true, true, "its reviewers accept a danger"},
 }
 
 func (c *check) environments() {
@@ -343,7 +345,7 @@ func (c *check) openTo(e *Environment) string {
 }
 
 // Variables are those that the workflows read.
-var Variables = []string{"PULUMI_STACK", "PULUMI_BACKEND_URL", "AWS_REGION", "AWS_PREVIEW_ROLE_ARN", "AWS_DRIFT_ROLE_ARN"}
+var Variables = []string{"PULUMI_STACK", "PULUMI_BACKEND_URL", "AWS_REGION", "AWS_PREVIEW_ROLE_ARN", "AWS_DRIFT_ROLE_ARN", "AWS_APPLY_ROLE_ARN"}
 
 func (c *check) variables() {
 	if c.Variables == nil {
