@@ -424,7 +424,7 @@ func TestApplyWorkflow(t *testing.T) {
 	r := newRunner(t, workflows(t)["apply.yml"])
 	r.checkout(root)
 	bin := t.TempDir()
-	r.write(filepath.Join(bin, "pulumi"), pulumi, 0o755)
+	r.write(filepath.Join(bin, "pulumi"), pulumiStub, 0o755)
 	r.env = append(r.env, "PATH="+bin+string(os.PathListSeparator)+strings.TrimPrefix(r.env[len(r.env)-1], "PATH="))
 	r.run("judge", "Build", "")
 	harmless, danger := unpack(t, "harmless-permissions-changed"), unpack(t, "danger-metadata-open")
@@ -505,8 +505,8 @@ func TestApplyWorkflow(t *testing.T) {
 	}
 }
 
-// pulumi previews what is in a file and applies a plan by writing it down.
-const pulumi = `#!/usr/bin/env bash
+// pulumiStub previews what is in a file and applies a plan by writing it down.
+const pulumiStub = `#!/usr/bin/env bash
 set -euo pipefail
 case "$1" in
 preview) cat "$GH_STUB/now.json" ;;
