@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 func command(stdin io.Reader, stdout io.Writer) *cobra.Command {
-	var previewFile, stateFile, out, failOn string
+	var previewFile, stateFile, out, failOn, stack string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "review --preview FILE",
@@ -61,6 +62,9 @@ not change are part of what it may do.`,
 			if err != nil {
 				return err
 			}
+			if report.Stack == "" { // a preview that failed before its first resource
+				report.Stack = stack
+			}
 			if err := write(report, stdout, out, asJSON); err != nil {
 				return err
 			}
@@ -75,6 +79,7 @@ not change are part of what it may do.`,
 	cmd.Flags().StringVar(&previewFile, "preview", "", "`FILE` with what pulumi preview --json prints; - for standard input")
 	cmd.Flags().StringVar(&stateFile, "state", "", "`FILE` with what pulumi stack export prints; not needed with --show-sames")
 	cmd.Flags().StringVar(&out, "out", "", "`FILE` for the comment, in place of standard output")
+	cmd.Flags().StringVar(&stack, "stack", cmp.Or(os.Getenv("PULUMI_STACK"), "lab"), "`NAME` of the stack, for a preview that failed before it named one; $PULUMI_STACK where that is set")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object on standard output")
 	cmd.Flags().StringVar(&failOn, "fail-on", "", "exit with 1 where the review finds a `LEVEL` or worse: danger, warning")
 	return cmd

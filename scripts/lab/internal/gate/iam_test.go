@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/stretchr/testify/require"
+
+	"k3s-aws-auth/scripts/internal/policy"
 )
 
 var ctx = context.Background()
@@ -229,7 +231,7 @@ func TestManagedPolicies(t *testing.T) {
 	failure(t, err, "AccessDenied", "", 403)
 	all, err := c.ListPolicies(ctx, &iam.ListPoliciesInput{Scope: types.PolicyScopeTypeAws})
 	require.NoError(t, err)
-	require.Len(t, all.Policies, len(awsManagedTexts))
+	require.Len(t, all.Policies, len(policy.AWSManaged))
 }
 
 func TestPages(t *testing.T) {

@@ -15,6 +15,8 @@ type Trustee struct {
 	Issuer string `json:"issuer,omitempty"`
 	// Open says what is missing or too wide in the trust; None where it names exactly one identity.
 	Open Opening `json:"open,omitempty"`
+	// Minor is set where nobody new can be the role: what changes is up to the caller anyway, such as the session's name.
+	Minor bool `json:"minor,omitempty"`
 }
 
 // Opening is a way in which a trust policy lets in more than it should.
@@ -36,34 +38,230 @@ const (
 	anchorKey     = "aws:SourceArn"
 )
 
-// question is a request to assume a role, with the words for who asks.
-type question struct {
-	Trustee
-	request policy.Request
+// certificateKeys are the attributes of a certificate that name one holder.
+var certificateKeys = []string{cnKey, "aws:PrincipalTag/x509SAN/URI", "aws:PrincipalTag/x509SAN/DNS", "aws:PrincipalTag/x509SAN/Name/CN", "aws:PrincipalTag/x509Subject/UID"}
+
+// freeKeys are chosen by whoever calls: a condition on them keeps nobody out.
+var freeKeys = []string{"sts:RoleSessionName", "aws:UserAgent", "aws:Referer"}
+
+// strangers has, for the condition keys that tell who calls and from where, the value of somebody unknown. Keys that are not
+// here are of the caller's choosing, or tell nothing about who it is. IAM User Guide, "AWS global condition context keys".
+var strangers = map[string]string{
+	"aws:PrincipalOrgID": "o-reviewstranger", "aws:PrincipalOrgPaths": "o-reviewstranger/r-0000/", "aws:PrincipalAccount": StrangerAccount,
+	"aws:PrincipalArn": "arn:aws:iam::" + StrangerAccount + ":role/" + stranger, "aws:SourceAccount": StrangerAccount,
+	"aws:SourceArn": "arn:aws:" + stranger + ":us-east-1:" + StrangerAccount + ":" + stranger, "aws:SourceOrgID": "o-reviewstranger",
+	"aws:SourceOrgPaths": "o-reviewstranger/r-0000/", "aws:SourceIp": "198.51.100.77", "aws:VpcSourceIp": "198.51.100.77",
+	"aws:SourceVpc": "vpc-0reviewstranger", "aws:SourceVpce": "vpce-0reviewstranger", "sts:ExternalId": stranger, "aws:userid": "AIDAREVIEWSTRANGER",
+	"aws:PrincipalIsAWSService": "false", "aws:PrincipalServiceName": stranger, "kms:CallerAccount": StrangerAccount, "aws:SourceOwner": StrangerAccount,
+	"aws:VpceAccount": StrangerAccount, "aws:VpceOrgID": "o-reviewstranger", "s3:DataAccessPointAccount": StrangerAccount,
+	"s3:DataAccessPointArn": "arn:aws:s3:us-east-1:" + StrangerAccount + ":accesspoint/" + stranger, "aws:FederatedProvider": stranger,
 }
 
-// CompareTrust returns who may assume a role after and not before, and the reverse, by evaluating both trust policies;
-// now lists all who may after. A nil document trusts nobody.
+// foreign are issuers that are not clusters'.
+var foreign = []string{"token.actions.githubusercontent.com", "gitlab.com", "accounts.google.com", "cognito-identity.amazonaws.com",
+	"app.terraform.io", "oidc.circleci.com", "www.amazon.com", "graph.facebook.com", "sts.windows.net", "api.pulumi.com"}
+
+// question is a set of requests to assume a role, with the words for who makes them.
+type question struct {
+	Trustee
+	s      *policy.Statement
+	who    int // principal
+	action string
+	given  []literal
+	aspect bool // says how, of somebody whom another question is about
+}
+
+// trust is the comparison of two trust policies.
+type trust struct {
+	*problem
+	asked []question
+}
+
+var assume = []string{"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sts:AssumeRoleWithSAML"}
+
+func newTrust(before, after *policy.Document) (*trust, bool) {
+	more := map[string][]string{}
+	for _, k := range certificateKeys {
+		more[k] = []string{stranger}
+	}
+	for k, v := range strangers {
+		more[k] = []string{v}
+	}
+	principals := principalsOf(before, after)
+	for _, p := range principals {
+		if host, ok := issuerOf(p); ok {
+			more[host+":sub"] = []string{subjectPrefix + stranger + ":" + stranger, stranger}
+			more[host+":aud"] = []string{stranger}
+		}
+	}
+	p, ok := newProblem(layers{{before}}, layers{{after}}, principals, assume, more)
+	if !ok {
+		return nil, false
+	}
+	t := &trust{problem: p}
+	for _, d := range []*policy.Document{before, after} {
+		if d == nil {
+			continue
+		}
+		for i := range d.Statements {
+			if s := &d.Statements[i]; s.Effect == "Allow" {
+				t.ask(s)
+			}
+		}
+	}
+	return t, true
+}
+
+// issuerOf is the issuer of an OIDC provider.
+func issuerOf(p Principal) (string, bool) {
+	if p.Kind != "federated" || strings.Contains(p.Value, ":saml-provider/") {
+		return "", false
+	}
+	if _, host, ok := strings.Cut(p.Value, "oidc-provider/"); ok {
+		return host, true
+	}
+	return p.Value, true
+}
+
+// CompareTrust returns who may assume a role after and not before, and the reverse; now lists all who may after. A nil
+// document trusts nobody. What is gained without being anybody whom the questions name is listed in the policy's words.
 func CompareTrust(before, after *policy.Document) (gained, lost, now []Trustee) {
+	t, ok := newTrust(before, after)
+	if !ok {
+		return []Trustee{{Who: "somebody: the trust policy is too intricate to compare", Open: Anybody}}, nil, nil
+	}
 	seen := map[string]bool{}
-	for _, q := range append(trustQuestions(before), trustQuestions(after)...) {
+	told := map[*policy.Statement]bool{}
+	var wider, narrower []question
+	for _, q := range t.asked {
 		if seen[q.Who+"\n"+q.Issuer] {
 			continue
 		}
 		seen[q.Who+"\n"+q.Issuer] = true
-		was := policy.Evaluate(q.request, before).Decision == policy.Allow
-		is := policy.Evaluate(q.request, after).Decision == policy.Allow
+		c := cell{t.actionGroup(q.action), 0, t.principalGroup(q.who)}
+		was, is := t.allowed(t.before, c, q.given...), t.allowed(t.after, c, q.given...)
+		if q.aspect && (!t.allowed(t.before, c) || !t.allowed(t.after, c)) {
+			continue
+		}
 		switch {
 		case is && !was:
 			gained = append(gained, q.Trustee)
+			for _, r := range t.beyond(t.after, t.before, c, q.given...) {
+				told[r.s] = true
+			}
 		case was && !is:
 			lost = append(lost, q.Trustee)
+		case is && was && !q.aspect:
+			if len(t.beyond(t.after, t.before, c, q.given...)) > 0 {
+				wider = append(wider, q)
+			} else if len(t.beyond(t.before, t.after, c, q.given...)) > 0 {
+				narrower = append(narrower, q)
+			}
 		}
-		if is {
+		if is && !q.aspect {
 			now = append(now, q.Trustee)
 		}
 	}
+	gained = append(gained, t.rest(before, after, told, wider)...)
+	if len(lost) == 0 {
+		for _, q := range narrower {
+			if q.Open == None {
+				lost = append(lost, Trustee{Who: "some requests of " + q.Who + conditionsNow(after, q.who, t, "unless "), Issuer: q.Issuer})
+			}
+		}
+	}
 	return ordered(gained), ordered(lost), ordered(now)
+}
+
+// rest is what is gained beyond those whom the questions name.
+func (t *trust) rest(before, after *policy.Document, told map[*policy.Statement]bool, wider []question) []Trustee {
+	var out []Trustee
+	for _, q := range wider {
+		c := cell{t.actionGroup(q.action), 0, t.principalGroup(q.who)}
+		for _, r := range t.beyond(t.after, t.before, c, q.given...) {
+			if told[r.s] {
+				continue
+			}
+			told[r.s] = true
+			x := Trustee{Who: q.Who + ", under other conditions than before" + suffix(r.s), Issuer: q.Issuer}
+			x.Minor = freeOnly(before, after)
+			out = append(out, x)
+		}
+	}
+	for who := range t.groups[2] {
+		for a := range t.groups[0] {
+			for _, r := range t.beyond(t.after, t.before, cell{a, 0, who}) {
+				if told[r.s] {
+					continue
+				}
+				told[r.s] = true
+				p := t.principals[t.groups[2][who].first]
+				issuer, _ := issuerOf(p)
+				name := p.String()
+				if everyone(r.s) {
+					name = "anybody in any AWS account"
+				}
+				out = append(out, Trustee{Who: name + " (" + strings.Join(cmpOr(r.s.Actions, exceptions(r.s.NotActions)), ", ") + ")" + suffix(r.s), Issuer: issuer, Minor: freeOnly(before, after)})
+			}
+		}
+	}
+	return out
+}
+
+func suffix(s *policy.Statement) string {
+	if text := Conditions(s.Conditions); text != "" {
+		return ", if " + text
+	}
+	return ""
+}
+
+func conditionsNow(d *policy.Document, who int, t *trust, word string) string {
+	var list []string
+	for i := range d.Statements {
+		if s := &d.Statements[i]; t.principals[who].matches(s) {
+			if text := Conditions(s.Conditions); text != "" {
+				list = append(list, text)
+			}
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return ", " + word + strings.Join(list, ", or ")
+}
+
+// freeOnly tells whether two policies differ only in what a caller chooses freely.
+func freeOnly(before, after *policy.Document) bool {
+	free := func(c policy.Condition) bool {
+		return slices.ContainsFunc(freeKeys, func(k string) bool { return strings.EqualFold(k, c.Key) })
+	}
+	strip := func(d *policy.Document) *policy.Document {
+		out := &policy.Document{Version: d.Version}
+		for _, s := range d.Statements {
+			if s.Effect == "Deny" && slices.ContainsFunc(s.Conditions, free) {
+				continue // whoever calls avoids it
+			}
+			s.Conditions = slices.DeleteFunc(slices.Clone(s.Conditions), free)
+			out.Statements = append(out.Statements, s)
+		}
+		return out
+	}
+	if before == nil || after == nil {
+		return false
+	}
+	b, a := strip(before), strip(after)
+	p, ok := newProblem(layers{{b}}, layers{{a}}, principalsOf(b, a), nil, nil)
+	if !ok {
+		return false
+	}
+	for who := range p.groups[2] {
+		for action := range p.groups[0] {
+			if len(p.beyond(p.after, p.before, cell{action, 0, who})) > 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func ordered(list []Trustee) []Trustee {
@@ -71,161 +269,208 @@ func ordered(list []Trustee) []Trustee {
 	return list
 }
 
-// trustQuestions asks for everybody whom a trust policy names, and for strangers.
-func trustQuestions(d *policy.Document) []question {
-	if d == nil {
-		return nil
+func (p *problem) principalGroup(who int) int {
+	for i, g := range p.groups[2] {
+		same := true
+		for _, r := range p.rules {
+			if r.principal.has(who) != g.rules.has(r.number) {
+				same = false
+				break
+			}
+		}
+		if same {
+			return i
+		}
 	}
-	var list []question
-	for i := range d.Statements {
-		s := &d.Statements[i]
-		if s.Effect != "Allow" {
+	return 0
+}
+
+func everyone(s *policy.Statement) bool {
+	return s.NotPrincipal != nil || s.Principal != nil && (s.Principal.Any || slices.Contains(s.Principal.AWS, "*"))
+}
+
+// ask makes the questions that a statement suggests: about everybody whom it names, and about strangers.
+func (t *trust) ask(s *policy.Statement) {
+	find := func(match func(Principal) bool) int { return slices.IndexFunc(t.principals, match) }
+	add := func(q question) {
+		q.s = s
+		t.asked = append(t.asked, q)
+	}
+	if everyone(s) {
+		who := find(func(p Principal) bool { return p.Stranger && p.Kind == "aws" && p.Account == StrangerAccount })
+		// Somebody who has nothing to do with the account or its networks, whatever else the request says.
+		add(question{Trustee: Trustee{Who: "anybody in any AWS account", Open: Anybody}, who: who, action: assume[0], given: t.stranger()})
+		if text := Conditions(s.Conditions); text != "" {
+			add(question{Trustee: Trustee{Who: "anybody in any AWS account, if " + text}, who: who, action: assume[0]})
+		} else {
+			add(question{Trustee: Trustee{Who: "anybody in any AWS account, unless a Deny applies"}, who: who, action: assume[0]})
+		}
+		return
+	}
+	if s.Principal == nil {
+		return
+	}
+	for _, v := range s.Principal.Federated {
+		who := find(func(p Principal) bool {
+			return p.Kind == "federated" && (p.Value == v || p.named(s.Principal)) && !p.Stranger
+		})
+		if host, ok := issuerOf(t.principals[who]); ok {
+			t.askIssuer(s, who, host, add)
+		} else {
+			add(question{Trustee: Trustee{Who: "users of " + v + suffix(s)}, who: who, action: assume[2]})
+		}
+	}
+	for _, v := range s.Principal.Service {
+		who := find(func(p Principal) bool { return p.Kind == "service" && !p.Stranger && strings.EqualFold(p.Value, v) })
+		if who < 0 {
 			continue
 		}
-		switch {
-		case s.NotPrincipal != nil || s.Principal != nil && (s.Principal.Any || slices.Contains(s.Principal.AWS, "*")):
-			list = append(list, anybody(s))
-		case s.Principal != nil:
-			for _, provider := range s.Principal.Federated {
-				list = append(list, federated(s, provider)...)
-			}
-			for _, service := range s.Principal.Service {
-				list = append(list, serviceQuestions(s, service)...)
-			}
-			for _, account := range s.Principal.AWS {
-				list = append(list, awsPrincipal(s, account))
-			}
+		switch name, _, _ := strings.Cut(v, "."); name {
+		case "rolesanywhere":
+			t.askCertificates(s, who, add)
+		case "ec2":
+			add(question{Trustee: Trustee{Who: "EC2 machines with its instance profile" + suffix(s)}, who: who, action: assume[0]})
+		default:
+			add(question{Trustee: Trustee{Who: "AWS service " + v + suffix(s)}, who: who, action: assume[0]})
 		}
 	}
-	return list
-}
-
-func anybody(s *policy.Statement) question {
-	q := question{Trustee: Trustee{Who: "anybody in any AWS account", Open: Anybody}, request: policy.Request{
-		Action: "sts:AssumeRole", Resource: "*", Context: satisfy(s.Conditions),
-		Principal: &policy.Principal{ARN: "arn:aws:iam::999999999999:user/" + stranger, Account: "999999999999"},
-	}}
-	if text := Conditions(s.Conditions); text != "" {
-		q.Who += ", if " + text
-	}
-	return q
-}
-
-func awsPrincipal(s *policy.Statement, name string) question {
-	arn := name
-	account := name
-	if parts := strings.SplitN(name, ":", 6); len(parts) == 6 {
-		account = parts[4]
-	} else {
-		arn = "arn:aws:iam::" + name + ":root"
-	}
-	who := "AWS principal " + name
-	if strings.HasSuffix(arn, ":root") {
-		who = "everybody whom AWS account " + account + " permits"
-	}
-	principal := &policy.Principal{ARN: arn, Account: account}
-	if strings.Contains(arn, ":role/") {
-		principal.RoleARN = arn
-	}
-	q := question{Trustee: Trustee{Who: who}, request: policy.Request{
-		Action: "sts:AssumeRole", Resource: "*", Principal: principal, Context: satisfy(s.Conditions),
-	}}
-	if text := Conditions(s.Conditions); text != "" {
-		q.Who += ", if " + text
-	}
-	return q
-}
-
-// serviceQuestions asks for a service principal: for Roles Anywhere for certificates, known and strange.
-func serviceQuestions(s *policy.Statement, service string) []question {
-	ask := func(who string, open Opening, change map[string]string) question {
-		context := satisfy(s.Conditions)
-		for k, v := range change {
-			set(context, k, v)
+	for _, v := range s.Principal.AWS {
+		p := principalOf(v)
+		who := find(func(q Principal) bool { return q.Kind == "aws" && q.Value == p.Value })
+		name := "AWS principal " + v
+		if accountOf(v) != "" {
+			name = p.String()
 		}
-		return question{Trustee: Trustee{Who: who, Open: open}, request: policy.Request{
-			Action: "sts:AssumeRole", Resource: "*", Principal: &policy.Principal{Service: service}, Context: context,
-		}}
+		add(question{Trustee: Trustee{Who: name + suffix(s)}, who: who, action: assume[0]})
 	}
-	if !strings.HasPrefix(service, "rolesanywhere.") {
-		name, _, _ := strings.Cut(service, ".")
-		if name == "ec2" {
-			return []question{ask("EC2 machines with its instance profile", None, nil)}
-		}
-		return []question{ask("AWS service "+service, None, nil)}
+	for _, v := range s.Principal.CanonicalUser {
+		who := find(func(q Principal) bool { return q.Kind == "canonical" && q.Value == v })
+		add(question{Trustee: Trustee{Who: "canonical user " + v}, who: who, action: assume[0]})
 	}
-	var list []question
-	for _, cn := range values(s, cnKey) {
-		if !wild(cn) {
-			list = append(list, ask("certificate CN="+cn, None, map[string]string{cnKey: cn}))
-		}
-	}
-	anchor := "arn:aws:rolesanywhere:" + stranger + ":000000000000:trust-anchor/" + stranger
-	return append(list,
-		ask("certificates of any common name", AnyCertificate, map[string]string{cnKey: stranger}),
-		ask("certificates of any trust anchor of the account", AnyAnchor, map[string]string{anchorKey: anchor}))
 }
 
-// federated asks for tokens of an OIDC provider: of the subjects that the statement names, and of strangers.
-func federated(s *policy.Statement, provider string) []question {
-	_, host, ok := strings.Cut(provider, "oidc-provider/")
-	if !ok {
-		host = provider
+// stranger restricts a context to that of somebody who has nothing to do with the account.
+func (t *theory) stranger() []literal {
+	var out []literal
+	for k, v := range strangers {
+		if t.keys[strings.ToLower(k)] == nil {
+			continue
+		}
+		l := t.class(k, v)
+		l.absent = true
+		out = append(out, l)
 	}
+	return out
+}
+
+// present says that a request has a key.
+func (t *theory) present(key string) literal {
+	d := t.domain(key)
+	return literal{key: d.name, set: fullBits(d.n), all: true}
+}
+
+// inexact restricts a key to values that no condition names as such.
+func (t *theory) inexact(key string) literal {
+	d := t.domain(key)
+	return literal{key: d.name, set: t.exact(key).not(d.n), all: true}
+}
+
+func (t *trust) askIssuer(s *policy.Statement, who int, host string, add func(question)) {
 	sub, aud := host+":sub", host+":aud"
-	ask := func(who string, open Opening, change map[string]string) question {
-		context := satisfy(s.Conditions)
-		// A token always has both claims, whether or not the policy asks for them.
-		if !has(context, aud) {
-			set(context, aud, "sts.amazonaws.com")
-		}
-		if !has(context, sub) {
-			set(context, sub, subjectPrefix+stranger+":"+stranger)
-		}
-		for k, v := range change {
-			set(context, k, v)
-		}
-		return question{Trustee: Trustee{Who: who, Issuer: host, Open: open}, request: policy.Request{
-			Action: "sts:AssumeRoleWithWebIdentity", Resource: "*",
-			Principal: &policy.Principal{Federated: provider}, Context: context,
-		}}
+	// A token always has both claims, whether or not the policy asks for them.
+	claims := []literal{t.present(sub), t.present(aud)}
+	one := func(name string, open Opening, aspect bool, given ...literal) {
+		add(question{Trustee: Trustee{Who: name, Issuer: host, Open: open}, who: who, action: assume[1], given: append(slices.Clone(claims), given...), aspect: aspect})
 	}
-	var list []question
-	for _, subject := range values(s, sub) {
-		account, isAccount := strings.CutPrefix(subject, subjectPrefix)
+	for _, v := range patterns(s, sub) {
+		account, isAccount := strings.CutPrefix(v.text, subjectPrefix)
 		namespace, name, _ := strings.Cut(account, ":")
-		if wild(subject) {
-			if covers(subject, subjectPrefix+stranger+":"+stranger) {
-				continue // asked below
-			}
-			if isAccount && !wild(namespace) {
-				list = append(list, ask("any ServiceAccount of namespace "+namespace, AnySubject,
-					map[string]string{sub: subjectPrefix + namespace + ":" + stranger}))
-			} else if isAccount && !wild(name) && name != "" {
-				list = append(list, ask("ServiceAccount "+name+" of any namespace", AnySubject,
-					map[string]string{sub: subjectPrefix + stranger + ":" + name}))
-			} else {
-				list = append(list, ask("subjects "+subject, AnySubject, nil))
+		given := t.matching(sub, v.glob)
+		if !v.glob.exact() {
+			given.set = given.set.and(t.exact(sub).not(t.domain(sub).n))
+			switch {
+			case v.glob.matches(subjectPrefix + stranger + ":" + stranger): // asked below
+			case isAccount && !wild(namespace) && name == "*":
+				one("any ServiceAccount of namespace "+namespace, AnySubject, false, given)
+			case isAccount && !wild(name) && name != "" && namespace == "*":
+				one("ServiceAccount "+name+" of any namespace", AnySubject, false, given)
+			default:
+				one("subjects "+v.text, AnySubject, false, given)
 			}
 			continue
 		}
-		who := "subject " + subject
 		if isAccount {
-			who = "ServiceAccount " + namespace + "/" + name
+			one("ServiceAccount "+namespace+"/"+name, None, false, given)
+		} else {
+			one("subject "+v.text, None, false, given)
 		}
-		list = append(list, ask(who, None, map[string]string{sub: subject}))
 	}
-	return append(list,
-		ask("any ServiceAccount", AnySubject, map[string]string{sub: subjectPrefix + stranger + ":" + stranger}),
-		ask("tokens made for any audience", AnyAudience, map[string]string{aud: stranger}))
+	all := "any ServiceAccount"
+	if Foreign(host) {
+		all = "any subject"
+	}
+	one(all, AnySubject, false, t.class(sub, subjectPrefix+stranger+":"+stranger))
+	one("tokens made for any audience", AnyAudience, false, t.inexact(aud))
+	for _, v := range patterns(s, aud) {
+		if v.glob.exact() {
+			one("tokens for the audience "+v.text, None, true, t.matching(aud, v.glob))
+		}
+	}
 }
 
-// values are the values that a statement's conditions compare a key with.
-func values(s *policy.Statement, key string) []string {
-	var list []string
+// askCertificates asks for Roles Anywhere: for certificates, known and strange.
+func (t *trust) askCertificates(s *policy.Statement, who int, add func(question)) {
+	one := func(name string, open Opening, aspect bool, given ...literal) {
+		add(question{Trustee: Trustee{Who: name, Open: open}, who: who, action: assume[0], given: append([]literal{t.present(anchorKey)}, given...), aspect: aspect})
+	}
+	var unnamed []literal
+	for _, k := range certificateKeys {
+		l := t.inexact(k)
+		l.absent = true
+		unnamed = append(unnamed, l)
+	}
+	for _, k := range certificateKeys {
+		_, attribute, _ := strings.Cut(k, "/")
+		attribute = strings.TrimPrefix(attribute, "x509Subject/")
+		for _, v := range patterns(s, k) {
+			if v.glob.exact() {
+				one("certificate "+attribute+"="+v.text, None, false, t.matching(k, v.glob))
+			} else if !v.glob.matches(stranger) {
+				given := t.matching(k, v.glob)
+				given.set = given.set.and(t.exact(k).not(t.domain(k).n))
+				one("certificates "+attribute+"="+v.text, AnyCertificate, false, given)
+			}
+		}
+	}
+	strange := t.class(cnKey, stranger)
+	strange.absent = true
+	one("certificates of any common name", AnyCertificate, false, append(slices.Clone(unnamed), strange)...)
+	one("certificates of any trust anchor of the account", AnyAnchor, false, t.inexact(anchorKey))
+	for _, v := range patterns(s, anchorKey) {
+		if v.glob.exact() {
+			one("certificates of the trust anchor "+v.text, None, true, t.matching(anchorKey, v.glob))
+		}
+	}
+}
+
+// pattern is a value that a statement compares a key with.
+type namedPattern struct {
+	text string
+	glob glob
+}
+
+// patterns are the values that a statement's conditions compare a key with.
+func patterns(s *policy.Statement, key string) []namedPattern {
+	var list []namedPattern
 	for _, c := range s.Conditions {
-		if strings.EqualFold(c.Key, key) && !strings.Contains(c.Operator, "Not") {
-			list = append(list, c.Values...)
+		o, err := policy.ParseOperator(c.Operator)
+		if err != nil || o.Negated || !strings.EqualFold(c.Key, key) {
+			continue
+		}
+		for _, v := range c.Values {
+			if g := textGlob(o.Base, v, policy.Version2012); g != nil && kinds[o.Base] == "text" {
+				list = append(list, namedPattern{v, g})
+			}
 		}
 	}
 	return list
@@ -233,20 +478,7 @@ func values(s *policy.Statement, key string) []string {
 
 func wild(s string) bool { return strings.ContainsAny(s, "*?") }
 
-func has(context map[string][]string, key string) bool {
-	for k := range context {
-		if strings.EqualFold(k, key) {
-			return true
-		}
-	}
-	return false
-}
-
-func set(context map[string][]string, key, value string) {
-	for k := range context {
-		if strings.EqualFold(k, key) {
-			delete(context, k)
-		}
-	}
-	context[key] = []string{value}
+// Foreign tells whether an issuer is known to be no cluster's, such as a forge's.
+func Foreign(issuer string) bool {
+	return slices.Contains(foreign, strings.SplitN(issuer, "/", 2)[0])
 }

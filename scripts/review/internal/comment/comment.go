@@ -78,7 +78,7 @@ func headline(b *strings.Builder, r *impact.Report) {
 	}
 	fmt.Fprintf(b, "### %s Identities of %s: %s\n\n", mark, code(r.Stack), verdict)
 	var parts []string
-	for _, op := range []preview.Op{preview.Create, preview.Update, preview.Replace, preview.Delete} {
+	for _, op := range []preview.Op{preview.Create, preview.Update, preview.Replace, preview.Delete, preview.Import} {
 		if n := r.Changes[op]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d to %s", n, op))
 		}
@@ -180,6 +180,8 @@ func label(i *impact.Identity) string {
 		text += " **removed**"
 	case preview.Replace:
 		text += " **replaced**"
+	case preview.Import:
+		text += " **imported**"
 	}
 	return text
 }
@@ -225,7 +227,7 @@ func cell(list []string) string {
 func trust(i *impact.Identity, issuers map[string]bool) string {
 	var list []string
 	name := func(t access.Trustee) string {
-		if t.Issuer != "" && len(issuers) > 1 {
+		if t.Issuer != "" && (len(issuers) > 1 || named(i, t)) {
 			return escape(t.Who) + " of " + code(t.Issuer)
 		}
 		return escape(t.Who)
@@ -251,6 +253,11 @@ func trust(i *impact.Identity, issuers map[string]bool) string {
 	return cell(list)
 }
 
+// named tells whether an issuer is new among those that an existing identity trusts.
+func named(i *impact.Identity, t access.Trustee) bool {
+	return t.Open == access.None && i.Op != preview.Create && len(i.TrustLost) == 0 && len(i.TrustGained) > 0
+}
+
 func session(i *impact.Identity) string {
 	if i.SessionBefore == i.SessionAfter {
 		return seconds(i.SessionAfter)
@@ -272,11 +279,10 @@ func seconds(n int) string {
 func radius(b *strings.Builder, r *impact.Report) {
 	var rows []string
 	for _, i := range r.Identities {
-		was, is := i.ReachBefore, i.ReachAfter
-		if was == is {
-			continue
+		was, is := reach(i.ReachBefore, i.Op == preview.Create), reach(i.ReachAfter, i.Op == preview.Delete)
+		if was != is {
+			rows = append(rows, fmt.Sprintf("| %s | %s | %s |", code(i.Name), was, is))
 		}
-		rows = append(rows, fmt.Sprintf("| %s | %s | %s |", code(i.Name), reach(was, i.Op == preview.Create), reach(is, i.Op == preview.Delete)))
 	}
 	if r.PodsBefore != r.PodsAfter {
 		rows = append(rows, fmt.Sprintf("| the signing key, or the CA | %s | %s |",
@@ -292,13 +298,37 @@ func radius(b *strings.Builder, r *impact.Report) {
 	}
 }
 
+// reach says what can be reached, in words that tell two actions from a whole service, and a bucket from everything.
 func reach(r impact.Reach, none bool) string {
 	if none {
 		return "nothing"
 	}
-	text := plural(r.Actions, "action", "actions") + " on " + plural(r.Resources, "resource", "resources")
+	var parts []string
+	switch {
+	case r.EveryAction:
+		parts = append(parts, "**every action**")
+	default:
+		if r.Actions > 0 || len(r.Wide) == 0 {
+			parts = append(parts, plural(r.Actions, "action", "actions"))
+		}
+		if n := len(r.Wide); n > maxInCell {
+			parts = append(parts, fmt.Sprintf("all of %d patterns", n))
+		} else if n > 0 {
+			var list []string
+			for _, a := range r.Wide {
+				list = append(list, code(a))
+			}
+			parts = append(parts, "all of "+strings.Join(list, ", "))
+		}
+	}
+	text := strings.Join(parts, " and ") + " on "
+	if r.EveryResource {
+		text += "**everything**"
+	} else {
+		text += plural(r.Resources, "resource", "resources")
+	}
 	if r.Managed > 0 {
-		text += ", " + plural(r.Managed, "managed policy", "managed policies")
+		text += ", " + plural(r.Managed, "managed policy", "managed policies") + " of unknown content"
 	}
 	switch {
 	case r.Open:

@@ -3,105 +3,224 @@ package impact
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"k3s-aws-auth/scripts/internal/policy"
 	"k3s-aws-auth/scripts/review/internal/access"
 	"k3s-aws-auth/scripts/review/internal/preview"
 )
 
-// role is what one side of the preview says about a role.
+// role is what one side of the preview says about a role, or about a user or group.
 type role struct {
 	there     bool
 	policies  access.Policies
+	shown     access.Policies // the same without AWS's managed policies, which are shown by name
 	trust     document
-	managed   []string // ARNs of attached policies whose content is not in the stack
+	managed   []string // ARNs of attached policies that are not in the stack
+	unknown   []string // those of managed whose content is not known here either
 	unclear   []string
+	lost      bool   // a policy is not known, so nothing can be called lost
+	boundary  string // the boundary's ARN where its content is not known
 	bounded   bool
 	session   int
 	reachable bool // by pods, through the metadata service
+	arn       string
+	free      bool // pods can leave the profile's session policy: a service other than Roles Anywhere is trusted
 }
 
-// index of what belongs to roles, so that many roles take linear time.
-type roleIndex struct {
-	byRole map[string][]*preview.Change // role URN → inline policies and attachments
+// holder is a role, user or group, in the stack or named by it.
+type holder struct {
+	change *preview.Change // nil for one that is not in the stack
+	kind   string          // role, user, group
+	name   string
+	parts  []*preview.Change // policies and attachments
 }
 
-func (w *world) indexRoles() roleIndex {
-	ix := roleIndex{byRole: map[string][]*preview.Change{}}
-	names := map[string]string{} // id or name → URN
-	for _, c := range w.byType[typeRole] {
+// holds are the types that give somebody policies: by which property, to whom.
+var holds = []struct {
+	typ, property, kind string
+	many                bool // the property is a list
+}{
+	{typeRolePolicy, "role", "role", false},
+	{typeAttachment, "role", "role", false},
+	{"aws:iam/userPolicy:UserPolicy", "user", "user", false},
+	{"aws:iam/userPolicyAttachment:UserPolicyAttachment", "user", "user", false},
+	{"aws:iam/groupPolicy:GroupPolicy", "group", "group", false},
+	{"aws:iam/groupPolicyAttachment:GroupPolicyAttachment", "group", "group", false},
+	{"aws:iam/policyAttachment:PolicyAttachment", "roles", "role", true},
+	{"aws:iam/policyAttachment:PolicyAttachment", "users", "user", true},
+	{"aws:iam/policyAttachment:PolicyAttachment", "groups", "group", true},
+}
+
+var holderTypes = map[string]string{typeRole: "role", "aws:iam/user:User": "user", "aws:iam/group:Group": "group"}
+
+// owners are whom a property names: URNs of holders of the stack, or kind/name of others.
+func owners(r *preview.Resource, property, kind string, names map[string]string) []string {
+	var out []string
+	add := func(o string) {
+		if !slices.Contains(out, o) {
+			out = append(out, o)
+		}
+	}
+	texts := list(r.Value(property))
+	if t, ok := r.Text(property); ok {
+		texts = append(texts, t)
+	}
+	var others []string
+	for _, t := range texts { // what is written counts, before what the engine says it was made of
+		t = t[strings.LastIndex(t, "/")+1:] // a role by its ARN
+		switch {
+		case names[kind+"/"+t] != "":
+			add(names[kind+"/"+t])
+		case t != "" && t != preview.Unknown && t != preview.Secret:
+			others = append(others, t)
+		}
+	}
+	if len(out) == 0 {
+		for _, urn := range r.PropertyDependencies[property] {
+			if holderTypes[preview.TypeOf(urn)] == kind {
+				add(urn)
+			}
+		}
+	}
+	if len(out) == 0 {
+		for _, t := range others {
+			add(kind + "/" + t)
+		}
+	}
+	if len(out) == 0 {
+		add(kind + "/unknown")
+	}
+	return out
+}
+
+// holders lists everybody who has policies, in a stable order.
+func (w *world) holders() []*holder {
+	index := map[string]*holder{}
+	var order []*holder
+	names := map[string]string{} // kind/name → URN
+	add := func(key string, h *holder) *holder {
+		if index[key] == nil {
+			index[key] = h
+			order = append(order, h)
+		}
+		return index[key]
+	}
+	for _, c := range w.p.Changes {
+		kind := holderTypes[c.Now().Type]
+		if kind == "" {
+			continue
+		}
+		add(c.Now().URN, &holder{change: c, kind: kind, name: c.Now().Name()})
 		for _, r := range []*preview.Resource{c.Before, c.After} {
 			if r == nil {
 				continue
 			}
 			if r.ID != "" {
-				names[r.ID] = r.URN
+				names[kind+"/"+r.ID] = r.URN
 			}
 			if n, ok := r.Text("name"); ok {
-				names[n] = r.URN
+				names[kind+"/"+n] = r.URN
 			}
 		}
 	}
-	for _, t := range []string{typeRolePolicy, typeAttachment} {
-		for _, c := range w.byType[t] {
-			owners := map[string]bool{}
+	for _, h := range holds {
+		for _, c := range w.byType[h.typ] {
+			seen := map[string]bool{}
 			for _, r := range []*preview.Resource{c.Before, c.After} {
-				if r == nil {
+				if r == nil || h.many && r.Value(h.property) == nil {
 					continue
 				}
-				for _, urn := range r.PropertyDependencies["role"] {
-					if preview.TypeOf(urn) == typeRole {
-						owners[urn] = true
+				for _, o := range owners(r, h.property, h.kind, names) {
+					if !seen[o] {
+						seen[o] = true
+						_, name, _ := strings.Cut(o, "/")
+						x := add(o, &holder{kind: h.kind, name: h.kind + " " + name + " (not in this stack)"})
+						x.parts = append(x.parts, c)
 					}
 				}
-				if name, ok := r.Text("role"); ok && names[name] != "" {
-					owners[names[name]] = true
-				}
-			}
-			for urn := range owners {
-				ix.byRole[urn] = append(ix.byRole[urn], c)
 			}
 		}
 	}
-	return ix
+	w.names = names
+	return order
 }
 
-// role reads one side of a role.
-func (w *world) role(c *preview.Change, ix roleIndex, s side) role {
-	r := s.of(c)
-	if r == nil {
-		return role{}
-	}
-	out := role{there: true, trust: w.document(r, "assumeRolePolicy"), session: number(r.Value("maxSessionDuration"))}
-	if out.session == 0 {
-		out.session = 3600
-	}
-	out.session = w.capped(out.session, r, s)
-	if out.trust.unclear != "" {
-		out.unclear = append(out.unclear, "trust policy "+out.trust.unclear)
-	}
-	for _, part := range ix.byRole[r.URN] {
-		p := s.of(part)
-		if p == nil || !refersTo(p, "role", r) {
+// belongs tells whether a part is of a holder on one side.
+func (w *world) belongs(h *holder, r *preview.Resource) bool {
+	for _, x := range holds {
+		if x.typ != r.Type || x.kind != h.kind || x.many && r.Value(x.property) == nil {
 			continue
 		}
-		if p.Type == typeRolePolicy {
+		for _, o := range owners(r, x.property, x.kind, w.names) {
+			if h.change != nil && o == h.change.Now().URN || h.change == nil && strings.HasPrefix(h.name, strings.Replace(o, "/", " ", 1)+" (") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// role reads one side of a holder.
+func (w *world) role(h *holder, s side) role {
+	out := role{}
+	var r *preview.Resource
+	if h.change != nil {
+		if r = s.of(h.change); r == nil {
+			return role{}
+		}
+	}
+	out.there = true
+	for _, c := range h.parts {
+		p := s.of(c)
+		if p == nil || !w.belongs(h, p) {
+			continue
+		}
+		if p.Value("policyArn") == nil && p.Value("policy") != nil {
 			out.add(w.document(p, "policy"), p.Name())
 			continue
 		}
 		w.attached(p, s, &out)
 	}
+	if r == nil {
+		return out
+	}
+	out.arn = w.arn(r)
+	if h.kind == "role" {
+		out.trust = w.document(r, "assumeRolePolicy")
+		out.session = number(r.Value("maxSessionDuration"))
+		if out.session == 0 {
+			out.session = 3600
+		}
+		w.profiles(r, s, &out)
+		if out.trust.unclear != "" {
+			out.unclear = append(out.unclear, "trust policy "+out.trust.unclear)
+		}
+	}
 	for _, inline := range asList(r.Value("inlinePolicies")) {
 		m, _ := inline.(map[string]any)
 		out.add(w.document(&preview.Resource{Inputs: m}, "policy"), "inline policy")
 	}
-	out.managed = append(out.managed, list(r.Value("managedPolicyArns"))...)
-	if arn, _ := r.Text("permissionsBoundary"); arn != "" {
+	for _, arn := range list(r.Value("managedPolicyArns")) {
+		w.managed(arn, nil, "policy of the role", s, &out)
+	}
+	if v := r.Value("managedPolicyArns"); v != nil && asList(v) == nil {
+		out.unclear, out.lost = append(out.unclear, "managed policies are known only after the update"), true
+	}
+	if arn, known := r.Text("permissionsBoundary"); arn != "" {
 		out.bounded = true
-		if d := w.policyByARN(arn, r.PropertyDependencies["permissionsBoundary"], s); d.parsed != nil {
+		d := w.policyByARN(arn, r.PropertyDependencies["permissionsBoundary"], s)
+		switch {
+		case d.parsed != nil:
 			out.policies.Boundary = []*policy.Document{d.parsed}
+			out.shown.Boundary = out.policies.Boundary
+		case known:
+			out.boundary = arn
+		default:
+			out.boundary = "a policy that is known only after the update"
 		}
 	}
 	slices.Sort(out.managed)
@@ -109,98 +228,174 @@ func (w *world) role(c *preview.Change, ix roleIndex, s side) role {
 	return out
 }
 
-// capped is a role's longest session where Roles Anywhere profiles bound it: a session is as long as the profile says,
-// and never longer than the role allows.
-func (w *world) capped(session int, r *preview.Resource, s side) int {
+// profiles are what Roles Anywhere profiles say about a role: how long a session is, never longer than the role allows, and
+// what a session policy leaves of its permissions.
+func (w *world) profiles(r *preview.Resource, s side, out *role) {
 	longest := 0
+	var session []*policy.Document
+	open := false
 	for _, c := range w.byType[typeRAProfile] {
 		p := s.of(c)
-		if p == nil {
+		if p == nil || !profileHas(p, r, out.arn) {
 			continue
 		}
-		arn, _ := r.Output("arn").(string)
-		if slices.Contains(p.PropertyDependencies["roleArns"], r.URN) || arn != "" && slices.Contains(list(p.Value("roleArns")), arn) {
-			seconds := number(p.Value("durationSeconds"))
-			if seconds == 0 {
-				seconds = 3600
-			}
-			longest = max(longest, seconds)
+		seconds := number(p.Value("durationSeconds"))
+		if seconds == 0 {
+			seconds = 3600
+		}
+		longest = max(longest, seconds)
+		d := w.document(p, "sessionPolicy")
+		switch {
+		case d.parsed != nil:
+			session = append(session, d.parsed)
+		case d.unclear != "":
+			out.unclear = append(out.unclear, "session policy "+d.unclear)
+			open = true
+		default:
+			open = true
 		}
 	}
 	if longest == 0 {
-		return session
+		return
 	}
-	return min(session, longest)
+	out.session = min(out.session, longest)
+	if !open && len(session) == 1 {
+		out.policies.Session, out.shown.Session = session, session
+	}
+}
+
+func profileHas(p, r *preview.Resource, arn string) bool {
+	return slices.Contains(p.PropertyDependencies["roleArns"], r.URN) || arn != "" && slices.Contains(list(p.Value("roleArns")), arn)
 }
 
 func (r *role) add(d document, name string) {
 	switch {
 	case d.parsed != nil:
 		r.policies.Identity = append(r.policies.Identity, d.parsed)
+		r.shown.Identity = append(r.shown.Identity, d.parsed)
 	case d.unclear != "":
-		r.unclear = append(r.unclear, "policy "+name+" "+d.unclear)
+		r.unclear, r.lost = append(r.unclear, "policy "+name+" "+d.unclear), true
 	}
 }
 
-// attached adds a managed policy: its content where the stack has it, its ARN where not.
+// attached adds a managed policy.
 func (w *world) attached(p *preview.Resource, s side, out *role) {
 	arn, known := p.Text("policyArn")
-	d := w.policyByARN(arn, p.PropertyDependencies["policyArn"], s)
+	if !known && len(p.PropertyDependencies["policyArn"]) == 0 {
+		out.unclear, out.lost = append(out.unclear, "attached policy "+p.Name()+" is known only after the update"), true
+		return
+	}
+	w.managed(arn, p.PropertyDependencies["policyArn"], p.Name(), s, out)
+}
+
+// managed adds a managed policy: by content where the stack or the table of AWS's own has it, else as one that is not known.
+func (w *world) managed(arn string, dependencies []string, name string, s side, out *role) {
+	d := w.policyByARN(arn, dependencies, s)
 	switch {
 	case d.parsed != nil || d.unclear != "":
-		out.add(d, p.Name())
-	case known:
-		out.managed = append(out.managed, arn)
+		out.add(d, name)
+	case arn == "" || arn == preview.Unknown:
+		out.unclear, out.lost = append(out.unclear, "attached policy "+name+" is known only after the update"), true
 	default:
-		out.unclear = append(out.unclear, "attached policy "+p.Name()+" is known only after the update")
+		out.managed = append(out.managed, arn)
+		if aws := awsManaged(arn); aws != nil {
+			out.policies.Identity = append(out.policies.Identity, aws)
+		} else {
+			out.unknown = append(out.unknown, arn)
+		}
 	}
+}
+
+var loadManaged = sync.OnceValue(func() map[string]*policy.Document {
+	out := map[string]*policy.Document{}
+	for name, text := range policy.AWSManaged {
+		if d, err := policy.Parse([]byte(text)); err == nil {
+			out[name] = d
+		}
+	}
+	return out
+})
+
+// awsManaged is one of AWS's managed policies whose content is known here, or nil.
+func awsManaged(arn string) *policy.Document {
+	_, name, ok := strings.Cut(arn, ":iam::aws:policy")
+	if !ok {
+		return nil
+	}
+	return loadManaged()[name]
 }
 
 func (w *world) policyByARN(arn string, dependencies []string, s side) document {
-	for _, c := range w.byType[typePolicy] {
-		r := s.of(c)
-		if r == nil {
-			continue
-		}
-		own, _ := r.Output("arn").(string)
-		if slices.Contains(dependencies, r.URN) || arn != "" && (own == arn || r.ID == arn) {
-			return w.document(r, "policy")
+	c := w.policies[arn]
+	parts := strings.SplitN(arn, ":", 6)
+	if c == nil && len(parts) == 6 && parts[4] != "aws" {
+		c = w.policies[parts[5]]
+	}
+	if c == nil && (len(parts) != 6 || parts[4] != "aws") {
+		for _, urn := range dependencies {
+			if preview.TypeOf(urn) == typePolicy && w.policies[urn] != nil {
+				c = w.policies[urn]
+				break
+			}
 		}
 	}
-	return document{}
+	if c == nil || s.of(c) == nil {
+		return document{}
+	}
+	return w.document(s.of(c), "policy")
 }
 
 func asList(v any) []any { l, _ := v.([]any); return l }
 
-// identities compares every role, and returns the signs that follow from it.
+// identities compares everybody who has policies, and returns the signs that follow from it.
 func (w *world) identities() ([]Identity, []Sign) {
-	ix := w.indexRoles()
+	holders := w.holders()
 	podsReach := w.rolesInReachOfPods()
 	var all []Identity
 	var signs []Sign
-	for _, c := range w.byType[typeRole] {
-		was, is := w.role(c, ix, before), w.role(c, ix, after)
-		was.reachable, is.reachable = podsReach[before][c.Now().URN], podsReach[after][c.Now().URN]
-		i := Identity{Role: c.Now().Name(), Op: c.Op, SessionBefore: was.session, SessionAfter: is.session}
-		i.Name, i.Kind = w.describe(c, was, is)
+	for _, h := range holders {
+		was, is := w.role(h, before), w.role(h, after)
+		i := Identity{Role: h.name, Op: preview.Same, Kind: Other, Name: h.name}
+		if h.change != nil {
+			urn := h.change.Now().URN
+			was.reachable, is.reachable = podsReach[before][urn], podsReach[after][urn]
+			i.Op = h.change.Op
+			if h.kind == "role" {
+				i.Name, i.Kind = w.describe(h.change, was, is)
+			}
+		}
+		i.SessionBefore, i.SessionAfter = was.session, is.session
 		i.Unclear = difference(is.unclear, was.unclear)
-		if unchanged(w, c, ix) {
+		if len(is.unclear) > 0 && len(i.Unclear) == 0 && changedParts(h) {
+			i.Unclear = is.unclear
+		}
+		if equalDocuments(was, is) {
 			i.ReachBefore.Pods, i.ReachAfter.Pods = was.reachable, is.reachable
-			if was.reachable == is.reachable && was.session == is.session {
+			if was.reachable == is.reachable && was.session == is.session && len(i.Unclear) == 0 {
 				all = append(all, i)
+				if h.change != nil && h.change.Op == preview.Replace {
+					signs = append(signs, w.roleSigns(&i, h, was, is)...)
+				}
 				continue
 			}
 		}
-		i.PermissionsGained, i.PermissionsLost = access.Compare(was.policies, is.policies)
-		var trustNow []access.Trustee
-		_, _, trustBefore := access.CompareTrust(nil, was.trust.parsed)
-		if is.trust.unclear == "" {
+		i.PermissionsGained, i.PermissionsLost = access.Compare(was.shown, is.shown)
+		if is.lost {
+			i.PermissionsLost = nil // what is not known may allow the same
+		}
+		var trustNow, trustBefore []access.Trustee
+		if was.trust.parsed != is.trust.parsed && is.trust.unclear == "" {
 			i.TrustGained, i.TrustLost, trustNow = access.CompareTrust(was.trust.parsed, is.trust.parsed)
+		} else if is.trust.parsed != nil {
+			_, _, trustNow = access.CompareTrust(nil, is.trust.parsed)
+		}
+		if was.trust.parsed != nil {
+			_, _, trustBefore = access.CompareTrust(nil, was.trust.parsed)
 		}
 		i.ManagedGained, i.ManagedLost = difference(is.managed, was.managed), difference(was.managed, is.managed)
 		i.ReachBefore, i.ReachAfter = reach(was, trustBefore), reach(is, trustNow)
+		signs = append(signs, w.roleSigns(&i, h, was, is)...)
 		all = append(all, i)
-		signs = append(signs, w.roleSigns(&i, c, was, is)...)
 	}
 	for i := range all {
 		filled(&all[i].PermissionsGained)
@@ -225,43 +420,49 @@ func filled[T any](list *[]T) {
 
 func kindRank(k Kind) int { return slices.Index([]Kind{Pod, Node, Other}, k) }
 
-// unchanged tells whether neither the role nor any policy of it changes.
-func unchanged(w *world, c *preview.Change, ix roleIndex) bool {
-	if c.Op != preview.Same {
-		return false
-	}
-	for _, part := range ix.byRole[c.Now().URN] {
-		if part.Op != preview.Same {
-			return false
-		}
-		// An attached policy of the stack's own may change under an attachment that does not.
-		for _, urn := range part.Now().PropertyDependencies["policyArn"] {
-			if p := w.byURN[urn]; p != nil && p.Op != preview.Same {
-				return false
-			}
-		}
-	}
-	for _, urn := range c.Now().PropertyDependencies["permissionsBoundary"] {
-		if p := w.byURN[urn]; p != nil && p.Op != preview.Same {
-			return false
-		}
-	}
-	return true
+func changedParts(h *holder) bool {
+	return h.change != nil && h.change.Op != preview.Same ||
+		slices.ContainsFunc(h.parts, func(c *preview.Change) bool { return c.Op != preview.Same })
 }
 
+// equalDocuments tells whether both sides have the very same policies.
+func equalDocuments(a, b role) bool {
+	return a.there == b.there && a.trust.parsed == b.trust.parsed && slices.Equal(a.policies.Identity, b.policies.Identity) &&
+		slices.Equal(a.policies.Boundary, b.policies.Boundary) && slices.Equal(a.policies.Session, b.policies.Session) &&
+		slices.Equal(a.managed, b.managed) && a.bounded == b.bounded && a.boundary == b.boundary
+}
+
+// reach weighs what a thief of the identity has.
 func reach(r role, trusted []access.Trustee) Reach {
-	actions, resources := map[string]bool{}, map[string]bool{}
+	out := Reach{Managed: len(r.unknown), Trusted: len(trusted), Pods: r.reachable}
+	actions, resources, wide := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, g := range access.Grants(r.policies) {
-		actions[g.Action], resources[g.Resource] = true, true
+		switch {
+		case strings.HasPrefix(g.Action, "everything but "), g.Action == "*":
+			out.EveryAction = true
+		case strings.ContainsAny(g.Action, "*?"):
+			wide[g.Action] = true
+		default:
+			actions[g.Action] = true
+		}
+		if g.Resource == "*" || strings.HasPrefix(g.Resource, "everything but ") {
+			out.EveryResource = true
+		}
+		resources[g.Resource] = true
 	}
-	out := Reach{Actions: len(actions), Resources: len(resources), Managed: len(r.managed), Trusted: len(trusted), Pods: r.reachable}
+	for a := range wide {
+		out.Wide = append(out.Wide, a)
+	}
+	slices.Sort(out.Wide)
+	out.Actions, out.Resources = len(actions), len(resources)
 	for _, t := range trusted {
 		out.Open = out.Open || t.Open != access.None
 	}
 	return out
 }
 
-// describe names a role for a reader, and tells what it is for.
+// describe names a role for a reader, and tells what it is for. A role is a pod's where its trust is in an issuer of the
+// stack's clusters, or in Roles Anywhere: then the signing key, or the CA, can be it.
 func (w *world) describe(c *preview.Change, was, is role) (string, Kind) {
 	r := c.Now()
 	name := strings.TrimSuffix(r.Name(), "-role")
@@ -275,8 +476,8 @@ func (w *world) describe(c *preview.Change, was, is role) (string, Kind) {
 		}
 		for _, s := range d.parsed.Statements {
 			switch p := s.Principal; {
-			case p == nil:
-			case len(p.Federated) > 0, slices.ContainsFunc(p.Service, func(s string) bool { return strings.HasPrefix(s, "rolesanywhere.") }):
+			case p == nil || s.Effect != "Allow":
+			case slices.ContainsFunc(p.Federated, w.ownIssuer), slices.ContainsFunc(p.Service, func(s string) bool { return strings.HasPrefix(s, "rolesanywhere.") }):
 				kind = Pod
 			case kind == Other && slices.ContainsFunc(p.Service, func(s string) bool { return strings.HasPrefix(s, "ec2.") }):
 				kind = Node
@@ -284,6 +485,27 @@ func (w *world) describe(c *preview.Change, was, is role) (string, Kind) {
 		}
 	}
 	return name, kind
+}
+
+// ownIssuer tells whether a provider can be one of the stack's clusters: it is in the stack, or the stack has none of its own
+// and it is nobody's whom one knows.
+func (w *world) ownIssuer(provider string) bool {
+	_, issuer, ok := strings.Cut(provider, "oidc-provider/")
+	if !ok || access.Foreign(issuer) {
+		return false
+	}
+	known := false
+	for _, c := range w.byType[typeOIDCProvider] {
+		for _, r := range []*preview.Resource{c.Before, c.After} {
+			if url, ok := r.Text("url"); ok {
+				known = true
+				if host(url) == issuer {
+					return true
+				}
+			}
+		}
+	}
+	return !known
 }
 
 func difference(a, b []string) []string {
@@ -296,118 +518,249 @@ func difference(a, b []string) []string {
 	return out
 }
 
-// rolesInReachOfPods finds the roles that pods get from their machine: those of agents whose hop limit lets pods' requests
-// through.
-func (w *world) rolesInReachOfPods() [2]map[string]bool {
-	roles := [2]map[string]bool{{}, {}}
-	profiles := map[string]string{} // URN, id or name of an instance profile → role URN
+// machineRoles maps what an instance may name as its profile (URN, id, name or ARN) to the role's URN, on one side.
+func (w *world) machineRoles(s side) map[string]string {
+	profiles := map[string]string{}
 	for _, c := range w.byType[typeProfile] {
-		for _, p := range []*preview.Resource{c.Before, c.After} {
-			if p == nil {
-				continue
-			}
-			for _, urn := range p.PropertyDependencies["role"] {
-				if preview.TypeOf(urn) != typeRole {
-					continue
-				}
-				profiles[p.URN] = urn
-				if p.ID != "" {
-					profiles[p.ID] = urn
-				}
-				if n, ok := p.Text("name"); ok {
-					profiles[n] = urn
-				}
+		p := s.of(c)
+		if p == nil {
+			continue
+		}
+		role := ""
+		for _, o := range owners(p, "role", "role", w.names) {
+			role = o
+		}
+		names := []string{p.URN, p.ID, w.arn(p)}
+		if n, ok := p.Text("name"); ok {
+			names = append(names, n)
+		}
+		for _, n := range names {
+			if n != "" {
+				profiles[n] = role
 			}
 		}
 	}
-	for _, c := range w.byType[typeInstance] {
-		for _, s := range []side{before, after} {
-			r := s.of(c)
-			if r == nil || number(r.Value("metadataOptions", "httpPutResponseHopLimit")) < 2 {
-				continue
-			}
-			for _, urn := range r.PropertyDependencies["iamInstanceProfile"] {
-				if profiles[urn] != "" {
-					roles[s][profiles[urn]] = true
+	return profiles
+}
+
+// roleOf is the role (URN, or role/name) that a machine or launch template gets; empty where it is not known.
+func roleOf(r *preview.Resource, profiles map[string]string) string {
+	if r == nil {
+		return ""
+	}
+	n, known := r.Text("iamInstanceProfile")
+	if m, ok := r.Value("iamInstanceProfile").(map[string]any); ok {
+		n, _ = m["name"].(string)
+		if n == "" {
+			n, _ = m["arn"].(string)
+			n = n[strings.LastIndex(n, "/")+1:]
+		}
+		known = n != "" && n != preview.Unknown
+	}
+	if known {
+		if role := profiles[n]; role != "" {
+			return role
+		}
+	}
+	for _, urn := range r.PropertyDependencies["iamInstanceProfile"] {
+		if profiles[urn] != "" && preview.TypeOf(urn) == typeProfile {
+			return profiles[urn]
+		}
+	}
+	return ""
+}
+
+// rolesInReachOfPods finds the roles that pods get from their machine: those whose hop limit lets pods' requests through, and
+// those of all machines of a launch template that does.
+func (w *world) rolesInReachOfPods() [2]map[string]bool {
+	roles := [2]map[string]bool{{}, {}}
+	for _, s := range []side{before, after} {
+		profiles := w.machineRoles(s)
+		for _, t := range []string{typeInstance, typeLaunchTemplate} {
+			for _, c := range w.byType[t] {
+				if r := s.of(c); r != nil && hopLimit(r) >= 2 {
+					if role := roleOf(r, profiles); role != "" {
+						roles[s][role] = true
+					}
 				}
-			}
-			if n, ok := r.Text("iamInstanceProfile"); ok && profiles[n] != "" {
-				roles[s][profiles[n]] = true
 			}
 		}
 	}
 	return roles
 }
 
-// roleSigns are the dangers of one role's change.
-func (w *world) roleSigns(i *Identity, c *preview.Change, was, is role) []Sign {
+func hopLimit(r *preview.Resource) int {
+	return number(r.Value("metadataOptions", "httpPutResponseHopLimit"))
+}
+
+// roleSigns are the dangers of one holder's change.
+func (w *world) roleSigns(i *Identity, h *holder, was, is role) []Sign {
 	var signs []Sign
 	add := func(level Level, id, what, why, safe string) {
 		signs = append(signs, Sign{ID: id, Level: level, What: what, Why: why, Safe: safe, Resources: []string{i.Role}})
 	}
-	for _, t := range i.TrustGained {
-		switch t.Open {
-		case access.AnySubject:
-			add(Danger, "trust-subject-wildcard", fmt.Sprintf("%s may be assumed by %s", i.Name, t.Who),
-				"whoever can make a ServiceAccount or a namespace gets the role", "name namespace and ServiceAccount in `sub` with StringEquals; one role for each identity")
-		case access.AnyAudience:
-			add(Danger, "trust-audience-missing", fmt.Sprintf("%s may be assumed with %s", i.Name, t.Who),
-				"a token that a pod gave to another service can be replayed to AWS", "require `aud` = sts.amazonaws.com with StringEquals")
-		case access.AnyCertificate:
-			add(Danger, "trust-any-certificate", fmt.Sprintf("%s may be assumed with %s", i.Name, t.Who),
-				"every identity's certificate opens this role", "require aws:PrincipalTag/x509Subject/CN with StringEquals")
-		case access.AnyAnchor:
-			add(Danger, "trust-any-anchor", fmt.Sprintf("%s may be assumed with %s", i.Name, t.Who),
-				"whoever may add a trust anchor to the account gets the role", "require aws:SourceArn = the trust anchor with ArnEquals")
-		case access.Anybody:
-			add(Danger, "trust-anybody", fmt.Sprintf("%s may be assumed by %s", i.Name, t.Who),
-				"strangers get the role", "name the one principal, and an external id for another account")
-		default:
-			if was.there {
-				add(Warning, "trust-gained", fmt.Sprintf("%s may now also be assumed by %s", i.Name, t.Who),
-					"somebody else gets all permissions of the role", "give a new identity a role of its own")
-			}
-		}
+	w.trustSigns(i, was, is, add)
+	c := h.change
+	if was.there && is.there {
+		boundarySigns(i, was, is, add)
 	}
-	if is.there {
-		_, _, now := access.CompareTrust(nil, is.trust.parsed)
-		for _, t := range now {
-			if t.Open != access.None && !slices.ContainsFunc(i.TrustGained, func(g access.Trustee) bool { return g.Who == t.Who && g.Issuer == t.Issuer }) {
-				add(Warning, "trust-open-already", fmt.Sprintf("%s may be assumed by %s, as before", i.Name, t.Who),
-					"the trust is wider than one identity", "narrow it while you are here")
-			}
-		}
-	}
-	if was.there && is.there && was.bounded && !is.bounded {
-		add(Danger, "boundary-removed", i.Name+" loses its permissions boundary", "nothing limits what its policies may grant from now on",
-			"change the boundary's policy in place, reviewed like any other")
-	}
-	if len(i.Unclear) > 0 && was.there && c.Op != preview.Create {
+	if len(i.Unclear) > 0 && (c == nil || was.there && c.Op != preview.Create) {
 		add(Warning, "unclear", i.Name+": "+strings.Join(i.Unclear, ", "),
-			"the preview cannot show what the role will allow", "make what it is computed from exist first, in a change of its own")
+			"the preview cannot show what the "+h.kind+" will allow", "make what it is computed from exist first, in a change of its own")
 	}
-	for _, g := range i.PermissionsGained {
-		if what := escalation(g); what != "" {
-			add(Danger, "permissions-escalate", fmt.Sprintf("%s gains %s on %s", i.Name, g.Action, g.Resource), what,
-				"grant the actions that are used, on the resources that they are used on")
-		}
-	}
+	const less = "grant the actions that are used, on the resources that they are used on"
 	for _, arn := range i.ManagedGained {
 		name := arn[strings.LastIndex(arn, "/")+1:]
-		if name == "AdministratorAccess" || name == "IAMFullAccess" || name == "PowerUserAccess" {
-			add(Danger, "permissions-escalate", i.Name+" gains the managed policy "+name, "it contains everything, or the way there",
-				"grant the actions that are used, on the resources that they are used on")
+		switch {
+		case slices.Contains(mighty, name):
+			add(Danger, "permissions-escalate", i.Name+" gains the managed policy "+name, "it contains everything, or the way there", less)
+		case slices.Contains(is.unknown, arn):
+			add(Warning, "policy-unknown", i.Name+" gains the managed policy "+name,
+				"its content is not known here: treat it as everything", "put what is needed of it into a policy of the stack")
 		}
 	}
-	if c.Op == preview.Delete {
-		add(Warning, "identity-removed", i.Name+" is removed", "pods that still use it are refused within the length of a session",
-			"take the pods away first")
+	if h.change == nil && len(i.PermissionsGained) > 0 {
+		add(Warning, "foreign-holder", i.Name+" gains permissions", "the rest of what it may do, and who can be it, is not in this preview", less)
+	}
+	if h.kind != "role" && h.change != nil && (len(i.PermissionsGained) > 0) {
+		add(Warning, "user-gains", "the "+h.kind+" "+i.Name+" gains permissions", "users have long-lived credentials", "give permissions to roles")
+	}
+	if c != nil {
+		w.lifeSigns(i, h, was, is, add)
 	}
 	if i.SessionAfter > i.SessionBefore && was.there && i.SessionAfter > 4*3600 {
 		add(Warning, "session-long", fmt.Sprintf("sessions of %s may last %s", i.Name, duration(i.SessionAfter)),
 			"stolen credentials stay good that long", "keep sessions at an hour: SDKs renew them")
 	}
-	return append(signs, w.keyPlaneSigns(i, was, is)...)
+	if was.policies.Session != nil && is.policies.Session == nil && is.there && h.kind == "role" {
+		add(Warning, "session-policy-removed", "no session policy limits sessions of "+i.Name+" any more", "the role's own policies apply in full",
+			"keep the profile's session policy, or see that the role's policies are as narrow")
+	}
+	signs = append(signs, w.pathSigns(i, was, is)...)
+	if is.there && !was.reachable && is.reachable && was.there && w.byNewMachine(i, c) {
+		add(Danger, "hop-limit-raised", "every pod on a new machine has the role "+i.Name,
+			"pods reach the machine's role through the metadata service, whatever identity they have", "keep the hop limit at 1 and give pods identities of their own")
+	}
+	return signs
+}
+
+// mighty are AWS's managed policies that contain everything, or the way there (AWS Managed Policy Reference Guide).
+var mighty = []string{"AdministratorAccess", "IAMFullAccess", "PowerUserAccess", "AdministratorAccess-Amplify", "AdministratorAccess-AWSElasticBeanstalk",
+	"AmazonSSMFullAccess", "AWSOrganizationsFullAccess", "AWSCloudFormationFullAccess"}
+
+func (w *world) trustSigns(i *Identity, was, is role, add func(level Level, id, what, why, safe string)) {
+	of := func(t access.Trustee) string {
+		if t.Issuer != "" {
+			return t.Who + " of " + t.Issuer
+		}
+		return t.Who
+	}
+	for _, t := range i.TrustGained {
+		switch t.Open {
+		case access.AnySubject:
+			add(Danger, "trust-subject-wildcard", fmt.Sprintf("%s may be assumed by %s", i.Name, of(t)),
+				"whoever can make such a subject, for a cluster a ServiceAccount or a namespace, gets the role", "name namespace and ServiceAccount in `sub` with StringEquals; one role for each identity")
+		case access.AnyAudience:
+			add(Danger, "trust-audience-missing", fmt.Sprintf("%s may be assumed with %s", i.Name, of(t)),
+				"a token that a pod gave to another service can be replayed to AWS", "require `aud` = sts.amazonaws.com with StringEquals")
+		case access.AnyCertificate:
+			add(Danger, "trust-any-certificate", fmt.Sprintf("%s may be assumed with %s", i.Name, of(t)),
+				"other identities' certificates open this role", "require aws:PrincipalTag/x509Subject/CN with StringEquals")
+		case access.AnyAnchor:
+			add(Danger, "trust-any-anchor", fmt.Sprintf("%s may be assumed with %s", i.Name, of(t)),
+				"whoever may add a trust anchor to the account gets the role", "require aws:SourceArn = the trust anchor with ArnEquals")
+		case access.Anybody:
+			add(Danger, "trust-anybody", fmt.Sprintf("%s may be assumed by %s", i.Name, of(t)),
+				"strangers get the role", "name the one principal, and an external id for another account")
+		default:
+			switch {
+			case t.Minor:
+			case was.there:
+				add(Warning, "trust-gained", fmt.Sprintf("%s may now also be assumed by %s", i.Name, of(t)),
+					"somebody else, or from somewhere else, gets all permissions of the role", "give a new identity a role of its own")
+			case strings.HasPrefix(t.Who, "anybody"), t.Issuer != "" && !w.issuerInStack(t.Issuer):
+				add(Warning, "trust-gained", fmt.Sprintf("the new role %s may be assumed by %s", i.Name, of(t)),
+					"who that is does not follow from this stack", "see that the issuer and the account are yours")
+			case w.otherAccount(t.Who):
+				add(Warning, "trust-gained", fmt.Sprintf("the new role %s may be assumed by %s", i.Name, of(t)),
+					"that is another account", "require an external id, and see that the account is yours")
+			}
+		}
+	}
+	if !is.there || was.trust.parsed == is.trust.parsed && !was.there {
+		return
+	}
+	_, _, now := access.CompareTrust(nil, is.trust.parsed)
+	for _, t := range now {
+		if t.Open != access.None && !slices.ContainsFunc(i.TrustGained, func(g access.Trustee) bool { return g.Who == t.Who && g.Issuer == t.Issuer }) {
+			add(Warning, "trust-open-already", fmt.Sprintf("%s may be assumed by %s, as before", i.Name, of(t)),
+				"the trust is wider than one identity", "narrow it while you are here")
+		}
+	}
+}
+
+func (w *world) issuerInStack(issuer string) bool {
+	for _, c := range w.byType[typeOIDCProvider] {
+		if url, ok := c.Now().Text("url"); ok && host(url) == issuer {
+			return true
+		}
+	}
+	return len(w.byType[typeOIDCProvider]) == 0 && !access.Foreign(issuer)
+}
+
+var twelveDigits = regexp.MustCompile(`\b[0-9]{12}\b`)
+
+func (w *world) otherAccount(who string) bool {
+	for _, a := range twelveDigits.FindAllString(who, -1) {
+		if a != w.account {
+			return true
+		}
+	}
+	return false
+}
+
+func boundarySigns(i *Identity, was, is role, add func(level Level, id, what, why, safe string)) {
+	const safe = "change the boundary's policy in place, reviewed like any other"
+	switch {
+	case was.bounded && !is.bounded:
+		add(Danger, "boundary-removed", i.Name+" loses its permissions boundary", "nothing limits what its policies may grant from now on", safe)
+	case was.bounded && was.boundary != is.boundary:
+		what := is.boundary
+		if what == "" {
+			what = "another one"
+		}
+		add(Warning, "boundary-changed", fmt.Sprintf("the permissions boundary of %s becomes %s", i.Name, what),
+			"what one of the two allows is not known here: treat it as everything", safe)
+	}
+}
+
+// lifeSigns: what is created, replaced and deleted.
+func (w *world) lifeSigns(i *Identity, h *holder, was, is role, add func(level Level, id, what, why, safe string)) {
+	c := h.change
+	switch {
+	case c.Op == preview.Delete:
+		add(Warning, "identity-removed", i.Name+" is removed", "pods that still use it are refused within the length of a session",
+			"take the pods away first")
+	case c.Op == preview.Replace:
+		what := i.Name + " is replaced by a new " + h.kind
+		if was.arn != "" && is.arn != "" && was.arn != is.arn {
+			what += ", and its ARN becomes " + is.arn
+		}
+		add(Warning, "identity-replaced", what, "sessions end, and policies that name the old one no longer match", "keep name and path, or make the new one beside the old one")
+	case c.Op == preview.Create && h.kind == "user" && !w.initial:
+		add(Warning, "user-created", "a new IAM user, "+i.Name, "users have long-lived credentials", "use a role")
+	}
+}
+
+// byNewMachine tells whether a machine that is made now brings a role into the reach of pods.
+func (w *world) byNewMachine(i *Identity, role *preview.Change) bool {
+	profiles := w.machineRoles(after)
+	for _, c := range w.byType[typeInstance] {
+		if c.Before == nil && c.After != nil && hopLimit(c.After) >= 2 && role != nil && roleOf(c.After, profiles) == role.Now().URN {
+			return true
+		}
+	}
+	return false
 }
 
 func duration(seconds int) string {
@@ -415,65 +768,4 @@ func duration(seconds int) string {
 		return fmt.Sprintf("%d h", seconds/3600)
 	}
 	return fmt.Sprintf("%d min", seconds/60)
-}
-
-// escalating are actions with which one makes oneself an administrator, on whatever resource.
-var escalating = []string{
-	"iam:AttachRolePolicy", "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy", "iam:CreateAccessKey", "iam:CreatePolicyVersion",
-	"iam:SetDefaultPolicyVersion", "iam:AttachUserPolicy", "iam:PutUserPolicy", "iam:DeleteRolePermissionsBoundary",
-	"iam:CreateOpenIDConnectProvider", "iam:UpdateOpenIDConnectProviderThumbprint", "rolesanywhere:CreateTrustAnchor", "rolesanywhere:UpdateTrustAnchor",
-}
-
-// escalation says why a grant leads beyond itself, or nothing.
-func escalation(g access.Grant) string {
-	any := access.Policies{Identity: []*policy.Document{{Version: policy.Version2012, Statements: []policy.Statement{
-		{Effect: "Allow", Actions: []string{g.Action}, Resources: []string{"*"}}}}}}
-	anywhere := g.Resource == "*" || strings.HasSuffix(g.Resource, ":role/*")
-	switch {
-	case g.Action == "*" && g.Resource == "*":
-		return "that is an administrator"
-	case anywhere && (any.Allows("iam:PassRole", "*") || any.Allows("sts:AssumeRole", "*")):
-		return "it can take on every role of the account"
-	}
-	for _, a := range escalating {
-		if any.Allows(a, "*") {
-			return a + " leads to every permission that IAM can give"
-		}
-	}
-	return ""
-}
-
-// keyPlaneSigns look for roles that can make identities: read a private key, or write the published keys.
-func (w *world) keyPlaneSigns(i *Identity, was, is role) []Sign {
-	if !is.there || len(i.PermissionsGained) == 0 {
-		return nil
-	}
-	var signs []Sign
-	if i.Kind != Node || !strings.Contains(i.Role, "-server") {
-		for _, c := range w.byType[typeParameter] {
-			arn, ok := c.Now().Output("arn").(string)
-			if !ok || !strings.Contains(arn, "/server/") || !strings.HasSuffix(arn, ".key") {
-				continue
-			}
-			for _, action := range []string{"ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "ssm:GetParameterHistory"} {
-				if is.policies.Allows(action, arn) && !was.policies.Allows(action, arn) {
-					signs = append(signs, Sign{ID: "reads-signing-key", Level: Danger, What: i.Name + " may read the cluster's private keys",
-						Why: "whoever reads the signing key can be every identity", Safe: "leave the parameters below server/ to the servers' role alone", Resources: []string{i.Role}})
-					break
-				}
-			}
-		}
-	}
-	for _, c := range w.p.Changes {
-		r := c.Now()
-		if !isObject(r.Type) || !isKeySet(r) {
-			continue
-		}
-		arn, ok := r.Output("arn").(string)
-		if ok && is.policies.Allows("s3:PutObject", arn) && !was.policies.Allows("s3:PutObject", arn) {
-			signs = append(signs, Sign{ID: "writes-key-set", Level: Danger, What: i.Name + " may write the published key set",
-				Why: "whoever adds a key to it can be every identity", Safe: "grant writes below a prefix of a bucket of its own", Resources: []string{i.Role}})
-		}
-	}
-	return signs
 }

@@ -3,6 +3,7 @@ package impact
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"k3s-aws-auth/scripts/review/internal/access"
@@ -71,13 +72,17 @@ func (i *Identity) Changed() bool {
 		i.SessionBefore != i.SessionAfter || i.ReachBefore.Pods != i.ReachAfter.Pods || i.Op == preview.Create || i.Op == preview.Delete
 }
 
-// Reach counts what an identity may do, and who may be it.
+// Reach weighs what an identity may do, and who may be it.
 type Reach struct {
-	Actions   int  `json:"actions"`   // distinct action patterns allowed
-	Resources int  `json:"resources"` // distinct resource patterns
-	Managed   int  `json:"managed"`   // managed policies, whose content the preview does not have
-	Trusted   int  `json:"trusted"`   // who may assume the role
-	Open      bool `json:"open"`      // the trust lets in strangers
+	Actions   int      `json:"actions"`        // distinct actions by name
+	Wide      []string `json:"actionPatterns"` // patterns of actions, such as s3:*
+	Resources int      `json:"resources"`      // distinct resources and patterns of them
+	Managed   int      `json:"managed"`        // managed policies whose content is not known: treat each as everything
+	Trusted   int      `json:"trusted"`        // who may assume the role
+	Open      bool     `json:"open"`           // the trust lets in strangers
+	// EveryAction and EveryResource tell that there is no limit.
+	EveryAction   bool `json:"everyAction"`
+	EveryResource bool `json:"everyResource"`
 	// Pods tells, for machines' roles, whether pods reach it through the metadata service.
 	Pods bool `json:"pods"`
 }
@@ -124,7 +129,7 @@ func Review(p *preview.Preview) *Report {
 	}
 	for _, c := range p.Changes {
 		r.Changes[c.Op]++
-		if c.Op != preview.Same {
+		if c.Op != preview.Same || c.Before != c.After && c.Now().Custom && len(changedProperties(c)) > 0 {
 			now := c.Now()
 			r.Resources = append(r.Resources, Resource{Name: now.Name(), Type: now.Type, Op: c.Op, Properties: c.Properties})
 		}
@@ -140,10 +145,7 @@ func Review(p *preview.Preview) *Report {
 		}
 	}
 	signs = append(signs, w.signs()...)
-	for _, e := range p.Errors {
-		signs = append(signs, Sign{ID: "preview-failed", Level: Danger, What: "the preview failed: " + firstLine(e),
-			Why: "what it shows may be incomplete", Safe: "repair the program or its configuration first"})
-	}
+	signs = append(signs, previewSigns(p)...)
 	r.Signs = append(r.Signs, merged(signs)...)
 	r.Verdict = Quiet
 	for _, s := range r.Signs {
@@ -152,6 +154,27 @@ func Review(p *preview.Preview) *Report {
 		}
 	}
 	return r
+}
+
+// previewSigns say what a preview is that cannot be judged in full.
+func previewSigns(p *preview.Preview) []Sign {
+	var signs []Sign
+	add := func(level Level, id, what, why, safe string) {
+		signs = append(signs, Sign{ID: id, Level: level, What: what, Why: why, Safe: safe, Resources: []string{orNone(p.Stack)}})
+	}
+	for _, e := range p.Errors {
+		add(Danger, "preview-failed", "the preview failed: "+firstLine(e), "what it shows may be incomplete", "repair the program or its configuration first")
+	}
+	if p.Lost > 0 {
+		add(Danger, "preview-incomplete", fmt.Sprintf("the preview's summary counts %d more resources than it has steps", p.Lost), "what is missing may be anything", "make the preview again, and do not edit it")
+	}
+	for _, c := range p.Contradictions {
+		add(Danger, "preview-contradictory", "the preview contradicts itself: "+firstLine(c), "one of the two is not what will happen", "make the preview again, and do not edit it")
+	}
+	if !p.Complete && len(p.Errors) == 0 && slices.ContainsFunc(p.Changes, func(c *preview.Change) bool { return c.Op != preview.Same }) {
+		add(Warning, "preview-partial", "unchanged resources are not part of this preview", "policies beside the changed ones are missing, so what is gained and lost may be wrong", "run it with --show-sames, or give --state")
+	}
+	return signs
 }
 
 func one(b bool) int {
@@ -189,7 +212,7 @@ func merged(signs []Sign) []Sign {
 }
 
 // severity orders the signs of one level: what lets strangers in comes before what breaks.
-var severity = []string{"trust-", "reads-signing-key", "writes-key-set", "secret-", "bucket-public", "permissions-", "imds", "hop-limit", "boundary-"}
+var severity = []string{"preview-", "trust-", "reads-signing-key", "writes-", "jwks-", "issuer-", "reaches-", "secret-", "bucket-public", "permissions-", "imds", "hop-limit", "boundary-"}
 
 func rank(s Sign) int {
 	n := len(severity)

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"k3s-aws-auth/scripts/internal/policy"
 	"k3s-aws-auth/scripts/review/internal/access"
 	"k3s-aws-auth/scripts/review/internal/preview"
 )
@@ -16,8 +15,9 @@ import (
 func (w *world) signs() []Sign {
 	var all []Sign
 	for _, look := range []func() []Sign{
-		w.issuers, w.trustAnchors, w.keysAndCertificates, w.servers, w.keySets, w.buckets, w.metadata, w.protection, w.data,
-		w.plainSecrets, w.firewall,
+		w.issuers, w.trustAnchors, w.profilesOff, w.keysAndCertificates, w.servers, w.keySets, w.documents, w.distributions, w.dns, w.buckets,
+		w.resourcePolicies, w.metadata, w.machines, w.bootData, w.protection, w.data, w.plainSecrets, w.parameters, w.firewall, w.kubernetes,
+		w.addresses, w.tagsThatDecide, w.userThings, w.notUnderstood,
 	} {
 		all = append(all, look()...)
 	}
@@ -59,11 +59,26 @@ func (w *world) issuers() []Sign {
 				"no token of the cluster is accepted while it is away, and IAM knows one provider for a URL: the new one cannot be made first",
 				"keep the resource's name and URL, or give an alias", c))
 		}
-		for _, client := range difference(list(c.Before.Value("clientIdLists")), list(c.After.Value("clientIdLists"))) {
-			if c.After != nil && c.Op == preview.Update {
-				signs = append(signs, sign(Danger, "audience-removed", "the IAM OIDC provider of "+was+" no longer accepts the audience "+client,
-					"tokens that pods hold are refused", "add the new audience, change the tokens, then remove the old one", c))
-			}
+		if c.After == nil || c.Op != preview.Update {
+			continue
+		}
+		before, after := list(c.Before.Value("clientIdLists")), list(c.After.Value("clientIdLists"))
+		if v := c.After.Value("clientIdLists"); unknown(v) || slices.ContainsFunc(after, func(s string) bool { return unknown(s) }) {
+			signs = append(signs, sign(Warning, "unclear", "the audiences of the IAM OIDC provider of "+was+" are known only after the update",
+				"the preview cannot show which tokens it will accept", "make what they are computed from exist first", c))
+			continue
+		}
+		for _, client := range difference(before, after) {
+			signs = append(signs, sign(Danger, "audience-removed", "the IAM OIDC provider of "+was+" no longer accepts the audience "+client,
+				"tokens that pods hold are refused", "add the new audience, change the tokens, then remove the old one", c))
+		}
+		for _, client := range difference(after, before) {
+			signs = append(signs, sign(Warning, "audience-added", "the IAM OIDC provider of "+was+" also accepts the audience "+client,
+				"tokens that were made for that audience can be given to AWS, by whoever receives them", "let pods ask for sts.amazonaws.com", c))
+		}
+		if changed(c, "thumbprintLists") {
+			signs = append(signs, sign(Warning, "thumbprint-changed", "the thumbprints of the IAM OIDC provider of "+was+" change",
+				"where IAM does not know the issuer's CA, they say which server it takes keys from", "leave them out for S3 and CloudFront", c))
 		}
 	}
 	for _, c := range w.byType[typeInstance] {
@@ -83,24 +98,22 @@ func (w *world) issuers() []Sign {
 	return signs
 }
 
-var issuerFlag = regexp.MustCompile(`(?m)^\s*-\s*"?service-account-issuer=([^"\s]+)"?\s*$`)
-
-// signingIssuers reads the issuers from a server's user data, in their order.
+// signingIssuers reads the issuers from a server's boot data, in their order.
 func signingIssuers(r *preview.Resource) []string {
-	text, known := r.Text("userData")
+	text, known := bootText(r)
 	if !known {
 		return nil
 	}
-	var urls []string
-	for _, m := range issuerFlag.FindAllStringSubmatch(text, -1) {
-		urls = append(urls, m[1])
-	}
-	return urls
+	return bootFlags(text)["service-account-issuer"]
 }
 
 func (w *world) trustAnchors() []Sign {
 	var signs []Sign
 	for _, c := range w.byType[typeTrustAnchor] {
+		if c.Op == preview.Create && !w.initial {
+			signs = append(signs, sign(Warning, "trust-anchor-added", "a new trust anchor, "+c.Now().Name(), "certificates of its CA are accepted by every role that does not name its anchor",
+				"see that every role names its trust anchor", c))
+		}
 		if c.Before == nil {
 			continue
 		}
@@ -114,11 +127,19 @@ func (w *world) trustAnchors() []Sign {
 			signs = append(signs, sign(Danger, "trust-anchor-disabled", "the trust anchor is switched off",
 				"no pod gets a session from now on", "remove the identities first, if that is what is meant", c))
 		}
-		was := certificates(c.Before.Value("source", "sourceData", "x509CertificateData"))
-		is := certificates(c.After.Value("source", "sourceData", "x509CertificateData"))
-		if c.Op == preview.Update && len(was) > 0 && len(difference(was, is)) > 0 {
+		const data = "x509CertificateData"
+		was, is := certificates(c.Before.Value("source", "sourceData", data)), certificates(c.After.Value("source", "sourceData", data))
+		switch {
+		case !changed(c, "source"):
+		case len(was) > 0 && len(difference(was, is)) > 0:
 			signs = append(signs, sign(Danger, "ca-replaced", "the trust anchor exchanges its CA certificate",
 				"certificates of the old CA are refused at once", "put the new CA beside the old one (an anchor holds two), and remove the old one once all leaves are new", c))
+		case len(difference(is, was)) > 0:
+			signs = append(signs, sign(Warning, "ca-added", fmt.Sprintf("the trust anchor %s accepts certificates of another CA", c.Now().Name()),
+				"whoever has that CA's key can be every identity", "see that the CA is made by this stack", c))
+		default:
+			signs = append(signs, sign(Warning, "ca-changed", fmt.Sprintf("the source of the trust anchor %s changes", c.Now().Name()),
+				"another CA's certificates may be identities", "see which CA it is", c))
 		}
 	}
 	return signs
@@ -161,12 +182,36 @@ func (w *world) keysAndCertificates() []Sign {
 	}
 	for _, t := range []string{typeSelfSigned, typeLocallySigned} {
 		for _, c := range w.byType[t] {
+			signs = append(signs, certificateSigns(c)...)
 			if removed(c) && c.Before.Value("isCaCertificate") == true {
 				signs = append(signs, sign(Danger, "ca-replaced", "a CA's certificate is "+verb(c),
 					"nothing that the CA has signed is trusted any longer: certificates of nodes, of pods, or the kubeconfig",
 					"trust the new CA beside the old one, renew what it signs, then remove the old one", c))
 			}
 		}
+	}
+	return signs
+}
+
+var signingName = regexp.MustCompile(`(^|-)(signing-key-[0-9]+|service-key)$`)
+
+// certificateSigns: what a certificate becomes.
+func certificateSigns(c *preview.Change) []Sign {
+	if c.After == nil || c.Before == nil {
+		return nil
+	}
+	var signs []Sign
+	if c.After.Value("isCaCertificate") == true && c.Before.Value("isCaCertificate") != true {
+		signs = append(signs, sign(Danger, "ca-made", c.Now().Name()+" becomes a CA", "whoever has its key can sign certificates of every identity", "leave leaves without isCaCertificate", c))
+	}
+	if added := difference(list(c.After.Value("allowedUses")), list(c.Before.Value("allowedUses"))); slices.Contains(added, "cert_signing") {
+		signs = append(signs, sign(Danger, "ca-made", c.Now().Name()+" may sign certificates", "whoever has its key can sign certificates of every identity", "leave cert_signing to CAs", c))
+	}
+	if was, is := number(c.Before.Value("validityPeriodHours")), number(c.After.Value("validityPeriodHours")); is > was && c.After.Value("isCaCertificate") != true {
+		signs = append(signs, sign(Warning, "certificate-long", fmt.Sprintf("%s is valid for %d h rather than %d h", c.Now().Name(), is, was), "a stolen certificate stays good that long", "keep leaves short-lived", c))
+	}
+	if changed(c, "subject") || len(differs(c, "dnsNames", "ipAddresses", "uris")) > 0 {
+		signs = append(signs, sign(Warning, "certificate-subject", c.Now().Name()+" names somebody else", "a certificate is whom it names", "see that no role trusts that name for something else", c))
 	}
 	return signs
 }
@@ -200,7 +245,7 @@ func (w *world) useOf(key *preview.Change) string {
 			}
 		}
 	}
-	if use == "" && strings.Contains(key.Now().Name(), "signing") {
+	if use == "" && signingName.MatchString(key.Now().Name()) {
 		return "signing"
 	}
 	if use == "" && strings.Contains(key.Now().Name(), "token") {
@@ -238,7 +283,7 @@ func (w *world) servers() []Sign {
 		switch {
 		case removed(c):
 			gone = append(gone, c)
-		case c.Op == preview.Update && slices.ContainsFunc(c.Properties, func(p string) bool { return p == "userData" || p == "instanceType" }):
+		case c.Op == preview.Update && slices.ContainsFunc(c.Properties, func(p string) bool { return p == "userData" || p == "userDataBase64" || p == "instanceType" }):
 			restarted = append(restarted, c)
 		}
 	}
@@ -261,10 +306,21 @@ func (w *world) servers() []Sign {
 	return signs
 }
 
-var serverName = regexp.MustCompile(`(^|-)server(-|$)`)
+var bootRole = regexp.MustCompile(`(?m)^\s*ROLE=["']?(server|agent)["']?\s*$`)
 
+var machineName = regexp.MustCompile(`(?:^|-)(server|agent)(?:-[0-9]+)?$`)
+
+// isServer tells whether a machine is one of the cluster's servers: by what it boots as, else by its name.
 func isServer(r *preview.Resource) bool {
-	return serverName.MatchString(r.Name()) || slices.ContainsFunc(r.PropertyDependencies["iamInstanceProfile"], func(urn string) bool {
+	if text, known := bootText(r); known {
+		if m := bootRole.FindStringSubmatch(text); m != nil {
+			return m[1] == "server"
+		}
+	}
+	if m := machineName.FindStringSubmatch(r.Name()); m != nil {
+		return m[1] == "server"
+	}
+	return slices.ContainsFunc(r.PropertyDependencies["iamInstanceProfile"], func(urn string) bool {
 		return strings.HasSuffix(urn, "-server")
 	})
 }
@@ -272,7 +328,7 @@ func isServer(r *preview.Resource) bool {
 // isKeySet tells whether an object is a published JSON Web Key Set.
 func isKeySet(r *preview.Resource) bool {
 	key, _ := r.Text("key")
-	if key == "openid/v1/jwks" || strings.Contains(key, "jwks") || key == "keys.json" {
+	if key == "openid/v1/jwks" || strings.Contains(key, "jwks") || strings.HasSuffix(key, "keys.json") {
 		return true
 	}
 	return len(keyIDs(r)) > 0
@@ -357,79 +413,78 @@ func (w *world) buckets() []Sign {
 				continue
 			}
 		}
-		var off []string
-		for _, flag := range []string{"blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"} {
-			if c.After == nil && c.Before.Value(flag) == true || c.After != nil && c.After.Value(flag) != true && (c.Before == nil || c.Before.Value(flag) == true) {
-				off = append(off, flag)
-			}
-		}
+		off := flagsOff(c)
 		if len(off) == 0 || c.Op == preview.Delete && w.bucketGoes(c.Before) {
 			continue
 		}
 		signs = append(signs, sign(Danger, "bucket-public", "Block Public Access of "+r.Name()+" is switched off ("+strings.Join(off, ", ")+")",
 			"a bucket policy or an ACL can now open the bucket to everybody", "leave all four flags on; let CloudFront serve what is public", c))
 	}
-	for _, c := range w.byType[typeBucketPolicy] {
-		if c.Op == preview.Same || c.After == nil {
-			continue
-		}
-		was, is := w.document(c.Before, "policy"), w.document(c.After, "policy")
-		issuer := c.After.ParentType() == typeBucketIssuer
-		if is.unclear != "" {
-			if c.Before != nil && !issuer {
-				signs = append(signs, sign(Warning, "unclear", "the bucket policy "+c.After.Name()+" "+is.unclear,
-					"the preview cannot show whom it lets in", "make what it is computed from exist first", c))
-			}
-			continue
-		}
-		for _, g := range publicGrants(was.parsed, is.parsed) {
-			if issuer && isIssuerDocument(g) {
+	for _, t := range []string{typeBucketACL, typeBucket, typeOldBucket, "aws:s3/bucketObjectv2:BucketObjectv2", "aws:s3/bucketObject:BucketObject"} {
+		for _, c := range w.byType[t] {
+			if c.After == nil || c.Op == preview.Same || c.Op == preview.Import {
 				continue
 			}
-			signs = append(signs, sign(Danger, "bucket-public", fmt.Sprintf("everybody may %s on %s", g.Action, g.Resource),
-				"the world reads, or writes, what is in the bucket", "name the principal; let CloudFront serve what is public", c))
+			was, _ := c.Before.Text("acl")
+			acl, known := c.After.Text("acl")
+			if c.After.Value("acl") == nil {
+				acl, known = "", true
+			}
+			switch {
+			case strings.HasPrefix(acl, "public-"), acl == "authenticated-read":
+				if acl != was {
+					signs = append(signs, sign(Danger, "bucket-public", "the ACL of "+c.Now().Name()+" becomes "+acl,
+						"the world reads, or writes, what is in the bucket", "use BucketOwnerEnforced, which has no ACLs", c))
+				}
+			case !known, acl != was && acl != "private" && acl != "":
+				signs = append(signs, sign(Warning, "acl-changed", "the ACL of "+c.Now().Name()+" becomes "+orUnknown(acl), "somebody outside of the policies may read or write", "use BucketOwnerEnforced, which has no ACLs", c))
+			}
+			for _, p := range []string{"grants", "accessControlPolicy"} {
+				v := c.After.Value(p)
+				if v == nil || sameValue(c.Before.Value(p), v) {
+					continue
+				}
+				level := Warning
+				if text := fmt.Sprint(v); strings.Contains(text, "AllUsers") || strings.Contains(text, "AuthenticatedUsers") {
+					level = Danger
+				}
+				signs = append(signs, sign(level, "bucket-public", "the ACL of "+c.Now().Name()+" grants access", "an ACL is beside all policies", "use BucketOwnerEnforced, which has no ACLs", c))
+			}
 		}
 	}
-	for _, c := range w.byType[typeBucketACL] {
-		acl, _ := c.After.Text("acl")
-		if c.Op != preview.Same && strings.HasPrefix(acl, "public-") || acl == "authenticated-read" && c.Op != preview.Same {
-			signs = append(signs, sign(Danger, "bucket-public", "the ACL of "+c.Now().Name()+" becomes "+acl,
-				"the world reads, or writes, what is in the bucket", "use BucketOwnerEnforced, which has no ACLs", c))
+	for _, c := range w.byType["aws:s3/bucketOwnershipControls:BucketOwnershipControls"] {
+		was, _ := c.Before.Text("rule", "objectOwnership")
+		is, _ := c.After.Text("rule", "objectOwnership")
+		if was == "BucketOwnerEnforced" && is != was && !(c.Op == preview.Delete && w.bucketGoes(c.Before)) {
+			signs = append(signs, sign(Warning, "acl-changed", "ACLs of "+c.Now().Name()+" are switched on", "an ACL can then open objects to everybody", "keep BucketOwnerEnforced", c))
+		}
+	}
+	for _, c := range w.byType["aws:s3/accountPublicAccessBlock:AccountPublicAccessBlock"] {
+		off := flagsOff(c)
+		if c.Op != preview.Same && len(off) > 0 {
+			signs = append(signs, sign(Danger, "bucket-public", "Block Public Access of the whole account is switched off ("+strings.Join(off, ", ")+")",
+				"every bucket of the account can now be opened to everybody", "leave it on; let CloudFront serve what is public", c))
 		}
 	}
 	return signs
 }
 
-func isIssuerDocument(g access.Grant) bool {
-	return strings.EqualFold(g.Action, "s3:GetObject") &&
-		(strings.HasSuffix(g.Resource, "/.well-known/openid-configuration") || strings.HasSuffix(g.Resource, "/openid/v1/jwks"))
+func orUnknown(s string) string {
+	if s == "" || s == preview.Unknown {
+		return "something that is known only after the update"
+	}
+	return s
 }
 
-// publicGrants are what a bucket policy newly allows to callers without any credentials.
-func publicGrants(was, is *policy.Document) []access.Grant {
-	anonymous := func(d *policy.Document) access.Policies {
-		if d == nil {
-			return access.Policies{}
+// flagsOff lists the flags of Block Public Access that go off.
+func flagsOff(c *preview.Change) []string {
+	var off []string
+	for _, flag := range []string{"blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"} {
+		if c.After == nil && c.Before.Value(flag) == true || c.After != nil && c.After.Value(flag) != true && (c.Before == nil || c.Before.Value(flag) == true) {
+			off = append(off, flag)
 		}
-		open := &policy.Document{Version: d.Version}
-		for _, s := range d.Statements {
-			if s.Effect == "Deny" && (s.Principal == nil || !s.Principal.Any && !slices.Contains(s.Principal.AWS, "*")) {
-				continue
-			}
-			open.Statements = append(open.Statements, s)
-		}
-		return access.Policies{Identity: []*policy.Document{open}}
 	}
-	gained, _ := access.Compare(anonymous(was), anonymous(is))
-	return slices.DeleteFunc(gained, func(g access.Grant) bool {
-		// A condition on the caller's organization, network or account is a principal by another name.
-		for _, key := range []string{"aws:PrincipalOrgID", "aws:PrincipalAccount", "aws:PrincipalArn", "aws:SourceVpc", "aws:SourceIp", "aws:SourceAccount", "aws:SourceArn"} {
-			if strings.Contains(strings.ToLower(g.Condition), strings.ToLower(key)) {
-				return true
-			}
-		}
-		return false
-	})
+	return off
 }
 
 // bucketGoes tells whether the bucket that a setting belongs to is deleted with it.
@@ -472,7 +527,7 @@ func (w *world) metadata() []Sign {
 			wasTokens, _ := c.Before.Text("metadataOptions", "httpTokens")
 			isTokens, _ := c.After.Text("metadataOptions", "httpTokens")
 			endpoint, _ := c.After.Text("metadataOptions", "httpEndpoint")
-			if isTokens != "required" && endpoint != "disabled" && (c.Before == nil || wasTokens == "required" || wasTokens == "") && t == typeInstance {
+			if isTokens != "required" && endpoint != "disabled" && (c.Before == nil || wasTokens == "required" || wasTokens == "") {
 				if c.Before != nil && wasTokens == isTokens {
 					continue
 				}
@@ -490,6 +545,10 @@ func (w *world) protection() []Sign {
 		if c.Before != nil && c.After != nil && c.Before.Protect && !c.After.Protect {
 			signs = append(signs, sign(Danger, "protect-removed", "protection is removed from "+c.Now().Name(),
 				"the next change may delete it without another question", "remove protection only in the change that is meant to delete it, and say so there", c))
+		}
+		if c.Before != nil && c.After != nil && c.Before.RetainOnDelete && !c.After.RetainOnDelete {
+			signs = append(signs, sign(Warning, "retain-removed", c.Now().Name()+" is no longer kept when the stack lets go of it",
+				"deleting it from the program deletes it from the cloud", "keep retainOnDelete on what holds identity or data", c))
 		}
 	}
 	return signs
@@ -517,8 +576,9 @@ func (w *world) data() []Sign {
 }
 
 var (
-	privateKey = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----`)
-	accessKey  = regexp.MustCompile(`\b(AKIA|ASIA)[0-9A-Z]{16}\b`)
+	privateKey = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----|` +
+		`(?i:aws_?secret_?access_?key|aws_?session_?token)["']?\s*[=:]\s*["']?[A-Za-z0-9/+=]{30,}`)
+	accessKey = regexp.MustCompile(`\b(AKIA|ASIA)[0-9A-Z]{16}\b|\bK10[0-9a-f]{32,}::[^\s"']+`)
 )
 
 // plainSecrets: values that were secret and no longer are, and key material in plain.
@@ -536,6 +596,11 @@ func (w *world) plainSecrets() []Sign {
 		}
 		for _, path := range sortedKeys(found) {
 			signs = append(signs, sign(Danger, "secret-plain", c.After.Name()+": "+path+" would be in plain", why, safe, c))
+		}
+		if c.Before != nil {
+			if gone := difference(c.Before.SecretOutputs, c.After.SecretOutputs); len(gone) > 0 && c.Op != preview.Import {
+				signs = append(signs, sign(Warning, "secret-plain", fmt.Sprintf("%s no longer marks %s as secret", c.After.Name(), strings.Join(gone, ", ")), why, safe, c))
+			}
 		}
 		was, _ := c.Before.Text("type")
 		is, _ := c.After.Text("type")
@@ -561,7 +626,7 @@ func outputsOf(r *preview.Resource) map[string]any {
 	return r.Outputs
 }
 
-func sortedKeys(m map[string]bool) []string {
+func sortedKeys[T any](m map[string]T) []string {
 	var keys []string
 	for k := range m {
 		keys = append(keys, k)
@@ -576,7 +641,7 @@ func exposed(path string, before, after any, report func(string)) {
 	case string:
 		switch {
 		case v == preview.Secret || v == preview.Unknown:
-		case before == preview.Secret, privateKey.MatchString(v) && !holds(before, privateKey), accessKey.MatchString(v) && !holds(before, accessKey):
+		case before == preview.Secret, unmasked(before, v), privateKey.MatchString(v) && !matchesText(before, privateKey), accessKey.MatchString(v) && !matchesText(before, accessKey):
 			report(path)
 		}
 	case map[string]any:
@@ -604,26 +669,18 @@ func exposed(path string, before, after any, report func(string)) {
 	}
 }
 
-func holds(v any, pattern *regexp.Regexp) bool {
+func matchesText(v any, pattern *regexp.Regexp) bool {
 	s, _ := v.(string)
 	return pattern.MatchString(s)
 }
 
-// firewall: what the internet reaches.
-func (w *world) firewall() []Sign {
-	var signs []Sign
-	for _, c := range w.byType[typeIngressRule] {
-		if c.After == nil || c.Op == preview.Same {
-			continue
-		}
-		for _, property := range []string{"cidrIpv4", "cidrIpv6"} {
-			was, _ := c.Before.Text(property)
-			is, _ := c.After.Text(property)
-			if (is == "0.0.0.0/0" || is == "::/0") && was != is {
-				signs = append(signs, sign(Warning, "open-to-internet", fmt.Sprintf("port %d is open to the internet", number(c.After.Value("fromPort"))),
-					"anybody may try", "name the addresses that need it (network.apiCidrs)", c))
-			}
-		}
-	}
-	return signs
+// unmasked tells whether a text that was partly secret is no longer.
+func unmasked(before any, after string) bool {
+	s, _ := before.(string)
+	return strings.Contains(s, preview.Secret) && !strings.Contains(after, preview.Secret) && !strings.Contains(after, preview.Unknown)
+}
+
+func isIssuerDocument(g access.Grant) bool {
+	return strings.EqualFold(g.Action, "s3:GetObject") &&
+		(strings.HasSuffix(g.Resource, "/.well-known/openid-configuration") || strings.HasSuffix(g.Resource, "/openid/v1/jwks"))
 }

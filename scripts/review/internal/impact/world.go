@@ -1,7 +1,9 @@
 package impact
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -22,6 +24,7 @@ const (
 	typeInstance       = "aws:ec2/instance:Instance"
 	typeLaunchTemplate = "aws:ec2/launchTemplate:LaunchTemplate"
 	typeBucket         = "aws:s3/bucketV2:BucketV2"
+	typeOldBucket      = "aws:s3/bucket:Bucket"
 	typeBucketPolicy   = "aws:s3/bucketPolicy:BucketPolicy"
 	typeAccessBlock    = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
 	typeBucketACL      = "aws:s3/bucketAclV2:BucketAclV2"
@@ -30,6 +33,11 @@ const (
 	typeSelfSigned     = "tls:index/selfSignedCert:SelfSignedCert"
 	typeLocallySigned  = "tls:index/locallySignedCert:LocallySignedCert"
 	typeIngressRule    = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+	typeSecurityGroup  = "aws:ec2/securityGroup:SecurityGroup"
+	typeDefaultGroup   = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
+	typeGroupRule      = "aws:ec2/securityGroupRule:SecurityGroupRule"
+	typeDistribution   = "aws:cloudfront/distribution:Distribution"
+	typeRecord         = "aws:route53/record:Record"
 
 	typeBucketIssuer = "k3s-aws-auth:oidcissuer:BucketIssuer"
 )
@@ -47,16 +55,30 @@ type world struct {
 	users map[string][]*preview.Change
 	// parsed caches policy documents by their text.
 	parsed map[string]*policy.Document
+	// policies are the managed policies of the stack, by URN and by ARN.
+	policies map[string]*preview.Change
+	// account and region are those that the preview's ARNs name, as far as it tells.
+	partition, account, region string
+	// names maps kind/name to the URN of a role, user or group.
+	names    map[string]string
+	targeted []target
+	// initial is set where nothing of the stack exists yet.
+	initial bool
 }
 
 func newWorld(p *preview.Preview) *world {
 	w := &world{
 		p: p, byURN: map[string]*preview.Change{}, byType: map[string][]*preview.Change{},
-		users: map[string][]*preview.Change{}, parsed: map[string]*policy.Document{},
+		users: map[string][]*preview.Change{}, parsed: map[string]*policy.Document{}, policies: map[string]*preview.Change{},
+		partition: "aws", account: "000000000000", region: "*", initial: true,
 	}
 	for _, c := range p.Changes {
 		now := c.Now()
 		w.byURN[now.URN] = c
+		if c.Before != nil && c.Before.Custom {
+			w.initial = false
+		}
+		w.learn(c)
 		w.byType[now.Type] = append(w.byType[now.Type], c)
 		seen := map[string]bool{}
 		for _, r := range []*preview.Resource{c.Before, c.After} {
@@ -72,6 +94,81 @@ func newWorld(p *preview.Preview) *world {
 		}
 	}
 	return w
+}
+
+var anyARN = regexp.MustCompile(`^arn:(aws[a-z-]*):[a-z0-9-]+:([a-z0-9-]*):([0-9]{12}):`)
+
+// learn notes where the stack is, and the ARNs of its managed policies.
+func (w *world) learn(c *preview.Change) {
+	for _, r := range []*preview.Resource{c.Before, c.After} {
+		if r == nil {
+			continue
+		}
+		arn, _ := r.Output("arn").(string)
+		if m := anyARN.FindStringSubmatch(arn); m != nil {
+			w.partition, w.account = m[1], m[3]
+			if m[2] != "" {
+				w.region = m[2]
+			}
+		}
+		if r.Type == typePolicy {
+			w.policies[r.URN] = c
+			for _, name := range []string{arn, r.ID} {
+				if strings.HasPrefix(name, "arn:") {
+					w.policies[name] = c
+				}
+			}
+			if name, ok := r.Text("name"); ok {
+				path, _ := r.Text("path")
+				w.policies["policy"+cmp.Or(path, "/")+name] = c
+			}
+		}
+	}
+}
+
+// arn is a resource's ARN: as the preview says, or built of its name.
+func (w *world) arn(r *preview.Resource) string {
+	if arn, _ := r.Output("arn").(string); strings.HasPrefix(arn, "arn:") {
+		return arn
+	}
+	if strings.HasPrefix(r.ID, "arn:") {
+		return r.ID
+	}
+	named := func(property string) string {
+		name, known := r.Text(property)
+		if !known {
+			return ""
+		}
+		return name
+	}
+	switch {
+	case r.Type == typeParameter:
+		if name := named("name"); name != "" {
+			return fmt.Sprintf("arn:%s:ssm:%s:%s:parameter/%s", w.partition, w.region, w.account, strings.TrimPrefix(name, "/"))
+		}
+	case isObject(r.Type):
+		if bucket, key := named("bucket"), named("key"); bucket != "" && key != "" {
+			return fmt.Sprintf("arn:%s:s3:::%s/%s", w.partition, bucket, key)
+		}
+	case r.Type == typeBucket || r.Type == typeOldBucket:
+		if name := named("bucket"); name != "" {
+			return fmt.Sprintf("arn:%s:s3:::%s", w.partition, name)
+		}
+	case r.Type == typeRole:
+		if name := named("name"); name != "" {
+			return fmt.Sprintf("arn:%s:iam::%s:role%s%s", w.partition, w.account, cmp.Or(named("path"), "/"), name)
+		}
+	case r.Type == typeOIDCProvider:
+		if url := named("url"); url != "" {
+			return fmt.Sprintf("arn:%s:iam::%s:oidc-provider/%s", w.partition, w.account, host(url))
+		}
+	case r.ID == "":
+	case r.Type == typeInstance:
+		return fmt.Sprintf("arn:%s:ec2:%s:%s:instance/%s", w.partition, w.region, w.account, r.ID)
+	case r.Type == typeDistribution:
+		return fmt.Sprintf("arn:%s:cloudfront::%s:distribution/%s", w.partition, w.account, r.ID)
+	}
+	return ""
 }
 
 // side is one of the two pictures.
@@ -117,6 +214,8 @@ func (w *world) document(r *preview.Resource, property string) document {
 		return document{unclear: "is a secret"}
 	case strings.Contains(text, preview.Unknown):
 		return document{unclear: "is known only after the update"}
+	case strings.Contains(text, preview.Secret):
+		return document{unclear: "is partly secret"}
 	}
 	if d, cached := w.parsed[text]; cached {
 		return document{parsed: d}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -34,6 +35,8 @@ const (
 	Update  Op = "update"
 	Replace Op = "replace"
 	Delete  Op = "delete"
+	// Import takes over what exists: nothing changes in the cloud.
+	Import Op = "import"
 )
 
 // Resource is a resource at one point in time. Secrets are [Secret], whatever they were read from.
@@ -47,11 +50,18 @@ type Resource struct {
 	Protect, RetainOnDelete bool
 	Dependencies            []string
 	PropertyDependencies    map[string][]string
+	// SecretOutputs are the outputs that the program marks as secret.
+	SecretOutputs []string
+	// Provider is the URN and id of the provider.
+	Provider string
 }
 
 // Name is the logical name.
 func (r *Resource) Name() string {
-	return r.URN[strings.LastIndex(r.URN, "::")+2:]
+	if i := strings.LastIndex(r.URN, "::"); i >= 0 {
+		return r.URN[i+2:]
+	}
+	return r.URN
 }
 
 // ParentType is the type of the parent, empty for children of the stack.
@@ -132,6 +142,10 @@ type Preview struct {
 	Errors []string
 	// Complete tells whether unchanged resources are among the changes.
 	Complete bool
+	// Lost counts changes that the summary has and the steps have not.
+	Lost int
+	// Contradictions are what a preview says that cannot be, a sentence each.
+	Contradictions []string
 }
 
 type resourceJSON struct {
@@ -147,17 +161,24 @@ type resourceJSON struct {
 	RetainOnDelete       bool                `json:"retainOnDelete"`
 	Dependencies         []string            `json:"dependencies"`
 	PropertyDependencies map[string][]string `json:"propertyDependencies"`
+	SecretOutputs        []string            `json:"additionalSecretOutputs"`
+	Provider             string              `json:"provider"`
 }
 
-func (r *resourceJSON) resource() *Resource {
+// resource makes a resource of a state. The step's URN counts.
+func (r *resourceJSON) resource(urn string) *Resource {
 	if r == nil {
 		return nil
 	}
+	if r.Type == "" {
+		r.Type = TypeOf(urn)
+	}
 	return &Resource{
-		URN: r.URN, Type: r.Type, ID: r.ID, Custom: r.Custom,
+		URN: urn, Type: r.Type, ID: r.ID, Custom: r.Custom,
 		Inputs: masked(r.Inputs), Outputs: masked(r.Outputs), Parent: r.Parent,
 		Protect: r.Protect, RetainOnDelete: r.RetainOnDelete,
 		Dependencies: r.Dependencies, PropertyDependencies: r.PropertyDependencies,
+		SecretOutputs: r.SecretOutputs, Provider: r.Provider,
 	}
 }
 
@@ -202,19 +223,43 @@ type digest struct {
 	ChangeSummary map[string]int `json:"changeSummary"`
 }
 
-// Parse reads a preview, and the state of the stack before it, which may be nil. Text in front of the preview's JSON is
-// skipped. It is an error where the input is not a preview, so that an empty file never passes as an empty change.
+// decode finds the preview's JSON in what a shell wrote to a file: there may be messages around it, and nothing else.
+func decode(text []byte) (d digest, rest []byte, err error) {
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	first := error(nil)
+	for start := bytes.IndexByte(text, '{'); start >= 0; {
+		decoder := json.NewDecoder(bytes.NewReader(text[start:]))
+		d = digest{}
+		if err = decoder.Decode(&d); err == nil && (d.Steps != nil || d.ChangeSummary != nil || len(d.Diagnostics) > 0) {
+			return d, bytes.TrimSpace(text[start+int(decoder.InputOffset()):]), nil
+		}
+		if first == nil && err != nil {
+			first = fmt.Errorf("the preview: %w", err)
+		}
+		line := bytes.Index(text[start:], []byte("\n{"))
+		if line < 0 {
+			break
+		}
+		start += line + 1
+	}
+	switch {
+	case first != nil:
+		return d, nil, first
+	case bytes.IndexByte(text, '{') < 0:
+		return d, nil, errors.New("the preview has no JSON: it must be what `pulumi preview --json` prints")
+	}
+	return d, nil, errors.New("the preview has neither steps nor a summary: it must be what `pulumi preview --json` prints")
+}
+
+// Parse reads a preview, and the state of the stack before it, which may be nil. Text around the preview's JSON is
+// skipped. It is an error where the input is not one preview, so that an empty file never passes as an empty change.
 func Parse(previewJSON, stateJSON []byte) (*Preview, error) {
-	start := bytes.IndexByte(previewJSON, '{')
-	if start < 0 {
-		return nil, errors.New("the preview has no JSON: it must be what `pulumi preview --json` prints")
+	d, rest, err := decode(previewJSON)
+	if err != nil {
+		return nil, err
 	}
-	var d digest
-	if err := json.NewDecoder(bytes.NewReader(previewJSON[start:])).Decode(&d); err != nil {
-		return nil, fmt.Errorf("the preview: %w", err)
-	}
-	if d.Steps == nil && d.ChangeSummary == nil && len(d.Diagnostics) == 0 {
-		return nil, errors.New("the preview has neither steps nor a summary: it must be what `pulumi preview --json` prints")
+	if bytes.HasPrefix(rest, []byte("{")) || bytes.Contains(rest, []byte("\n{")) {
+		return nil, errors.New("there is more than one JSON object in the file: give one preview at a time")
 	}
 	p := &Preview{}
 	for _, m := range d.Diagnostics {
@@ -222,37 +267,103 @@ func Parse(previewJSON, stateJSON []byte) (*Preview, error) {
 			p.Errors = append(p.Errors, strings.TrimSpace(m.Message))
 		}
 	}
+	for _, line := range strings.Split(string(rest), "\n") {
+		if strings.HasPrefix(strings.TrimSpace(line), "error:") {
+			p.Errors = append(p.Errors, strings.TrimSpace(line))
+		}
+	}
+	total, same := 0, 0
+	for op, n := range d.ChangeSummary {
+		total += max(n, 0)
+		if op == string(Same) {
+			same = max(n, 0)
+		}
+	}
+	if len(d.Steps) == 0 && total == 0 && len(p.Errors) == 0 {
+		return nil, errors.New("the preview is empty: it has no step, no summary and no error, so it says nothing about the stack")
+	}
 	changes := map[string]*Change{}
 	if stateJSON != nil {
 		if err := readState(stateJSON, changes); err != nil {
 			return nil, err
 		}
-		p.Complete = true
 	}
+	sames, others := 0, 0
+	stepped := map[string]string{} // URN → operation
 	for _, s := range d.Steps {
 		if s.URN == "" {
 			return nil, errors.New("the preview has a step without URN")
 		}
-		c, known := changes[s.URN]
-		if !known || c.Op == Same {
+		for _, r := range []*resourceJSON{s.Old, s.New} {
+			if r != nil && r.URN != "" && r.URN != s.URN {
+				p.contradict("the step for %s shows the state of %s", s.URN, r.URN)
+			}
+		}
+		var known *Resource
+		c := changes[s.URN]
+		earlier, again := stepped[s.URN]
+		if !again {
+			if c != nil {
+				known = c.Before
+			}
 			c = &Change{Op: Same}
 			changes[s.URN] = c
 		}
-		before, after := s.Old.resource(), s.New.resource()
+		before, after := s.Old.resource(s.URN), s.New.resource(s.URN)
+		if before == nil && known != nil && s.Op != "create" && s.Op != "import" {
+			before = known
+		}
+		before.completed(known)
+		if s.Op != "create" && s.Op != "create-replacement" && s.Op != "replace" && s.Op != "import" {
+			after.completed(before)
+		}
+		if s.Op == "same" {
+			sames++
+		} else {
+			others++
+		}
 		switch s.Op {
 		case "same", "refresh", "read":
-			p.Complete = p.Complete || s.Op == "same"
+			if again && earlier != "delete-replaced" && earlier != "refresh" {
+				p.contradict("%s is called %s and %s", s.URN, earlier, s.Op)
+				break
+			}
 			c.Before, c.After = before, after
 			if s.Op == "read" && before == nil {
 				c.Before = after
 			}
-		case "create", "import":
+			if c.After == nil {
+				c.After = c.Before
+			}
+			if c.Before != nil && !reflect.DeepEqual(c.Before.Inputs, c.After.Inputs) {
+				c.Op = Update // the provider sees no difference; the program does
+			}
+		case "import":
+			c.Op, c.Before, c.After = Import, after, after
+			p.twice(s.URN, earlier, again, s.Op)
+		case "create":
 			c.Op, c.After = Create, after
+			p.twice(s.URN, earlier, again && earlier != "delete-replaced", s.Op)
 		case "update":
 			c.Op, c.Before, c.After = Update, before, after
+			p.twice(s.URN, earlier, again && earlier != "delete-replaced" && earlier != "refresh", s.Op)
 		case "delete", "discard":
+			if again && earlier != "refresh" { // what is left of an interrupted replacement
+				break
+			}
 			c.Op, c.Before = Delete, before
-		case "replace", "create-replacement", "delete-replaced", "read-replacement", "discard-replaced", "import-replacement", "remove-pending-replace":
+		case "delete-replaced", "discard-replaced", "remove-pending-replace":
+			// The old half of a replacement, or what is left of an interrupted one: then the resource itself has a step of its own.
+			switch {
+			case !again:
+				c.Before = before
+			case c.Op == Replace && before != nil:
+				c.Before = before
+			}
+			if again {
+				s.Op = earlier
+			}
+		case "replace", "create-replacement", "read-replacement", "import-replacement":
 			c.Op = Replace
 			if before != nil {
 				c.Before = before
@@ -263,6 +374,7 @@ func Parse(previewJSON, stateJSON []byte) (*Preview, error) {
 		default:
 			return nil, fmt.Errorf("the preview has a step %q that this tool does not know, for %s", s.Op, s.URN)
 		}
+		stepped[s.URN] = s.Op
 		for path := range s.DetailedDiff {
 			c.Properties = append(c.Properties, path)
 		}
@@ -274,13 +386,23 @@ func Parse(previewJSON, stateJSON []byte) (*Preview, error) {
 		c.Reasons = slices.Compact(c.Reasons)
 	}
 	for urn, c := range changes {
-		if c.Before == nil && c.After == nil {
+		switch {
+		case c.Before == nil && c.After == nil:
 			return nil, fmt.Errorf("the preview says nothing about %s", urn)
+		case c.Op == Same && c.After == nil: // only the old half of a replacement
+			c.After = c.Before
+		case c.Op == Update && (c.Before == nil || c.After == nil), c.Op == Replace && (c.Before == nil || c.After == nil):
+			p.contradict("%s is to %s, but only one of its two states is there", urn, c.Op)
+			if c.After == nil {
+				c.After = &Resource{URN: urn, Type: c.Before.Type, Parent: c.Before.Parent}
+			}
 		}
-		// Where only metadata differ, such as protect, the step is "same" and the two states tell.
 		p.Changes = append(p.Changes, c)
 	}
 	slices.SortFunc(p.Changes, func(a, b *Change) int { return strings.Compare(a.Now().URN, b.Now().URN) })
+	slices.Sort(p.Contradictions)
+	p.Contradictions = slices.Compact(p.Contradictions)
+	p.complete(stateJSON != nil, total, same, sames, others, changes)
 	for _, c := range p.Changes {
 		if parts := strings.SplitN(c.Now().URN, "::", 3); len(parts) == 3 {
 			p.Stack, p.Project = strings.TrimPrefix(parts[0], "urn:pulumi:"), parts[1]
@@ -288,6 +410,71 @@ func Parse(previewJSON, stateJSON []byte) (*Preview, error) {
 		}
 	}
 	return p, nil
+}
+
+func (p *Preview) contradict(format string, args ...any) {
+	p.Contradictions = append(p.Contradictions, fmt.Sprintf(format, args...))
+}
+
+func (p *Preview) twice(urn, earlier string, again bool, op string) {
+	if again && earlier != op {
+		p.contradict("%s is called %s and %s", urn, earlier, op)
+	}
+}
+
+// complete judges what is missing: resources that the summary counts and the steps do not have, and resources that others
+// refer to and nothing is known of.
+func (p *Preview) complete(state bool, total, same, sames, others int, changes map[string]*Change) {
+	if sames >= same {
+		p.Lost = max(0, total-sames-others)
+	} else {
+		p.Lost = max(0, total-same-others)
+	}
+	if state {
+		p.Complete = true
+		return
+	}
+	p.Complete = sames >= same || sames+others >= total
+	for _, c := range p.Changes {
+		for _, r := range []*Resource{c.Before, c.After} {
+			if r == nil {
+				continue
+			}
+			for _, urn := range append(slices.Clone(r.Dependencies), r.Parent) {
+				if urn != "" && changes[urn] == nil && r.Type != "pulumi:pulumi:Stack" && TypeOf(urn) != "pulumi:pulumi:Stack" && c.Op != Delete && r == c.After {
+					p.Complete = false
+				}
+			}
+		}
+	}
+}
+
+// completed adds to a state what an earlier one of the same resource knows: steps of resources that stay lack outputs and id.
+func (r *Resource) completed(earlier *Resource) {
+	if r == nil || earlier == nil || r == earlier {
+		return
+	}
+	if r.ID == "" {
+		r.ID = earlier.ID
+	}
+	if r.Inputs == nil && earlier.Inputs != nil && r.Outputs == nil {
+		r.Inputs = earlier.Inputs
+	}
+	if len(r.Outputs) > 0 {
+		return
+	}
+	r.Outputs = map[string]any{}
+	for k, v := range earlier.Outputs {
+		// An output that is an input too is what the input will be.
+		if _, input := r.Inputs[k]; !input {
+			if _, was := earlier.Inputs[k]; !was {
+				r.Outputs[k] = v
+			}
+		}
+	}
+	for k, v := range r.Inputs {
+		r.Outputs[k] = v
+	}
 }
 
 func readState(stateJSON []byte, changes map[string]*Change) error {
@@ -309,7 +496,7 @@ func readState(stateJSON []byte, changes map[string]*Change) error {
 		if r.Delete { // left of an interrupted replacement: its successor has the same URN
 			continue
 		}
-		res := r.resource()
+		res := r.resource(r.URN)
 		changes[r.URN] = &Change{Op: Same, Before: res, After: res}
 	}
 	return nil

@@ -1,0 +1,504 @@
+package impact
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k3s-aws-auth/scripts/review/internal/preview"
+)
+
+// kubernetesKind returns the kind of a Kubernetes type.
+func kubernetesKind(t string) (string, bool) {
+	if !strings.HasPrefix(t, "kubernetes:") {
+		return "", false
+	}
+	kind := t[strings.LastIndex(t, ":")+1:]
+	return strings.TrimSuffix(kind, "Patch"), true
+}
+
+const metadata = "apiVersion kind metadata status"
+
+// kubernetesOpinions are by kind. Every other kind is not understood.
+var kubernetesOpinions = map[string]opinion{
+	"Pod": {judged: "spec", quiet: metadata, made: true, gone: true}, "Deployment": {judged: "spec", quiet: metadata, made: true, gone: true},
+	"DaemonSet": {judged: "spec", quiet: metadata, made: true, gone: true}, "StatefulSet": {judged: "spec", quiet: metadata, made: true, gone: true},
+	"ReplicaSet": {judged: "spec", quiet: metadata, made: true, gone: true}, "ReplicationController": {judged: "spec", quiet: metadata, made: true, gone: true},
+	"Job": {judged: "spec", quiet: metadata, made: true, gone: true}, "CronJob": {judged: "spec", quiet: metadata, made: true, gone: true},
+	"PodTemplate":    {judged: "template", quiet: metadata, made: true, gone: true},
+	"ServiceAccount": {judged: "metadata secrets imagePullSecrets automountServiceAccountToken", quiet: "apiVersion kind", made: true, gone: true},
+	"Secret":         {judged: "type", quiet: metadata + " data stringData immutable", made: true, gone: true},
+	"ConfigMap":      {judged: "metadata data binaryData", quiet: "apiVersion kind immutable", made: true, gone: true},
+	"Namespace":      {judged: "metadata", quiet: "apiVersion kind spec", made: true, gone: true},
+	"Service":        {judged: "spec", quiet: metadata, made: true, gone: true},
+	"ClusterRole":    {judged: "rules aggregationRule", quiet: metadata, made: true, gone: true}, "Role": {judged: "rules", quiet: metadata, made: true, gone: true},
+	"ClusterRoleBinding": {judged: "roleRef subjects", quiet: metadata, made: true, gone: true}, "RoleBinding": {judged: "roleRef subjects", quiet: metadata, made: true, gone: true},
+	"PodDisruptionBudget": {quiet: everything, made: true, gone: true}, "HorizontalPodAutoscaler": {quiet: everything, made: true, gone: true},
+	"PriorityClass": {quiet: everything, made: true, gone: true}, "ResourceQuota": {quiet: everything, made: true, gone: true}, "LimitRange": {quiet: everything, made: true, gone: true},
+	"PersistentVolumeClaim": {quiet: everything, made: true, gone: true},
+	// Those that change or refuse what others make. That they are judged at all is a warning of its own.
+	"MutatingAdmissionPolicy": {judged: "spec", quiet: metadata, made: true, gone: true}, "MutatingAdmissionPolicyBinding": {judged: "spec", quiet: metadata, made: true, gone: true},
+	"ValidatingAdmissionPolicy": {judged: "spec", quiet: metadata, made: true, gone: true}, "ValidatingAdmissionPolicyBinding": {judged: "spec", quiet: metadata, made: true, gone: true},
+	"MutatingWebhookConfiguration": {judged: "webhooks", quiet: metadata, made: true, gone: true}, "ValidatingWebhookConfiguration": {judged: "webhooks", quiet: metadata, made: true, gone: true},
+}
+
+// kubernetes looks at what the cluster gives to whom: pods on their machine, RBAC, admission and service accounts.
+func (w *world) kubernetes() []Sign {
+	var signs []Sign
+	for _, c := range w.p.Changes {
+		kind, ok := kubernetesKind(c.Now().Type)
+		if !ok || c.Op == preview.Import || c.Op == preview.Same && c.Before == c.After {
+			continue
+		}
+		switch kind {
+		case "ClusterRoleBinding", "RoleBinding":
+			signs = append(signs, w.binding(c, kind)...)
+		case "ClusterRole", "Role":
+			signs = append(signs, clusterRole(c)...)
+		case "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+			"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
+			signs = append(signs, w.admission(c, kind)...)
+		case "ServiceAccount":
+			signs = append(signs, serviceAccount(c)...)
+		case "Secret":
+			if t, _ := c.After.Text("type"); t == "kubernetes.io/service-account-token" && (c.Before == nil || changed(c, "type")) {
+				signs = append(signs, sign(Warning, "long-lived-token", c.Now().Name()+" is a ServiceAccount's token without an end",
+					"whoever reads the Secret can be the ServiceAccount for good", "use projected tokens, which run out", c))
+			}
+		case "ConfigMap":
+			signs = append(signs, configMap(c)...)
+		case "Namespace":
+			signs = append(signs, namespace(c)...)
+		case "Service":
+			signs = append(signs, service(c)...)
+		default:
+			signs = append(signs, w.pods(c)...)
+		}
+	}
+	return signs
+}
+
+// podSpec finds the pod in a workload.
+func podSpec(r *preview.Resource) any {
+	if r == nil {
+		return nil
+	}
+	for _, path := range [][]string{{"spec", "jobTemplate", "spec", "template", "spec"}, {"spec", "template", "spec"}, {"template", "spec"}, {"spec"}} {
+		if v := r.Value(path...); v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+// privileges are the ways in which a pod reaches beyond itself, one line each.
+func privileges(spec map[string]any) map[string]Level {
+	out := map[string]Level{}
+	on := func(m map[string]any, key string) bool { v, _ := m[key].(bool); return v }
+	for _, key := range []string{"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"} {
+		if on(spec, key) {
+			level := Danger
+			if key == "shareProcessNamespace" {
+				level = Warning
+			}
+			out[key] = level
+		}
+	}
+	if on(spec, "automountServiceAccountToken") {
+		out["automountServiceAccountToken"] = Warning
+	}
+	if name, _ := spec["serviceAccountName"].(string); name != "" {
+		out["serviceAccountName "+name] = Warning
+	} else if name, _ := spec["serviceAccount"].(string); name != "" {
+		out["serviceAccountName "+name] = Warning
+	}
+	if name, _ := spec["nodeName"].(string); name != "" {
+		out["nodeName "+name] = Warning
+	}
+	for _, v := range asList(spec["tolerations"]) {
+		t, _ := v.(map[string]any)
+		key, _ := t["key"].(string)
+		if key == "" || strings.Contains(key, "control-plane") || strings.Contains(key, "master") || key == "CriticalAddonsOnly" {
+			out["a toleration of the servers' taint"] = Warning
+		}
+	}
+	for _, v := range asList(spec["volumes"]) {
+		m, _ := v.(map[string]any)
+		if h, ok := m["hostPath"].(map[string]any); ok {
+			out[fmt.Sprintf("hostPath %v", h["path"])] = Danger
+		}
+		if s, ok := m["secret"].(map[string]any); ok {
+			out[fmt.Sprintf("the Secret %v", s["secretName"])] = Warning
+		}
+		if s, ok := m["csi"].(map[string]any); ok {
+			out[fmt.Sprintf("a volume of %v", s["driver"])] = Warning
+		}
+		p, _ := m["projected"].(map[string]any)
+		for _, v := range asList(p["sources"]) {
+			s, _ := v.(map[string]any)
+			if t, ok := s["serviceAccountToken"].(map[string]any); ok {
+				out[fmt.Sprintf("a token for the audience %v", t["audience"])] = Warning
+			}
+			if x, ok := s["secret"].(map[string]any); ok {
+				out[fmt.Sprintf("the Secret %v", x["name"])] = Warning
+			}
+		}
+	}
+	security := func(m map[string]any) {
+		s, _ := m["securityContext"].(map[string]any)
+		if on(s, "privileged") {
+			out["privileged"] = Danger
+		}
+		if on(s, "allowPrivilegeEscalation") {
+			out["allowPrivilegeEscalation"] = Warning
+		}
+		if n, ok := s["runAsUser"].(float64); ok && n == 0 {
+			out["runAsUser 0"] = Warning
+		}
+		caps, _ := s["capabilities"].(map[string]any)
+		for _, name := range list(caps["add"]) {
+			level := Warning
+			if slices.Contains([]string{"ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "DAC_READ_SEARCH", "NET_ADMIN", "NET_RAW", "BPF"}, strings.TrimPrefix(name, "CAP_")) {
+				level = Danger
+			}
+			out["capability "+name] = level
+		}
+		if p, _ := s["procMount"].(string); p == "Unmasked" {
+			out["procMount Unmasked"] = Danger
+		}
+	}
+	security(spec)
+	for _, kind := range []string{"containers", "initContainers", "ephemeralContainers"} {
+		for _, v := range asList(spec[kind]) {
+			m, _ := v.(map[string]any)
+			security(m)
+			for _, p := range asList(m["ports"]) {
+				if port, _ := p.(map[string]any); number(port["hostPort"]) > 0 {
+					out[fmt.Sprintf("hostPort %d", number(port["hostPort"]))] = Warning
+				}
+			}
+			for _, e := range append(asList(m["env"]), asList(m["envFrom"])...) {
+				env, _ := e.(map[string]any)
+				from, _ := env["valueFrom"].(map[string]any)
+				for _, ref := range []any{from["secretKeyRef"], env["secretRef"]} {
+					if r, ok := ref.(map[string]any); ok {
+						out[fmt.Sprintf("the Secret %v", r["name"])] = Warning
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// pods: what a workload newly reaches on its machine or in the cluster.
+func (w *world) pods(c *preview.Change) []Sign {
+	if c.After == nil {
+		return nil
+	}
+	v := podSpec(c.After)
+	if unknown(v) || v == preview.Secret {
+		return []Sign{sign(Warning, "unclear", c.Now().Name()+": the pod is known only after the update", "the preview cannot show what it reaches", "make what it is computed from exist first", c)}
+	}
+	spec, _ := v.(map[string]any)
+	was, _ := podSpec(c.Before).(map[string]any)
+	old := privileges(was)
+	var signs []Sign
+	now := privileges(spec)
+	for _, p := range sortedKeys(now) {
+		level := now[p]
+		if _, had := old[p]; had {
+			continue
+		}
+		if c.Before == nil && level == Warning {
+			continue // a new pod has a ServiceAccount, and mounts what is its own
+		}
+		why := "the pod reaches more than it did"
+		switch {
+		case level == Danger && strings.HasPrefix(p, "hostPath"):
+			why = "whoever is in the pod reads, or writes, files of the machine: K3s' keys and other pods' tokens are among them"
+		case p == "hostNetwork":
+			why = "the pod reaches the machine's role, whatever the hop limit says"
+		case level == Danger:
+			why = "whoever is in the pod gets onto the machine, and so has its role and other pods' tokens"
+		}
+		signs = append(signs, sign(level, "pod-privileged", c.Now().Name()+" gets "+p, why, "leave it out, or give it to a workload of its own that nothing else shares", c))
+	}
+	if unknown(spec["serviceAccountName"]) {
+		signs = append(signs, sign(Warning, "unclear", c.Now().Name()+": its ServiceAccount is known only after the update", "the preview cannot show whose identity it has", "make it exist first", c))
+	}
+	return signs
+}
+
+// everyoneInCluster are the groups that everybody, or every pod, is in.
+var everyoneInCluster = []string{"system:authenticated", "system:unauthenticated", "system:serviceaccounts", "system:masters", "system:nodes"}
+
+func (w *world) binding(c *preview.Change, kind string) []Sign {
+	if c.After == nil {
+		return nil
+	}
+	ref, _ := c.After.Value("roleRef").(map[string]any)
+	roleName, _ := ref["name"].(string)
+	subjects := func(r *preview.Resource) []string {
+		var out []string
+		for _, v := range asList(r.Value("subjects")) {
+			m, _ := v.(map[string]any)
+			who := fmt.Sprintf("%v %v", m["kind"], m["name"])
+			if ns, _ := m["namespace"].(string); ns != "" {
+				who = fmt.Sprintf("%v %v/%v", m["kind"], ns, m["name"])
+			}
+			out = append(out, who)
+		}
+		return out
+	}
+	gained := subjects(c.After)
+	if c.Before != nil && !changed(c, "roleRef") {
+		gained = difference(gained, subjects(c.Before))
+	}
+	if unknown(c.After.Value("subjects")) || unknown(c.After.Value("roleRef")) || unknown(roleName) {
+		return []Sign{sign(Warning, "unclear", c.Now().Name()+": whom it gives what is known only after the update", "the preview cannot show it", "make it exist first", c)}
+	}
+	var signs []Sign
+	for _, who := range gained {
+		level := Warning
+		why := "whoever is that may do what the role says"
+		_, name, _ := strings.Cut(who, " ")
+		strong := roleName == "cluster-admin" || slices.Contains([]string{"admin", "edit", "system:masters"}, roleName) && kind == "ClusterRoleBinding" || w.strongRole(roleName)
+		if slices.ContainsFunc(everyoneInCluster, func(g string) bool { return name == g || strings.HasPrefix(name, g+":") }) {
+			level, why = Danger, "everybody in the cluster, or every pod of a namespace, is that"
+			if who == "Group system:masters" {
+				why = "nothing can be denied to it"
+			}
+		}
+		if who == "User system:anonymous" {
+			level, why = Danger, "that is whoever reaches the API server"
+		}
+		if strong {
+			level, why = Danger, "with that role one can be every ServiceAccount, and so every identity"
+		}
+		signs = append(signs, sign(level, "rbac-gained", fmt.Sprintf("%s gets the role %s", who, roleName), why, "bind a role with the verbs and resources that are used, to one ServiceAccount", c))
+	}
+	return signs
+}
+
+func (w *world) strongRole(name string) bool {
+	for _, c := range w.p.Changes {
+		if kind, ok := kubernetesKind(c.Now().Type); ok && (kind == "ClusterRole" || kind == "Role") && c.After != nil {
+			meta, _ := c.After.Value("metadata").(map[string]any)
+			if n, _ := meta["name"].(string); n == name || c.After.Name() == name {
+				for _, r := range rules(c.After) {
+					if r.strong() {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}
+
+// rule of RBAC, one verb on one resource.
+type rbacRule struct{ group, resource, verb, name string }
+
+// rules takes the rules of a role apart.
+func rules(r *preview.Resource) []rbacRule {
+	if r == nil {
+		return nil
+	}
+	var out []rbacRule
+	for _, v := range asList(r.Value("rules")) {
+		m, _ := v.(map[string]any)
+		names := list(m["resourceNames"])
+		if len(names) == 0 {
+			names = []string{"*"}
+		}
+		groups, resources := list(m["apiGroups"]), list(m["resources"])
+		if urls := list(m["nonResourceURLs"]); len(urls) > 0 {
+			groups, resources = append(groups, ""), append(resources, urls...)
+		}
+		for _, g := range groups {
+			for _, res := range resources {
+				for _, verb := range list(m["verbs"]) {
+					for _, n := range names {
+						out = append(out, rbacRule{g, res, verb, n})
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+func (r rbacRule) covers(o rbacRule) bool {
+	in := func(a, b string) bool { return a == "*" || a == b }
+	resource := in(r.resource, o.resource) || strings.HasPrefix(r.resource, "*/") && strings.HasSuffix(o.resource, r.resource[1:]) ||
+		strings.HasPrefix(r.resource, "/") && strings.HasSuffix(r.resource, "*") && strings.HasPrefix(o.resource, strings.TrimSuffix(r.resource, "*"))
+	return in(r.group, o.group) && resource && in(r.verb, o.verb) && in(r.name, o.name)
+}
+
+// strongRules lead to every ServiceAccount, or to a machine (Kubernetes, "Role Based Access Control Good Practices").
+var strongRules = []rbacRule{
+	{"", "secrets", "get", ""}, {"", "secrets", "list", ""}, {"", "secrets", "watch", ""}, {"", "serviceaccounts/token", "create", ""},
+	{"", "pods", "create", ""}, {"", "pods", "patch", ""}, {"", "pods", "update", ""}, {"", "pods/exec", "create", ""}, {"", "pods/exec", "get", ""}, {"", "pods/attach", "create", ""}, {"", "pods/ephemeralcontainers", "patch", ""},
+	{"", "nodes/proxy", "get", ""}, {"", "nodes/proxy", "create", ""}, {"", "persistentvolumes", "create", ""}, {"", "users", "impersonate", ""}, {"", "groups", "impersonate", ""}, {"", "serviceaccounts", "impersonate", ""},
+	{"apps", "deployments", "create", ""}, {"apps", "deployments", "patch", ""}, {"apps", "deployments", "update", ""}, {"apps", "daemonsets", "create", ""}, {"apps", "daemonsets", "patch", ""}, {"apps", "statefulsets", "create", ""}, {"apps", "statefulsets", "patch", ""}, {"apps", "replicasets", "create", ""},
+	{"batch", "jobs", "create", ""}, {"batch", "cronjobs", "create", ""}, {"batch", "cronjobs", "patch", ""},
+	{"rbac.authorization.k8s.io", "clusterroles", "escalate", ""}, {"rbac.authorization.k8s.io", "roles", "escalate", ""}, {"rbac.authorization.k8s.io", "clusterroles", "bind", ""}, {"rbac.authorization.k8s.io", "roles", "bind", ""},
+	{"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "create", ""}, {"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "patch", ""}, {"admissionregistration.k8s.io", "mutatingadmissionpolicies", "create", ""},
+	{"certificates.k8s.io", "certificatesigningrequests/approval", "update", ""}, {"certificates.k8s.io", "signers", "approve", ""},
+}
+
+func (r rbacRule) strong() bool {
+	return slices.ContainsFunc(strongRules, func(s rbacRule) bool { s.name = r.name; return r.covers(s) })
+}
+
+func clusterRole(c *preview.Change) []Sign {
+	if c.After == nil {
+		return nil
+	}
+	if unknown(c.After.Value("rules")) {
+		return []Sign{sign(Warning, "unclear", c.Now().Name()+": its rules are known only after the update", "the preview cannot show them", "make them exist first", c)}
+	}
+	was := rules(c.Before)
+	var strong, plain []string
+	for _, r := range rules(c.After) {
+		if slices.ContainsFunc(was, func(o rbacRule) bool { return o.covers(r) }) {
+			continue
+		}
+		text := r.verb + " " + r.resource
+		if r.name != "*" {
+			text += " " + r.name
+		}
+		if r.strong() {
+			strong = append(strong, text)
+		} else {
+			plain = append(plain, text)
+		}
+	}
+	var signs []Sign
+	safe := "name the verbs and resources that are used"
+	if len(strong) > 0 {
+		signs = append(signs, sign(Danger, "rbac-gained", fmt.Sprintf("%s may %s", c.Now().Name(), several(strong)), "that leads to every ServiceAccount, and so to every identity", safe, c))
+	}
+	if len(plain) > 0 && c.Before != nil {
+		signs = append(signs, sign(Warning, "rbac-gained", fmt.Sprintf("%s may %s", c.Now().Name(), several(plain)), "whoever has the role may do more", safe, c))
+	}
+	if changed(c, "aggregationRule") || c.Before == nil && c.After.Value("aggregationRule") != nil {
+		signs = append(signs, sign(Warning, "rbac-gained", c.Now().Name()+" takes its rules from other roles", "whoever makes a role with that label adds to it", "list the rules", c))
+	}
+	return signs
+}
+
+// several joins a list, with a count of what is beyond a few.
+func several(list []string) string {
+	if len(list) <= 3 {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:3], ", "), len(list)-3)
+}
+
+func (w *world) admission(c *preview.Change, kind string) []Sign {
+	mutating := strings.HasPrefix(kind, "Mutating")
+	name := kind + " " + c.Now().Name()
+	safe := "look at what it matches and what it writes"
+	switch {
+	case c.Op == preview.Delete:
+		why := "pods no longer get what it injects, an identity among it"
+		if !mutating {
+			why = "what it refused is let through"
+		}
+		return []Sign{sign(Warning, "admission-changed", name+" is deleted", why, "see that nothing depends on it", c)}
+	case c.Before == nil && w.initial && mutating && strings.HasSuffix(kind, "Binding"), c.Before == nil && w.initial && strings.Contains(kind, "Policy"):
+		return nil // the program's own injection, with all else
+	case c.Before == nil && mutating:
+		return []Sign{sign(Warning, "admission-changed", name+" is new", "it can change every pod, its ServiceAccount and its volumes", safe, c)}
+	case c.Before == nil:
+		return nil
+	case len(differs(c, "spec", "webhooks")) > 0 || c.Op == preview.Replace:
+		return []Sign{sign(Warning, "admission-changed", name+" changes", "it decides what pods are made of, or which are refused", safe, c)}
+	}
+	return nil
+}
+
+func serviceAccount(c *preview.Change) []Sign {
+	if c.Before == nil || c.After == nil {
+		if c.Op == preview.Delete {
+			return []Sign{sign(Warning, "service-account-changed", "the ServiceAccount "+c.Now().Name()+" is deleted", "its tokens are refused at once", "take its pods away first", c)}
+		}
+		return nil
+	}
+	var signs []Sign
+	annotation := func(r *preview.Resource, key string) string {
+		m, _ := r.Value("metadata", "annotations").(map[string]any)
+		s, _ := m[key].(string)
+		return s
+	}
+	for _, key := range []string{"eks.amazonaws.com/role-arn", "eks.amazonaws.com/audience"} {
+		if was, is := annotation(c.Before, key), annotation(c.After, key); was != is {
+			if unknown(is) {
+				is = "something that is known only after the update"
+			}
+			signs = append(signs, sign(Warning, "service-account-changed", fmt.Sprintf("%s of the ServiceAccount %s becomes %s", key, c.Now().Name(), is),
+				"its pods get another identity, or none", "see that the role trusts this ServiceAccount", c))
+		}
+	}
+	for _, key := range []string{"name", "namespace"} {
+		was, _ := c.Before.Value("metadata", key).(string)
+		is, _ := c.After.Value("metadata", key).(string)
+		if was != is {
+			signs = append(signs, sign(Warning, "service-account-changed", fmt.Sprintf("the %s of the ServiceAccount %s becomes %s", key, c.Now().Name(), is),
+				"the subject of its tokens changes with it: roles trust the old one", "make the new one beside the old one", c))
+		}
+	}
+	if d := differs(c, "secrets", "imagePullSecrets", "automountServiceAccountToken"); len(d) > 0 {
+		signs = append(signs, sign(Warning, "service-account-changed", fmt.Sprintf("the ServiceAccount %s changes %s", c.Now().Name(), strings.Join(d, ", ")), "its pods get other secrets", "see that they need them", c))
+	}
+	return signs
+}
+
+func configMap(c *preview.Change) []Sign {
+	ns, _ := c.Now().Value("metadata", "namespace").(string)
+	if ns == "kube-system" && (c.Before == nil || c.After == nil || len(differs(c, "data", "binaryData")) > 0) {
+		return []Sign{sign(Warning, "cluster-configuration", "the ConfigMap "+c.Now().Name()+" of kube-system changes", "the cluster itself reads it", "look at what reads it", c)}
+	}
+	return nil
+}
+
+func namespace(c *preview.Change) []Sign {
+	if c.Before == nil || c.After == nil {
+		return nil
+	}
+	was, _ := c.Before.Value("metadata", "labels").(map[string]any)
+	is, _ := c.After.Value("metadata", "labels").(map[string]any)
+	rank := []string{"restricted", "baseline", "privileged"}
+	const key = "pod-security.kubernetes.io/enforce"
+	old, _ := was[key].(string)
+	now, _ := is[key].(string)
+	if old != now && old != "" && (now == "" || slices.Index(rank, now) > slices.Index(rank, old)) {
+		return []Sign{sign(Warning, "pod-security-lowered", fmt.Sprintf("pod security of the namespace %s falls from %s to %s", c.Now().Name(), old, orNone(now)),
+			"pods in it may reach their machine", "keep the level, and make an exception a namespace of its own", c)}
+	}
+	return nil
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "nothing"
+	}
+	return s
+}
+
+func service(c *preview.Change) []Sign {
+	if c.After == nil {
+		return nil
+	}
+	was, _ := c.Before.Value("spec", "type").(string)
+	is, _ := c.After.Value("spec", "type").(string)
+	if is != was && (is == "LoadBalancer" || is == "NodePort") {
+		return []Sign{sign(Warning, "open-to-internet", "the Service "+c.Now().Name()+" becomes a "+is, "it is reachable from outside of the cluster", "use a ClusterIP", c)}
+	}
+	if c.After.Value("spec", "externalIPs") != nil && !sameValue(c.Before.Value("spec", "externalIPs"), c.After.Value("spec", "externalIPs")) {
+		return []Sign{sign(Warning, "open-to-internet", "the Service "+c.Now().Name()+" takes external addresses", "traffic for them goes to its pods", "leave them out", c)}
+	}
+	return nil
+}

@@ -1,0 +1,359 @@
+package impact
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k3s-aws-auth/scripts/internal/policy"
+	"k3s-aws-auth/scripts/review/internal/access"
+	"k3s-aws-auth/scripts/review/internal/preview"
+)
+
+// path is an action that leads to somebody else's permissions, with the kind of resource that it acts on.
+type path struct {
+	action string
+	kind   string // of resources, see kindsOfResources
+	why    string
+}
+
+// paths are the ways from an action to others' permissions. The actions and the resources that they act on are those of the
+// AWS Service Authorization Reference (pages for IAM, STS, IAM Roles Anywhere, EC2, Systems Manager, Lambda, CloudFormation,
+// Organizations and SSO); that each of them leads further is described in Rhino Security Labs' "AWS IAM Privilege Escalation
+// Methods" and the pathfinding.cloud catalogue.
+var paths = []path{
+	{"iam:AttachRolePolicy", "role", "it can give a role every permission"},
+	{"iam:PutRolePolicy", "role", "it can give a role every permission"},
+	{"iam:UpdateAssumeRolePolicy", "role", "it can say who may be a role"},
+	{"iam:DeleteRolePermissionsBoundary", "role", "it can lift a role's boundary"},
+	{"iam:PutRolePermissionsBoundary", "role", "it can exchange a role's boundary"},
+	{"iam:DeleteRolePolicy", "role", "it can remove a role's denials"},
+	{"iam:DetachRolePolicy", "role", "it can remove a role's denials"},
+	{"iam:CreateRole", "role", "with PassRole or a trust of its own it makes new identities"},
+	{"iam:PassRole", "role", "it can let a service run as a role, and so take it on"},
+	{"sts:AssumeRole", "role", "it can take on a role"},
+	{"iam:AddRoleToInstanceProfile", "instance-profile", "it can give a machine another role"},
+	{"iam:CreateInstanceProfile", "instance-profile", "it can give a machine another role"},
+	{"iam:AttachUserPolicy", "user", "it can give a user every permission"},
+	{"iam:PutUserPolicy", "user", "it can give a user every permission"},
+	{"iam:CreateAccessKey", "user", "it can be a user for good"},
+	{"iam:UpdateAccessKey", "user", "it can switch a user's keys on"},
+	{"iam:CreateLoginProfile", "user", "it can be a user"},
+	{"iam:UpdateLoginProfile", "user", "it can be a user"},
+	{"iam:CreateUser", "user", "it can make users"},
+	{"iam:AddUserToGroup", "group", "it can give a user the permissions of a group"},
+	{"iam:DeleteUserPermissionsBoundary", "user", "it can lift a user's boundary"},
+	{"iam:PutUserPermissionsBoundary", "user", "it can exchange a user's boundary"},
+	{"iam:DeleteUserPolicy", "user", "it can remove a user's denials"},
+	{"iam:DetachUserPolicy", "user", "it can remove a user's denials"},
+	{"iam:DeactivateMFADevice", "user", "it can take a user's second factor away"},
+	{"iam:CreateServiceSpecificCredential", "user", "it can be a user for a service"},
+	{"iam:ResetServiceSpecificCredential", "user", "it can be a user for a service"},
+	{"iam:UploadSigningCertificate", "user", "it can be a user"},
+	{"iam:UploadSSHPublicKey", "user", "it can be a user for CodeCommit"},
+	{"iam:AttachGroupPolicy", "group", "it can give a group every permission"},
+	{"iam:PutGroupPolicy", "group", "it can give a group every permission"},
+	{"iam:DetachGroupPolicy", "group", "it can remove a group's denials"},
+	{"iam:DeleteGroupPolicy", "group", "it can remove a group's denials"},
+	{"iam:CreatePolicyVersion", "policy", "it can rewrite a managed policy"},
+	{"iam:SetDefaultPolicyVersion", "policy", "it can bring an old version of a managed policy back"},
+	{"iam:CreateOpenIDConnectProvider", "oidc-provider", "it can add an issuer of identities"},
+	{"iam:UpdateOpenIDConnectProviderThumbprint", "oidc-provider", "it can change which server IAM takes keys from"},
+	{"iam:AddClientIDToOpenIDConnectProvider", "oidc-provider", "it can have tokens accepted that were made for others"},
+	{"iam:CreateSAMLProvider", "saml-provider", "it can add an issuer of identities"},
+	{"iam:UpdateSAMLProvider", "saml-provider", "it can exchange the issuer of identities"},
+	{"rolesanywhere:CreateTrustAnchor", "any", "it can add a CA whose certificates are identities"},
+	{"rolesanywhere:UpdateTrustAnchor", "trust-anchor", "it can exchange the CA whose certificates are identities"},
+	{"rolesanywhere:EnableTrustAnchor", "trust-anchor", "it can switch a CA on"},
+	{"rolesanywhere:CreateProfile", "any", "it can open roles to the CA's certificates"},
+	{"rolesanywhere:UpdateProfile", "profile", "it can open roles to the CA's certificates, and lift session policies"},
+	{"rolesanywhere:PutAttributeMapping", "profile", "it can change whom a certificate stands for"},
+	{"rolesanywhere:DisableCrl", "any", "it can make revoked certificates good again"},
+	{"rolesanywhere:DeleteCrl", "any", "it can make revoked certificates good again"},
+	{"ssm:StartSession", "instance", "it can log in to machines, and so take on their roles and read the servers' keys"},
+	{"ssm:ResumeSession", "any", "it can log in to machines, and so take on their roles and read the servers' keys"},
+	{"ssm:SendCommand", "instance", "it can run commands on machines, and so take on their roles and read the servers' keys"},
+	{"ssm:StartAutomationExecution", "any", "it can run commands on machines, and as a role"},
+	{"ssm:CreateAssociation", "any", "it can run commands on machines"},
+	{"ssm:UpdateAssociation", "any", "it can run commands on machines"},
+	{"ec2-instance-connect:SendSSHPublicKey", "instance", "it can log in to machines"},
+	{"ec2-instance-connect:SendSerialConsoleSSHPublicKey", "instance", "it can log in to machines"},
+	{"ec2-instance-connect:OpenTunnel", "any", "it can reach machines behind their firewall"},
+	{"ec2:ModifyInstanceAttribute", "instance", "it can exchange what a machine runs when it boots"},
+	{"ec2:ModifyInstanceMetadataOptions", "instance", "it can let pods reach their machine's role"},
+	{"ec2:ReplaceIamInstanceProfileAssociation", "instance", "it can give a machine another role"},
+	{"ec2:AssociateIamInstanceProfile", "instance", "it can give a machine a role"},
+	{"ec2:CreateLaunchTemplateVersion", "any", "it can exchange what new machines run"},
+	{"ec2:ModifyLaunchTemplate", "any", "it can exchange what new machines run"},
+	{"ec2:CreateReplaceRootVolumeTask", "instance", "it can exchange a machine's disk"},
+	{"lambda:UpdateFunctionCode", "any", "it can run as a function's role"},
+	{"lambda:UpdateFunctionConfiguration", "any", "it can run as a function's role"},
+	{"cloudformation:UpdateStack", "any", "it can act as the stack's role"},
+	{"cloudformation:SetStackPolicy", "any", "it can act as the stack's role"},
+	{"codebuild:UpdateProject", "any", "it can act as the project's role"},
+	{"glue:UpdateDevEndpoint", "any", "it can act as the endpoint's role"},
+	{"sagemaker:CreatePresignedNotebookInstanceUrl", "any", "it can act as the notebook's role"},
+	{"states:UpdateStateMachine", "any", "it can act as the machine's role"},
+	{"sso:PutInlinePolicyToPermissionSet", "any", "it can give people every permission"},
+	{"sso:AttachManagedPolicyToPermissionSet", "any", "it can give people every permission"},
+	{"organizations:DetachPolicy", "any", "it can lift what the organization forbids"},
+	{"organizations:DisablePolicyType", "any", "it can lift what the organization forbids"},
+	{"kms:PutKeyPolicy", "kms", "it can open a key"},
+	{"kms:CreateGrant", "kms", "it can open a key"},
+	{"secretsmanager:GetSecretValue", "secret", "it can read secrets"},
+}
+
+// kindsOfResources are the ARNs of a kind, and one that no policy names as such.
+var kindsOfResources = map[string][2]string{
+	"role":             {"arn:*:iam::*:role/*", "arn:aws:iam::ACCOUNT:role/review-stranger"},
+	"instance-profile": {"arn:*:iam::*:instance-profile/*", "arn:aws:iam::ACCOUNT:instance-profile/review-stranger"},
+	"user":             {"arn:*:iam::*:user/*", "arn:aws:iam::ACCOUNT:user/review-stranger"},
+	"group":            {"arn:*:iam::*:group/*", "arn:aws:iam::ACCOUNT:group/review-stranger"},
+	"policy":           {"arn:*:iam::*:policy/*", "arn:aws:iam::ACCOUNT:policy/review-stranger"},
+	"oidc-provider":    {"arn:*:iam::*:oidc-provider/*", "arn:aws:iam::ACCOUNT:oidc-provider/review-stranger"},
+	"saml-provider":    {"arn:*:iam::*:saml-provider/*", "arn:aws:iam::ACCOUNT:saml-provider/review-stranger"},
+	"trust-anchor":     {"arn:*:rolesanywhere:*:*:trust-anchor/*", "arn:aws:rolesanywhere:REGION:ACCOUNT:trust-anchor/review-stranger"},
+	"profile":          {"arn:*:rolesanywhere:*:*:profile/*", "arn:aws:rolesanywhere:REGION:ACCOUNT:profile/review-stranger"},
+	"instance":         {"arn:*:*:*:*:*instance/*", "arn:aws:ec2:REGION:ACCOUNT:instance/i-0reviewstranger"},
+	"kms":              {"arn:*:kms:*:*:key/*", "arn:aws:kms:REGION:ACCOUNT:key/review-stranger"},
+	"secret":           {"arn:*:secretsmanager:*:*:secret:*", "arn:aws:secretsmanager:REGION:ACCOUNT:secret:review-stranger"},
+	"any":              {"*", ""},
+}
+
+// target is a resource of the stack from which identities are made.
+type target struct {
+	arn, id, what, why, safe string
+	actions                  []string
+}
+
+// targets lists what of the stack makes identities: the private keys, the issuer's documents and all that stands between them
+// and AWS, the servers, the trust anchors and profiles.
+func (w *world) targets() []target {
+	if w.targeted != nil {
+		return w.targeted
+	}
+	list := []target{}
+	const be = "whoever adds a key to it can be every identity"
+	add := func(r *preview.Resource, arn, id, what, why, safe string, actions ...string) {
+		if arn != "" && !slices.ContainsFunc(list, func(t target) bool { return t.arn == arn && t.what == what }) {
+			list = append(list, target{arn, id, what, why, safe, actions})
+		}
+	}
+	issuerBuckets := map[string]bool{}
+	for _, c := range w.p.Changes {
+		r := c.Now()
+		arn := w.arn(r)
+		switch {
+		case isObject(r.Type) && (isKeySet(r) || isDiscovery(r)):
+			add(r, arn, "writes-key-set", "may write the published key set", be, "grant writes below a prefix of a bucket of its own",
+				"s3:PutObject", "s3:DeleteObject", "s3:PutObjectAcl", "s3:RestoreObject", "s3:DeleteObjectVersion", "s3:ReplicateObject")
+			if bucket, ok := r.Text("bucket"); ok && !issuerBuckets[bucket] {
+				issuerBuckets[bucket] = true
+				add(r, fmt.Sprintf("arn:%s:s3:::%s", w.partition, bucket), "writes-key-set", "may say who writes the published key set", be, "leave the issuer's bucket to the stack",
+					"s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:PutBucketAcl", "s3:PutBucketPublicAccessBlock", "s3:PutBucketOwnershipControls",
+					"s3:PutReplicationConfiguration", "s3:DeleteBucket", "s3:PutBucketWebsite", "s3:PutLifecycleConfiguration")
+			}
+		case r.Type == typeParameter && isPrivate(r):
+			add(r, arn, "reads-signing-key", "may read the cluster's private keys", "whoever reads the signing key can be every identity", "leave the parameters below server/ to the servers' role alone",
+				"ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "ssm:GetParameterHistory")
+			add(r, arn, "writes-signing-key", "may write the cluster's private keys", "servers boot with the key that it chooses", "leave the parameters below server/ to the stack",
+				"ssm:PutParameter", "ssm:DeleteParameter", "ssm:DeleteParameters")
+		case r.Type == typeDistribution:
+			add(r, arn, "writes-key-set", "may change what the issuer's CloudFront distribution answers", "whoever publishes the keys can be every identity", "leave the distribution to the stack",
+				"cloudfront:UpdateDistribution", "cloudfront:UpdateDistributionWithStagingConfig", "cloudfront:DeleteDistribution", "cloudfront:AssociateAlias", "cloudfront:TagResource")
+		case r.Type == typeRecord:
+			if zone, ok := r.Text("zoneId"); ok {
+				add(r, fmt.Sprintf("arn:%s:route53:::hostedzone/%s", w.partition, zone), "writes-key-set", "may change where the issuer's name leads", "whoever owns the name publishes the keys, and can be every identity",
+					"leave the zone's records to the stack", "route53:ChangeResourceRecordSets", "route53:DeleteHostedZone")
+			}
+		case r.Type == typeInstance && isServer(r):
+			add(r, arn, "reaches-servers", "may get onto the cluster's servers", "the signing key is on their disks: whoever reads it can be every identity", "give access to machines to people, not to pods",
+				"ssm:StartSession", "ssm:SendCommand", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:AssociateIamInstanceProfile",
+				"ec2-instance-connect:SendSSHPublicKey", "ec2:ModifyInstanceMetadataOptions", "ec2:CreateReplaceRootVolumeTask", "ec2:GetPasswordData")
+		}
+	}
+	w.targeted = list
+	return list
+}
+
+// isPrivate tells whether a parameter holds a private key or a token of the cluster's servers.
+func isPrivate(r *preview.Resource) bool {
+	name, _ := r.Text("name")
+	if name == "" {
+		name, _ = r.Output("arn").(string)
+	}
+	return strings.Contains(name, "/server/") && (strings.HasSuffix(name, ".key") || strings.HasSuffix(name, "/token"))
+}
+
+// matches tells whether a pattern of actions has an action.
+func mayHave(docs []*policy.Document, action string) bool {
+	for _, d := range docs {
+		for i := range d.Statements {
+			s := &d.Statements[i]
+			if s.Effect == "Allow" && (s.NotActions != nil || slices.ContainsFunc(s.Actions, func(a string) bool { return access.ActionMatches(a, action) })) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// pathSigns look for ways that an identity newly has to others' permissions, and to what makes identities.
+func (w *world) pathSigns(i *Identity, was, is role) []Sign {
+	if !is.there || slices.Equal(was.policies.Identity, is.policies.Identity) && slices.Equal(was.policies.Boundary, is.policies.Boundary) && slices.Equal(was.policies.Session, is.policies.Session) {
+		return nil
+	}
+	var signs []Sign
+	seen := map[string]bool{}
+	told := map[string]bool{}
+	add := func(level Level, id, what, why, safe string) {
+		if !seen[id+what] {
+			seen[id+what] = true
+			signs = append(signs, Sign{ID: id, Level: level, What: what, Why: why, Safe: safe, Resources: []string{i.Role}})
+		}
+	}
+	server := w.isServerRole(i)
+	for _, t := range w.targets() {
+		if server || seen[t.id+i.Name+" "+t.what] {
+			continue
+		}
+		for _, action := range t.actions {
+			if mayHave(is.policies.Identity, action) && access.Gains(was.policies, is.policies, action, t.arn) {
+				add(Danger, t.id, i.Name+" "+t.what, action+": "+t.why, t.safe)
+				told[action] = true
+				break
+			}
+		}
+	}
+	const safe = "grant the actions that are used, on the resources that they are used on"
+	// One sign for each grant, with the first of its ways: an administrator has all of them.
+	type way struct {
+		level Level
+		why   []string
+	}
+	byGrant := map[string]*way{}
+	var order []string
+	for _, p := range paths {
+		if !mayHave(is.policies.Identity, p.action) {
+			continue
+		}
+		for _, g := range access.GainedBy(was.policies, is.policies, p.action) {
+			level, ok := w.reaches(p, g, is)
+			if !ok || p.action == "secretsmanager:GetSecretValue" && level != Danger {
+				continue
+			}
+			if p.action == "secretsmanager:GetSecretValue" || strings.HasPrefix(p.action, "kms:") {
+				level = Warning
+			}
+			k := g.Resource
+			if g.Condition != "" {
+				k += ", if " + g.Condition
+			}
+			if byGrant[k] == nil {
+				byGrant[k] = &way{level: Warning}
+				order = append(order, k)
+			}
+			b := byGrant[k]
+			if level == Danger {
+				if b.level != Danger {
+					b.why = nil
+				}
+				b.level = Danger
+			} else if b.level == Danger {
+				continue
+			}
+			b.why = append(b.why, p.action+": "+p.why)
+		}
+	}
+	for _, k := range order {
+		b := byGrant[k]
+		why := b.why[0]
+		if more := len(b.why) - 1; more > 0 {
+			why += fmt.Sprintf("; and %d more ways", more)
+		}
+		action, _, _ := strings.Cut(b.why[0], ": ")
+		id, what := "permissions-escalate", fmt.Sprintf("%s gains %s on %s", i.Name, action, k)
+		if w.administrator(was, is) && strings.HasPrefix(k, "*") {
+			what, why = fmt.Sprintf("%s gains every action on %s", i.Name, k), "that is an administrator"
+		}
+		if b.level == Warning {
+			id = "permissions-lead-on"
+		}
+		add(b.level, id, what, why, safe)
+	}
+	return signs
+}
+
+// administrator tells whether all of a sudden every action is allowed on everything.
+func (w *world) administrator(was, is role) bool {
+	for _, d := range is.policies.Identity {
+		for _, s := range d.Statements {
+			if s.Effect == "Allow" && slices.Contains(s.Actions, "*") && slices.Contains(s.Resources, "*") {
+				return is.policies.Boundary == nil && is.policies.Session == nil
+			}
+		}
+	}
+	return false
+}
+
+// reaches tells how far a grant of a path's action leads: to every resource of the kind, or to one that makes identities
+// (danger), to some (a warning), or to none.
+func (w *world) reaches(p path, g access.Grant, is role) (Level, bool) {
+	kind := kindsOfResources[p.kind]
+	if p.kind == "any" {
+		if g.Resource == "*" || strings.HasPrefix(g.Resource, "everything but ") || strings.HasSuffix(g.Resource, ":*") {
+			return Danger, true
+		}
+		return Warning, true
+	}
+	if strings.HasPrefix(g.Resource, "everything but ") {
+		return Danger, true
+	}
+	if !access.ResourcesOverlap(g.Resource, kind[0]) {
+		return "", false
+	}
+	stranger := strings.NewReplacer("ACCOUNT", w.account, "REGION", w.regionOr("eu-central-1"), "arn:aws:", "arn:"+w.partition+":").Replace(kind[1])
+	if access.ResourceMatches(g.Resource, stranger) {
+		return Danger, true
+	}
+	if is.arn != "" && p.kind == "role" && p.action != "sts:AssumeRole" && p.action != "iam:PassRole" && access.ResourceMatches(g.Resource, is.arn) {
+		return Danger, true // itself
+	}
+	if p.kind == "role" {
+		for _, c := range w.byType[typeRole] {
+			if arn := w.arn(c.Now()); arn != "" && access.ResourceMatches(g.Resource, arn) && strings.Contains(c.Now().Name(), "-server") {
+				return Danger, true
+			}
+		}
+	}
+	return Warning, true
+}
+
+func (w *world) regionOr(text string) string {
+	if w.region == "*" {
+		return text
+	}
+	return w.region
+}
+
+// isServerRole tells whether a role is that of the cluster's servers, which have the keys anyway.
+func (w *world) isServerRole(i *Identity) bool {
+	if i.Kind != Node {
+		return false
+	}
+	for _, c := range w.byType[typeRole] {
+		if c.Now().Name() != i.Role {
+			continue
+		}
+		for _, s := range []side{before, after} {
+			profiles := w.machineRoles(s)
+			for _, m := range w.byType[typeInstance] {
+				if r := s.of(m); r != nil && isServer(r) && roleOf(r, profiles) == c.Now().URN {
+					return true
+				}
+			}
+		}
+		return strings.HasSuffix(strings.TrimSuffix(i.Role, "-role"), "-server")
+	}
+	return false
+}
