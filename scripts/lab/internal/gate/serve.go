@@ -181,6 +181,8 @@ func routeHost(host string) (service, region string) {
 	switch {
 	case len(labels) == 1:
 		return name, "us-east-1" // iam, sts, route53, cloudfront
+	case len(labels) == 2 && labels[1] == "global": // iam.global.api.aws
+		return name, "us-east-1"
 	case len(labels) == 2:
 		return name, labels[1]
 	}

@@ -82,6 +82,8 @@ func (q *request) serviceInterfaces(ids []string) ([]wire.Node, error) {
 			return []string{"in-use"}, true
 		case "requester-managed":
 			return yesNo(true), true
+		case "attachment.instance-owner-id":
+			return []string{"amazon-aws"}, true
 		case "addresses.private-ip-address", "private-ip-address":
 			return []string{e.privateIP}, true
 		}

@@ -87,6 +87,8 @@ func (s *Service) route(c *gate.Call) (action string, in *call, h handler, resou
 		return "DeleteHostedZone", in, (*Service).remove, zoneARN, true
 	case "POST hostedzone/one":
 		return "UpdateHostedZoneComment", in, (*Service).comment, zoneARN, true
+	case "GET hostedzone/dnssec":
+		return "GetDNSSEC", in, (*Service).dnssec, zoneARN, true
 	case "GET hostedzone/rrset":
 		return "ListResourceRecordSets", in, (*Service).records, zoneARN, true
 	case "POST hostedzone/rrset":

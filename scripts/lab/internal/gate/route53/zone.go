@@ -145,6 +145,14 @@ func (s *Service) get(c *call) (int, wire.Node, error) {
 	return http.StatusOK, wire.Elem("GetHostedZoneResponse", z.node(), z.delegation()), nil
 }
 
+// dnssec says that a zone is not signed. Signing is not modelled.
+func (s *Service) dnssec(c *call) (int, wire.Node, error) {
+	if _, err := s.zone(c.id); err != nil {
+		return 0, wire.Node{}, err
+	}
+	return http.StatusOK, wire.Elem("GetDNSSECResponse", wire.Elem("KeySigningKeys"), wire.Elem("Status", wire.Text("ServeSignature", "NOT_SIGNING"))), nil
+}
+
 func (s *Service) list(_ *call) (int, wire.Node, error) {
 	zones := wire.Elem("HostedZones")
 	for _, z := range s.zones {

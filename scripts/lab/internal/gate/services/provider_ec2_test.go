@@ -319,6 +319,10 @@ func TestProviderInstance(t *testing.T) {
 	require.Equal(t, id, *credits.InstanceCreditSpecifications[0].InstanceId)
 	require.Equal(t, "standard", *credits.InstanceCreditSpecifications[0].CpuCredits)
 
+	// Tags of root_block_device are put on the volume (blockDeviceTagsToCreate).
+	do(t, m.CreateTags, &ec2.CreateTagsInput{Resources: []string{*i.BlockDeviceMappings[0].Ebs.VolumeId}, Tags: []types.Tag{{Key: aws.String("Name"), Value: aws.String("node")}}})
+	require.Len(t, do(t, m.DescribeVolumes, &ec2.DescribeVolumesInput{VolumeIds: []string{*i.BlockDeviceMappings[0].Ebs.VolumeId}}).Volumes[0].Tags, 1)
+
 	// An elastic address and its association.
 	address := do(t, m.AllocateAddress, &ec2.AllocateAddressInput{Domain: types.DomainTypeVpc, TagSpecifications: tagged(types.ResourceTypeElasticIp, "api")})
 	eip := func() types.Address {
@@ -421,6 +425,8 @@ func TestProviderPrivateNetwork(t *testing.T) {
 		} else {
 			require.Empty(t, lists.PrefixLists)
 			require.NotEmpty(t, e.DnsEntries)
+			owned := do(t, m.DescribeNetworkInterfaces, &ec2.DescribeNetworkInterfacesInput{Filters: by("attachment.instance-owner-id", "amazon-aws", "description", "VPC Endpoint Interface "+*e.VpcEndpointId)})
+			require.Len(t, owned.NetworkInterfaces, 1)
 		}
 		for _, eni := range e.NetworkInterfaceIds { // findSubnetConfigurationsByNetworkInterfaceIDs
 			interfaces := do(t, m.DescribeNetworkInterfaces, &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{eni}})

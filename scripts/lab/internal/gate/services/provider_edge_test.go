@@ -193,6 +193,7 @@ func TestProviderDistribution(t *testing.T) {
 	change(r53types.ChangeActionDelete, cname)
 	refused(t, "InvalidChangeBatch", dns.ChangeResourceRecordSets, &route53.ChangeResourceRecordSetsInput{HostedZoneId: zone, ChangeBatch: &r53types.ChangeBatch{
 		Changes: []r53types.Change{{Action: r53types.ChangeActionDelete, ResourceRecordSet: cname}}}}) // deleteResourceRecordSet takes it as gone
+	require.Equal(t, "NOT_SIGNING", *do(t, dns.GetDNSSEC, &route53.GetDNSSECInput{HostedZoneId: zone}).Status.ServeSignature) // disableDNSSECForHostedZone
 	insync(do(t, dns.DeleteHostedZone, &route53.DeleteHostedZoneInput{Id: zone}).ChangeInfo)
 	refused(t, "NoSuchHostedZone", dns.GetHostedZone, &route53.GetHostedZoneInput{Id: zone})
 }
@@ -290,6 +291,48 @@ func TestProviderBalancer(t *testing.T) {
 	m.dropNetwork()
 }
 
+// TestProviderLookups makes the calls of the data sources that the program may use: ec2/ec2_ami_data_source.go,
+// ec2/ec2_availability_zones_data_source.go, cloudfront/cache_policy_data_source.go,
+// route53/zone_data_source.go; and follows cloudfront/response_headers_policy.go and ec2/ec2_launch_template.go.
+func TestProviderLookups(t *testing.T) {
+	p := newPublished(t)
+	machines, cdn := ec2.NewFromConfig(p.at(region)), cloudfront.NewFromConfig(p.at(region))
+	images := do(t, machines.DescribeImages, &ec2.DescribeImagesInput{IncludeDeprecated: aws.Bool(false), Owners: []string{"099720109477"},
+		Filters: by("name", "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*")})
+	require.NotEmpty(t, images.Images)
+	zones := do(t, machines.DescribeAvailabilityZones, &ec2.DescribeAvailabilityZonesInput{AllAvailabilityZones: aws.Bool(false), Filters: by("state", "available")})
+	require.Len(t, zones.AvailabilityZones, 3)
+	var id *string
+	for _, x := range do(t, cdn.ListCachePolicies, &cloudfront.ListCachePoliciesInput{}).CachePolicyList.Items {
+		if *x.CachePolicy.CachePolicyConfig.Name == "Managed-CachingOptimized" {
+			id = x.CachePolicy.Id
+		}
+	}
+	require.Equal(t, *id, *do(t, cdn.GetCachePolicy, &cloudfront.GetCachePolicyInput{Id: id}).CachePolicy.Id)
+
+	config := &cftypes.ResponseHeadersPolicyConfig{Name: aws.String("issuer-headers"), Comment: aws.String(""), SecurityHeadersConfig: &cftypes.ResponseHeadersPolicySecurityHeadersConfig{
+		ContentTypeOptions: &cftypes.ResponseHeadersPolicyContentTypeOptions{Override: aws.Bool(true)}}}
+	headers := do(t, cdn.CreateResponseHeadersPolicy, &cloudfront.CreateResponseHeadersPolicyInput{ResponseHeadersPolicyConfig: config}).ResponseHeadersPolicy
+	got := do(t, cdn.GetResponseHeadersPolicy, &cloudfront.GetResponseHeadersPolicyInput{Id: headers.Id})
+	require.True(t, *got.ResponseHeadersPolicy.ResponseHeadersPolicyConfig.SecurityHeadersConfig.ContentTypeOptions.Override)
+	do(t, cdn.UpdateResponseHeadersPolicy, &cloudfront.UpdateResponseHeadersPolicyInput{Id: headers.Id, IfMatch: got.ETag, ResponseHeadersPolicyConfig: config})
+	do(t, cdn.DeleteResponseHeadersPolicy, &cloudfront.DeleteResponseHeadersPolicyInput{Id: headers.Id,
+		IfMatch: do(t, cdn.GetResponseHeadersPolicy, &cloudfront.GetResponseHeadersPolicyInput{Id: headers.Id}).ETag})
+	refused(t, "NoSuchResponseHeadersPolicy", cdn.GetResponseHeadersPolicy, &cloudfront.GetResponseHeadersPolicyInput{Id: headers.Id})
+
+	data := &types.RequestLaunchTemplateData{ImageId: images.Images[0].ImageId, InstanceType: types.InstanceTypeT3Medium,
+		MetadataOptions: &types.LaunchTemplateInstanceMetadataOptionsRequest{HttpTokens: types.LaunchTemplateHttpTokensStateRequired}}
+	template := do(t, machines.CreateLaunchTemplate, &ec2.CreateLaunchTemplateInput{ClientToken: aws.String("terraform-1"), LaunchTemplateName: aws.String("nodes"), LaunchTemplateData: data,
+		TagSpecifications: tagged(types.ResourceTypeLaunchTemplate, "nodes")}).LaunchTemplate
+	do(t, machines.CreateLaunchTemplateVersion, &ec2.CreateLaunchTemplateVersionInput{ClientToken: aws.String("terraform-2"), LaunchTemplateId: template.LaunchTemplateId, LaunchTemplateData: data})
+	read := do(t, machines.DescribeLaunchTemplates, &ec2.DescribeLaunchTemplatesInput{LaunchTemplateIds: []string{*template.LaunchTemplateId}}).LaunchTemplates[0]
+	require.EqualValues(t, 2, *read.LatestVersionNumber)
+	versions := do(t, machines.DescribeLaunchTemplateVersions, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: template.LaunchTemplateId, Versions: []string{"2"}})
+	require.Equal(t, *images.Images[0].ImageId, *versions.LaunchTemplateVersions[0].LaunchTemplateData.ImageId)
+	do(t, machines.DeleteLaunchTemplate, &ec2.DeleteLaunchTemplateInput{LaunchTemplateId: template.LaunchTemplateId})
+	refused(t, "InvalidLaunchTemplateId.NotFound", machines.DescribeLaunchTemplates, &ec2.DescribeLaunchTemplatesInput{LaunchTemplateIds: []string{*template.LaunchTemplateId}})
+}
+
 // TestProviderAlarms follows sns/topic.go, topic_policy.go, topic_subscription.go; events/rule.go, target.go;
 // cloudwatch/metric_alarm.go.
 func TestProviderAlarms(t *testing.T) {
@@ -299,6 +342,12 @@ func TestProviderAlarms(t *testing.T) {
 	topic := do(t, topics.CreateTopic, &sns.CreateTopicInput{Name: aws.String("alarms-1a2b3c4"), Tags: []snstypes.Tag{{Key: aws.String("Name"), Value: aws.String("alarms")}}}).TopicArn
 	attributes := func() map[string]string {
 		return do(t, topics.GetTopicAttributes, &sns.GetTopicAttributesInput{TopicArn: topic}).Attributes
+	}
+	// Whole numbers that are optional and not computed are sent as 0 (internal/attrmap): topicAttributeMap has five.
+	for _, of := range []string{"Application", "Firehose", "HTTP", "Lambda", "SQS"} {
+		name := of + "SuccessFeedbackSampleRate"
+		do(t, topics.SetTopicAttributes, &sns.SetTopicAttributesInput{TopicArn: topic, AttributeName: &name, AttributeValue: aws.String("0")})
+		require.Equal(t, "0", attributes()[name])
 	}
 	require.Equal(t, *topic, attributes()["TopicArn"])
 	require.Equal(t, account, attributes()["Owner"])

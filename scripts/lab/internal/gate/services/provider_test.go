@@ -2,6 +2,8 @@ package services_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -9,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -30,7 +33,14 @@ type published struct {
 	proxy *url.URL
 }
 
+// newPublished is a lab whose calls must all be modelled.
 func newPublished(t *testing.T) *published {
+	p := newProxied(t)
+	t.Cleanup(p.requireModelled)
+	return p
+}
+
+func newProxied(t *testing.T) *published {
 	l := newLab(t)
 	server := httptest.NewServer(l.Proxy())
 	t.Cleanup(server.Close)
@@ -46,9 +56,7 @@ func newPublished(t *testing.T) *published {
 	}
 	u, err := url.Parse(server.URL)
 	require.NoError(t, err)
-	p := &published{l, u}
-	t.Cleanup(p.requireModelled)
-	return p
+	return &published{l, u}
 }
 
 // at is the configuration for a region, as hashicorp/aws-sdk-go-base (aws_config.go) makes it from the environment. Go
@@ -120,4 +128,38 @@ func TestProviderStart(t *testing.T) {
 		regions = append(regions, e.Service+" "+e.Region)
 	}
 	require.Equal(t, []string{"sts eu-central-1", "iam us-east-1", "iam us-east-1", "sts us-east-1"}, slices.Clone(regions))
+}
+
+// TestProviderHosts asks every host that the provider's clients call, as AWS's endpoint rules name them, through the
+// proxy: each is served with a certificate of the bundle, and leads to its service. Global services sign for us-east-1,
+// which the scenarios above and below do.
+func TestProviderHosts(t *testing.T) {
+	p := newProxied(t)
+	pool := x509.NewCertPool()
+	bundle, err := os.ReadFile(os.Getenv("AWS_CA_BUNDLE"))
+	require.NoError(t, err)
+	require.True(t, pool.AppendCertsFromPEM(bundle))
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{Proxy: http.ProxyURL(p.proxy), ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	hosts := map[string][]string{"iam": {"iam.amazonaws.com", "iam.global.api.aws"}, "route53": {"route53.amazonaws.com"}, "cloudfront": {"cloudfront.amazonaws.com"},
+		"s3": {"s3.amazonaws.com", "bucket.s3.amazonaws.com", "bucket.with.dots.s3." + region + ".amazonaws.com"}, "sts": {"sts.amazonaws.com"}}
+	for _, in := range []string{region, "us-east-1"} {
+		for _, name := range []string{"sts", "ec2", "ssm", "acm", "events", "sns", "monitoring", "elasticloadbalancing", "rolesanywhere"} {
+			hosts[name] = append(hosts[name], name+"."+in+".amazonaws.com")
+		}
+		hosts["s3"] = append(hosts["s3"], "s3."+in+".amazonaws.com", "bucket.s3."+in+".amazonaws.com", "s3.dualstack."+in+".amazonaws.com")
+	}
+	for service, names := range hosts {
+		for _, name := range names {
+			before := len(p.Events())
+			res, err := client.Get("https://" + name + "/?Action=Probe")
+			require.NoError(t, err, name)
+			_ = res.Body.Close()
+			require.Equal(t, 2, res.ProtoMajor, name)
+			e := p.Events()[before]
+			require.Equal(t, service, e.Service, name)
+			require.NotContains(t, e.Message, "host", name)
+		}
+	}
+	_, err = client.Get("https://example.org/")
+	require.Error(t, err, "the proxy leads to AWS alone")
 }

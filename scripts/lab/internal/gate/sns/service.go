@@ -47,8 +47,12 @@ const maxMessages = 1000
 type topic struct {
 	arn, displayName, policyText string
 	policy                       *policy.Document
+	rates                        map[string]string // sample rates of successful deliveries, by attribute
 	tags                         map[string]string
 }
+
+// sampleRate is an attribute with the percentage of successful deliveries to log. The lab delivers nothing, and keeps it.
+var sampleRate = regexp.MustCompile(`^(Application|Firehose|HTTP|Lambda|SQS)SuccessFeedbackSampleRate$`)
 
 type subscription struct{ arn, topic, protocol, endpoint string }
 
@@ -229,7 +233,7 @@ func (s *Service) createTopic(q *request) ([]wire.Node, error) {
 	}
 	arn := s.g.ARN("sns", q.call.Region, name)
 	if _, ok := s.topics[arn]; !ok {
-		t := &topic{arn: arn, tags: map[string]string{}}
+		t := &topic{arn: arn, rates: map[string]string{}, tags: map[string]string{}}
 		if err := t.setPolicy(s.defaultPolicy(arn)); err != nil {
 			return nil, err
 		}
@@ -293,10 +297,12 @@ func (s *Service) getTopic(q *request) ([]wire.Node, error) {
 			pending++
 		}
 	}
-	return []wire.Node{entries("Attributes", map[string]string{
+	out := maps.Clone(t.rates)
+	maps.Copy(out, map[string]string{
 		"TopicArn": t.arn, "Owner": s.g.AccountID(), "Policy": t.policyText, "DisplayName": t.displayName, "EffectiveDeliveryPolicy": deliveryPolicy,
 		"SubscriptionsConfirmed": "0", "SubscriptionsDeleted": "0", "SubscriptionsPending": strconv.Itoa(pending),
-	})}, nil
+	})
+	return []wire.Node{entries("Attributes", out)}, nil
 }
 
 func (s *Service) setTopic(q *request) ([]wire.Node, error) {
@@ -305,6 +311,13 @@ func (s *Service) setTopic(q *request) ([]wire.Node, error) {
 		return nil, err
 	}
 	name, value := q.Str("AttributeName"), q.Str("AttributeValue")
+	if sampleRate.MatchString(name) {
+		if n, err := strconv.Atoi(value); err != nil || n < 0 || n > 100 {
+			return nil, invalid("Invalid parameter: Attributes Reason: %s: must be an integer between 0 and 100", name)
+		}
+		t.rates[name] = value
+		return nil, nil
+	}
 	switch name {
 	case "DisplayName":
 		if len(value) > 100 {
