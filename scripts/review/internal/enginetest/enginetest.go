@@ -38,7 +38,7 @@ func Find() (string, error) {
 	return path, nil
 }
 
-// Engine is a project with a stack "test", a program and a provider "fake".
+// Engine is a project with a stack "test", a program and a provider that stands for "fake" and "aws".
 type Engine struct {
 	cli, dir string
 	env      []string
@@ -86,7 +86,7 @@ func New(ctx context.Context, dir string) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.client, e.attach = fmt.Sprintf("127.0.0.1:%d", language), fmt.Sprintf("fake:%d", provider)
+	e.client, e.attach = fmt.Sprintf("127.0.0.1:%d", language), fmt.Sprintf("fake:%d,aws:%d", provider, provider)
 	_, err = e.Pulumi(ctx, "stack", "init", "test")
 	return e, err
 }
