@@ -11,6 +11,7 @@ import (
 
 type routeTable struct {
 	id, vpc      string
+	token        string // of the call that made it
 	routes       []route
 	associations table[*association]
 }
@@ -83,7 +84,14 @@ func createRouteTable(q *request) ([]wire.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	token := q.Str("ClientToken")
+	for _, t := range q.r.routeTables.all() {
+		if token != "" && t.token == token {
+			return nodes(wire.Elem("routeTable", q.tableNodes(t)...), wire.Text("clientToken", token)), nil
+		}
+	}
 	t := q.newRouteTable(v, false)
+	t.token = token
 	q.setTags(t.id, tags["route-table"])
 	return nodes(wire.Elem("routeTable", q.tableNodes(t)...)), nil
 }

@@ -73,6 +73,8 @@ func (m *machine) newNetwork() {
 		TagSpecifications: tagged(types.ResourceTypeRouteTable, "lab")})
 	m.table = *table.RouteTable.RouteTableId
 	require.Equal(t, m.vpc, *m.readTable().VpcId)
+	again := do(t, m.CreateRouteTable, &ec2.CreateRouteTableInput{ClientToken: aws.String("terraform-20260101"), VpcId: &m.vpc}) // an answer that was lost
+	require.Equal(t, m.table, *again.RouteTable.RouteTableId)
 	do(t, m.CreateRoute, &ec2.CreateRouteInput{RouteTableId: &m.table, DestinationCidrBlock: aws.String("0.0.0.0/0"), GatewayId: &m.gateway})
 	require.Contains(t, m.routes(), "0.0.0.0/0 active")
 	association := do(t, m.AssociateRouteTable, &ec2.AssociateRouteTableInput{RouteTableId: &m.table, SubnetId: &m.subnet})
@@ -118,12 +120,11 @@ func (m *machine) readGroup(id string) types.SecurityGroup {
 }
 
 // lingering looks for interfaces that services left behind, as a security group's and a subnet's delete does first
-// (ec2/vpc_security_group.go, vpc_network_interface.go): those of Lambda, Comprehend and DMS.
+// (ec2/vpc_security_group.go, deleteLingeringENIs): those of Lambda by their description, those of others
+// among all.
 func (m *machine) lingering(filter, id string) {
-	for _, more := range [][]string{{"description", "AWS Lambda VPC ENI*"}, {"requester-id", "*:*amazon-comprehend*"}, {"description", "DMSNetworkInterface"},
-		{"interface-type", "quicksight"}} {
-		out := do(m.t, m.DescribeNetworkInterfaces, &ec2.DescribeNetworkInterfacesInput{Filters: by(append([]string{filter, id}, more...)...)})
-		require.Empty(m.t, out.NetworkInterfaces)
+	for _, filters := range [][]types.Filter{by(filter, id, "description", "AWS Lambda VPC ENI*"), by(filter, id)} {
+		require.Empty(m.t, do(m.t, m.DescribeNetworkInterfaces, &ec2.DescribeNetworkInterfacesInput{Filters: filters}).NetworkInterfaces)
 	}
 }
 
