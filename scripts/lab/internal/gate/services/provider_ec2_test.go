@@ -209,9 +209,10 @@ func TestProviderSecurityGroupRule(t *testing.T) {
 	m := newMachine(p)
 	in := do(t, m.AuthorizeSecurityGroupIngress, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: &m.sg,
 		IpPermissions: []types.IpPermission{{FromPort: aws.Int32(6443), ToPort: aws.Int32(6443), IpProtocol: aws.String("tcp"),
-			IpRanges: []types.IpRange{{CidrIp: aws.String("192.0.2.0/24"), Description: aws.String("API")}}}},
-		TagSpecifications: tagged(types.ResourceTypeSecurityGroupRule, "api")})
+			IpRanges: []types.IpRange{{CidrIp: aws.String("192.0.2.0/24"), Description: aws.String("API")}}}}})
 	id := *in.SecurityGroupRules[0].SecurityGroupRuleId
+	// Its tags come by a call of their own (createTags of vpc_security_group_ingress_rule.go).
+	do(t, m.CreateTags, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String("Name"), Value: aws.String("api")}}})
 	peer := do(t, m.AuthorizeSecurityGroupIngress, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: &m.sg,
 		IpPermissions: []types.IpPermission{{IpProtocol: aws.String("-1"), UserIdGroupPairs: []types.UserIdGroupPair{{GroupId: &m.sg, Description: aws.String("members")}}}}})
 	out := do(t, m.AuthorizeSecurityGroupEgress, &ec2.AuthorizeSecurityGroupEgressInput{GroupId: &m.sg,
