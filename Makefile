@@ -1,5 +1,9 @@
 # The two commands: `make lab` proves every setup on this machine, `make test` runs the tests. Both need Go, make, git.
 
+# No C compiler is asked for, and with one or without all that is compiled is the same: what one command has compiled, the
+# next one takes.
+export CGO_ENABLED = 0
+
 SETUP ?= all
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -12,7 +16,8 @@ help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one setup, or STACK=prod; EXISTING=1: into a cluster that the program did not make; CONFIG=key=value; KEEP=1 leaves them running
-	go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(EXISTING),--existing) $(if $(CONFIG),--config $(CONFIG)) $(if $(KEEP),--keep)
+	@echo "starting the lab: compiling its first stage, some seconds on a machine that has compiled nothing yet" >&2
+	@go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(EXISTING),--existing) $(if $(CONFIG),--config $(CONFIG)) $(if $(KEEP),--keep)
 
 FROM ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
 upgrade-check: ## deploy the git ref FROM (the last tag) in the lab and upgrade it to what is here, under a constant load of exchanges: SETUP=all or one setup

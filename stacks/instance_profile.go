@@ -15,7 +15,8 @@ import (
 // has no identity of its own there, so the permissions of all identities go to
 // that one role.
 var instanceProfile = setup{
-	name: "instance-profile",
+	name:     "instance-profile",
+	presents: presentsMetadata,
 	check: func(cfg *config.Config, p *config.Problems) {
 		if cfg.Existing() {
 			p.Add("cluster.mode", config.ModeExisting, "create for setup instance-profile: pods use the role of their machine, "+

@@ -21,7 +21,8 @@ var noStandardLogs = []string{
 // irsaCloudFront gives pods web identity: their tokens are verified with keys
 // that CloudFront serves, on a domain of one's own, from a private bucket.
 var irsaCloudFront = setup{
-	name: "irsa-cloudfront",
+	name:     "irsa-cloudfront",
+	presents: presentsToken,
 	check: func(cfg *config.Config, p *config.Problems) {
 		if cfg.Issuer.Domain == "" {
 			p.Add("issuer.domain", "nothing", "the host name of the issuer, such as oidc.example.com, for setup irsa-cloudfront")

@@ -10,7 +10,8 @@ import (
 // irsaS3 gives pods web identity: their tokens are verified with keys that a
 // public bucket serves.
 var irsaS3 = setup{
-	name: "irsa-s3",
+	name:     "irsa-s3",
+	presents: presentsToken,
 	deploy: func(ctx *pulumi.Context, cfg *config.Config) error {
 		acct, err := lookUpAccount(ctx, cfg)
 		if err != nil {

@@ -16,7 +16,8 @@ import (
 // rolesAnywhere gives each identity a certificate of a CA of the stack's own,
 // and pods exchange it for credentials of the identity's role.
 var rolesAnywhere = setup{
-	name: "roles-anywhere",
+	name:     "roles-anywhere",
+	presents: presentsCertificate,
 	check: func(cfg *config.Config, p *config.Problems) {
 		const maxProfileRoles = 250
 		if n := len(cfg.Identities); n > maxProfileRoles {

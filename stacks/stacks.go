@@ -16,13 +16,25 @@ import (
 type setup struct {
 	// name is the value of the configuration key setup.
 	name string
+	// presents is what a pod shows to AWS.
+	presents presents
 	// check adds what is wrong with the configuration for this setup alone.
 	check func(*config.Config, *config.Problems)
 	// deploy registers everything.
 	deploy func(*pulumi.Context, *config.Config) error
 }
 
-// registry lists every setup. Nothing else in the program knows them all.
+// presents is what a pod shows to AWS, in setups.json too.
+type presents string
+
+const (
+	presentsMetadata    presents = "instance-metadata"     // a session of its machine, from the metadata service
+	presentsToken       presents = "service-account-token" // a token that the API server has signed
+	presentsCertificate presents = "certificate"           // an X.509 certificate of the program's CA
+)
+
+// registry lists every setup, in the order of what a pod presents. Nothing else in the program knows them all; setups.json
+// tells tools outside of this module what it says, and a test holds it to this.
 var registry = []setup{
 	instanceProfile,
 	irsaS3,

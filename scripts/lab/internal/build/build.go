@@ -1,28 +1,26 @@
 // Package build makes the programs that the lab runs, out of Go modules only: the Pulumi engine, the Kubernetes
-// provider, the Kubernetes control plane and aws_signing_helper from upstream, and the lab's own plugins and helpers.
-// Each is kept in the user's cache directory under a key of its sources and versions, so that a second call returns
-// without starting the compiler.
+// provider, the Kubernetes control plane and aws_signing_helper from upstream, the project's own Pulumi program, and the
+// lab's command, plugins and helpers. Each is kept in the user's cache directory under a key of its sources and versions,
+// so that a second call returns without starting the compiler.
+//
+// It imports nothing but the standard library, since the lab's first stage, which has to be there within seconds on a
+// machine that has compiled nothing yet, is made of it.
 package build
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Versions under which the engine looks the plugins up: those of the SDKs in the product's go.mod.
@@ -33,45 +31,57 @@ const (
 	TLSProviderVersion        = "v5.0.0"
 )
 
+// ScriptsVariable tells the lab's command the directory of the scripts module that it was built from.
+const ScriptsVariable = "K3S_AWS_AUTH_SCRIPTS"
+
 // Tools are the paths of what was built.
 type Tools struct {
-	// PulumiRoot is a directory with bin/pulumi, as the Automation API wants it.
+	// PulumiRoot is a directory with bin/pulumi, as the Automation API wants it, and the language host beside it.
 	PulumiRoot string
 	// PulumiHome has the provider plugins, and nothing of the user's.
 	PulumiHome string
+	// Program is the compiled main.go of the project.
+	Program string
 	// Kubernetes is the control plane: etcd, apiserver, controller-manager and scheduler as subcommands.
 	Kubernetes string
-	// SigningHelper is the credential helper of IAM Roles Anywhere.
+	// SigningHelper is the credential helper of IAM Roles Anywhere. Empty where it was not asked for.
 	SigningHelper string
 	// Sandbox makes namespaces and runs pods. Empty where the system is not Linux.
 	Sandbox string
 	// K3s stands in for K3s and systemd on the lab's machines.
 	K3s string
+	// Trivial is a program that does nothing, to measure against. Empty where it was not asked for.
+	Trivial string
 	// Probe is the AWS client of pods on machines without the AWS CLI.
 	Probe string
 }
 
+// target is one program.
 type target struct {
 	name    string
 	dir     string // module directory, relative to scripts/
 	pkg     string
-	ldflags string
-	sources []string // directories, relative to scripts/, whose files are part of the key
+	sources []string // files and directories, relative to scripts/, that are part of the key
 	linux   bool
-	dest    string // relative to the tool's cache directory
-	overlay func(ctx context.Context, dir string) (map[string]string, error)
 }
 
+// The names of the targets that somebody may ask for by name.
+const (
+	command       = "lab"
+	signingHelper = "aws_signing_helper"
+	trivial       = "trivial"
+	projectName   = "program"
+)
+
 var targets = []target{
-	{name: "pulumi", dir: "tools", pkg: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", dest: "bin/pulumi",
-		ldflags: "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=" + PulumiVersion},
-	{name: "pulumi-resource-kubernetes", dir: "tools", pkg: "./pulumi-resource-kubernetes",
-		sources: []string{"tools/pulumi-resource-kubernetes"}, ldflags: "-X main.Version=" + KubernetesProviderVersion,
-		overlay: kubernetesSchema},
+	{name: command, dir: ".", pkg: "./lab/command", sources: []string{"lab/command", "lab/internal", "internal"}},
+	{name: "pulumi", dir: "tools", pkg: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", sources: []string{"tools/_leaner"}},
+	{name: "pulumi-resource-kubernetes", dir: "tools", pkg: "github.com/pulumi/pulumi-kubernetes/provider/v4/cmd/pulumi-resource-kubernetes",
+		sources: []string{"tools/_leaner"}},
 	{name: "kubernetes", dir: "tools", pkg: "./kubernetes", sources: []string{"tools/kubernetes"}},
-	{name: "aws_signing_helper", dir: "tools/aws_signing_helper", pkg: "github.com/aws/rolesanywhere-credential-helper",
-		ldflags: "-X github.com/aws/rolesanywhere-credential-helper/cmd.Version=1.4.0",
-		sources: []string{"tools/aws_signing_helper"}},
+	{name: signingHelper, dir: "tools/aws_signing_helper", pkg: "github.com/aws/rolesanywhere-credential-helper",
+		sources: []string{"tools/aws_signing_helper/pkcs11"}},
+	{name: "pulumi-language-go", dir: ".", pkg: "./lab/pulumi-language-go", sources: []string{"lab/pulumi-language-go"}},
 	{name: "pulumi-resource-aws", dir: ".", pkg: "./lab/pulumi-resource-aws",
 		sources: []string{"lab/pulumi-resource-aws", "lab/internal/standin"}},
 	{name: "pulumi-resource-tls", dir: ".", pkg: "./lab/pulumi-resource-tls",
@@ -79,85 +89,203 @@ var targets = []target{
 	{name: "sandbox", dir: ".", pkg: "./lab/sandbox", sources: []string{"lab/sandbox", "lab/internal/sandbox"}, linux: true},
 	{name: "k3s", dir: ".", pkg: "./lab/k3s", sources: []string{"lab/k3s"}},
 	{name: "aws", dir: ".", pkg: "./lab/probe", sources: []string{"lab/probe"}},
+	{name: trivial, dir: ".", pkg: "./lab/trivial", sources: []string{"lab/trivial", "lab/internal/trivial"}},
+}
+
+// program is the project's own program. Its module may be this checkout's or another one's.
+func program(scripts, project string) (target, error) {
+	rel, err := filepath.Rel(scripts, project)
+	if err != nil {
+		return target{}, err
+	}
+	return target{name: projectName, dir: rel, pkg: ".", sources: []string{rel}}, nil
+}
+
+// ldflags are those of a module's programs: one set for all, so that each is built the same whether alone or together
+// with the others. A variable that a program does not have is passed over by the linker.
+func ldflags(dir string) string {
+	flags := "-s -w"
+	switch filepath.ToSlash(dir) {
+	case "tools":
+		flags += " -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=" + PulumiVersion + " -X main.Version=" + KubernetesProviderVersion
+	case "tools/aws_signing_helper":
+		flags += " -X github.com/aws/rolesanywhere-credential-helper/cmd.Version=1.8.4"
+	}
+	return flags
+}
+
+// Wish says what of the programs is needed beside those that every lab needs.
+type Wish struct {
+	// Project is the directory of the Pulumi program to compile; the one that scripts is in, where empty.
+	Project string
+	// SigningHelper asks for aws_signing_helper, Trivial for the program that does nothing.
+	SigningHelper, Trivial bool
+	// Plugins are paths of provider plugins to use in place of the lab's own, by the provider's name: aws, tls, kubernetes.
+	// A path is the plugin's program, or the directory that it is in.
+	Plugins map[string]string
+}
+
+// Command builds the lab's command where it is missing and returns its path.
+func Command(ctx context.Context, scripts string, out io.Writer) (string, error) {
+	wanted := slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return t.name != command })
+	paths, err := ensure(ctx, scripts, wanted, out)
+	return paths[command], err
 }
 
 // All builds what is missing and returns where everything is. scripts is the directory of the scripts module; out
-// gets the progress. The first call on a machine compiles for about ten minutes on two cores.
-func All(ctx context.Context, scripts string, out io.Writer) (*Tools, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, fmt.Errorf("no cache directory for the built tools: %w", err)
-	}
-	root := filepath.Join(cache, "k3s-aws-auth", "tools")
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		return nil, err
-	}
-	unlock, err := lock(filepath.Join(root, "lock"))
+// gets the progress. The first call on a machine compiles for minutes.
+func All(ctx context.Context, scripts string, out io.Writer, wish Wish) (*Tools, error) {
+	own, err := program(scripts, cmp.Or(wish.Project, filepath.Dir(scripts)))
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-
-	version, err := goOutput(ctx, scripts, "env", "GOVERSION", "GOOS", "GOARCH")
+	wanted := append(slices.Clone(targets), own)
+	for kind := range wish.Plugins {
+		wanted = slices.DeleteFunc(wanted, func(t target) bool { return t.name == "pulumi-resource-"+kind })
+	}
+	wanted = slices.DeleteFunc(wanted, func(t target) bool {
+		return t.name == command || t.name == signingHelper && !wish.SigningHelper || t.name == trivial && !wish.Trivial
+	})
+	paths, err := ensure(ctx, scripts, wanted, out)
 	if err != nil {
 		return nil, err
-	}
-	paths := map[string]string{}
-	var missing []target
-	for _, t := range targets {
-		if t.linux && runtime.GOOS != "linux" {
-			continue
-		}
-		key, err := t.key(scripts, string(version))
-		if err != nil {
-			return nil, err
-		}
-		paths[t.name] = filepath.Join(root, t.name+"-"+key, t.path())
-		if _, err := os.Stat(paths[t.name]); err != nil {
-			missing = append(missing, t)
-		}
-	}
-	for i, t := range missing {
-		if err := t.build(ctx, scripts, paths[t.name], out, i+1, len(missing)); err != nil {
-			return nil, fmt.Errorf("build %s: %w", t.name, err)
-		}
 	}
 	tools := &Tools{
-		PulumiRoot:    filepath.Dir(filepath.Dir(paths["pulumi"])),
+		Program:       paths[projectName],
 		Kubernetes:    paths["kubernetes"],
-		SigningHelper: paths["aws_signing_helper"],
+		SigningHelper: paths[signingHelper],
+		Trivial:       paths[trivial],
 		Sandbox:       paths["sandbox"],
 		K3s:           paths["k3s"],
 		Probe:         paths["aws"],
 	}
-	tools.PulumiHome, err = pulumiHome(root, map[string]string{
-		"kubernetes-" + KubernetesProviderVersion: paths["pulumi-resource-kubernetes"],
-		"aws-" + AWSProviderVersion:               paths["pulumi-resource-aws"],
-		"tls-" + TLSProviderVersion:               paths["pulumi-resource-tls"],
-	})
+	root, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	if tools.PulumiRoot, err = links(root, "pulumi-root", map[string]string{
+		"bin/pulumi":             paths["pulumi"],
+		"bin/pulumi-language-go": paths["pulumi-language-go"],
+	}); err != nil {
+		return nil, err
+	}
+	plugins := map[string]string{}
+	for kind, version := range map[string]string{"kubernetes": KubernetesProviderVersion, "aws": AWSProviderVersion, "tls": TLSProviderVersion} {
+		name := "pulumi-resource-" + kind
+		path := paths[name]
+		if given, ok := wish.Plugins[kind]; ok {
+			if path, err = Plugin(kind, given); err != nil {
+				return nil, err
+			}
+		}
+		plugins["plugins/resource-"+kind+"-"+version+"/"+name] = path
+	}
+	tools.PulumiHome, err = links(root, "pulumi-home", plugins)
 	return tools, err
 }
 
-// path is where a target's program is in its directory of the cache.
-func (t target) path() string { return cmp.Or(t.dest, t.name) }
+// Plugin is the program of a provider plugin that somebody names: the program, or the directory that has it.
+func Plugin(kind, path string) (string, error) {
+	if !slices.Contains([]string{"aws", "kubernetes", "tls"}, kind) {
+		return "", fmt.Errorf("--plugin: found %q: must be aws, kubernetes or tls", kind)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		path = filepath.Join(path, "pulumi-resource-"+kind)
+		info, err = os.Stat(path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("--plugin %s: %w", kind, err)
+	}
+	if info.IsDir() || info.Mode()&0o111 == 0 {
+		return "", fmt.Errorf("--plugin %s: found %s: must be the plugin's program, or the directory that pulumi-resource-%s is in", kind, path, kind)
+	}
+	return path, nil
+}
+
+// cacheDir is where what was built is kept.
+func cacheDir() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no cache directory for the built tools: %w", err)
+	}
+	root := filepath.Join(cache, "k3s-aws-auth", "tools")
+	return root, os.MkdirAll(root, 0o755)
+}
+
+// ensure builds those of the wanted targets that are missing, those of one module by one call of the compiler, and
+// returns each one's path.
+func ensure(ctx context.Context, scripts string, wanted []target, out io.Writer) (map[string]string, error) {
+	root, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	version, err := goOutput(ctx, scripts, "env", "GOVERSION", "GOOS", "GOARCH")
+	if err != nil {
+		return nil, err
+	}
+	wanted = slices.DeleteFunc(slices.Clone(wanted), func(t target) bool { return t.linux && runtime.GOOS != "linux" })
+	paths := map[string]string{}
+	for _, t := range wanted {
+		key, err := t.key(scripts, string(version))
+		if err != nil {
+			return nil, err
+		}
+		paths[t.name] = filepath.Join(root, t.name+"-"+key, t.name)
+	}
+	missing := func() (list []target) {
+		for _, t := range wanted {
+			if _, err := os.Stat(paths[t.name]); err != nil {
+				list = append(list, t)
+			}
+		}
+		return list
+	}
+	if len(missing()) == 0 {
+		return paths, nil
+	}
+	// What another process builds meanwhile is found once it is done.
+	unlock, err := lock(filepath.Join(root, "lock"), out)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	list := missing()
+	var modules []string
+	for _, t := range list {
+		if !slices.Contains(modules, t.dir) {
+			modules = append(modules, t.dir)
+		}
+	}
+	for i, dir := range modules {
+		together := slices.DeleteFunc(slices.Clone(list), func(t target) bool { return t.dir != dir })
+		step := fmt.Sprintf("%d of %d", i+1, len(modules))
+		if err := compile(ctx, root, scripts, dir, together, paths, out, step); err != nil {
+			return nil, fmt.Errorf("build %s: %w", names(together), err)
+		}
+	}
+	return paths, nil
+}
+
+func names(list []target) string {
+	var all []string
+	for _, t := range list {
+		all = append(all, t.name)
+	}
+	return strings.Join(all, ", ")
+}
 
 // key identifies a target's inputs: compiler, flags, module versions and own sources.
 func (t target) key(scripts, goVersion string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, goVersion, t.pkg, t.ldflags)
-	files := []string{filepath.Join(t.dir, "go.mod"), filepath.Join(t.dir, "go.sum")}
-	for _, dir := range t.sources {
-		err := filepath.WalkDir(filepath.Join(scripts, dir), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") {
-				return err
-			}
-			rel, err := filepath.Rel(scripts, path)
-			files = append(files, rel)
-			return err
-		})
-		if err != nil {
-			return "", err
-		}
+	fmt.Fprintln(h, goVersion, t.pkg, ldflags(t.dir))
+	files, err := t.files(scripts)
+	if err != nil {
+		return "", err
 	}
 	for _, f := range files {
 		data, err := os.ReadFile(filepath.Join(scripts, f))
@@ -170,152 +298,54 @@ func (t target) key(scripts, goVersion string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
-func (t target) build(ctx context.Context, scripts, dest string, out io.Writer, n, of int) error {
-	dir := filepath.Join(scripts, t.dir)
-	label := fmt.Sprintf("building %s (%d of %d)", t.name, n, of)
-	tmp := filepath.Join(filepath.Dir(dest), "."+filepath.Base(dest)+".part")
-	if err := os.MkdirAll(filepath.Dir(dest), 0o755); err != nil {
-		return err
+// files lists a target's own sources and what fixes those of others, relative to scripts.
+func (t target) files(scripts string) ([]string, error) {
+	files := []string{filepath.Join(t.dir, "go.mod"), filepath.Join(t.dir, "go.sum")}
+	for _, source := range t.sources {
+		own, err := sourceFiles(scripts, source)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, own...)
 	}
-	var flags []string
-	if t.upstream() {
-		flags = append(flags, "-trimpath")
-	}
-	if t.overlay != nil {
-		file, err := t.writeOverlay(ctx, dir)
+	return files, nil
+}
+
+// sourceFiles lists the files below a directory that a program may be made of: not its tests, documents and stack files,
+// and not what belongs to other modules.
+func sourceFiles(scripts, source string) (files []string, err error) {
+	root := filepath.Join(scripts, source)
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		defer os.Remove(file)
-		flags = append(flags, "-overlay", file)
-	}
-	list := append([]string{"list", "-deps", "-f", "{{.ImportPath}}"}, flags...)
-	deps, err := goOutput(ctx, dir, append(list, t.pkg)...)
-	if err != nil {
-		return err
-	}
-	args := append([]string{"build", "-v", "-ldflags", strings.TrimSpace("-s -w " + t.ldflags), "-o", tmp}, flags...)
-	cmd := goCommand(ctx, dir, append(args, t.pkg)...)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	packages := bar(out, label, strings.Count(string(deps), "\n"))
-	var said []string
-	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		line := lines.Text()
-		// With -v the compiler names each package that it compiles; anything with a space in it is a message.
-		if !strings.Contains(line, " ") {
-			_ = packages.Add(1)
-			continue
+		name := d.Name()
+		if d.IsDir() {
+			if path == root {
+				return nil
+			}
+			_, other := os.Stat(filepath.Join(path, "go.mod"))
+			if other == nil || name == "testdata" || strings.HasPrefix(name, ".") {
+				return filepath.SkipDir
+			}
+			return nil
 		}
-		said = append(said, line)
-	}
-	_ = packages.Finish()
-	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("%w\n%s", err, strings.Join(said[max(0, len(said)-40):], "\n"))
-	}
-	if err := os.Rename(tmp, dest); err != nil {
-		return err
-	}
-	return dropOld(strings.TrimSuffix(dest, string(filepath.Separator)+filepath.FromSlash(t.path())), t.name)
-}
-
-// writeOverlay writes the file that tells the compiler where the target's missing sources are.
-func (t target) writeOverlay(ctx context.Context, dir string) (path string, err error) {
-	replace, err := t.overlay(ctx, dir)
-	if err != nil {
-		return "", err
-	}
-	file, err := os.CreateTemp("", "overlay-*.json")
-	if err != nil {
-		return "", err
-	}
-	return file.Name(), errors.Join(json.NewEncoder(file).Encode(map[string]any{"Replace": replace}), file.Close())
-}
-
-// keep is how long a build that is no longer asked for stays in the cache: a lab that runs may still use it.
-const keep = 7 * 24 * time.Hour
-
-// dropOld removes what earlier sources or versions of the same target left in the cache.
-func dropOld(dir, name string) error {
-	siblings, err := filepath.Glob(filepath.Join(filepath.Dir(dir), name+"-*"))
-	if err != nil {
-		return err
-	}
-	for _, s := range siblings {
-		info, err := os.Stat(s)
-		// The suffix is a key of 16 digits: "pulumi-*" must not reach "pulumi-resource-aws-…".
-		if err != nil || s == dir || len(filepath.Base(s)) != len(name)+17 || time.Since(info.ModTime()) < keep {
-			continue
+		if strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, ".md") || strings.HasPrefix(name, ".") ||
+			strings.HasPrefix(name, "Pulumi.") || filepath.Dir(path) == root && (name == "go.mod" || name == "go.sum") {
+			return nil
 		}
-		if err := os.RemoveAll(s); err != nil {
-			return err
-		}
-	}
-	return nil
+		rel, err := filepath.Rel(scripts, path)
+		files = append(files, rel)
+		return err
+	})
+	return files, err
 }
 
-// kubernetesSchema gives the provider's main the two files of its module that it embeds.
-func kubernetesSchema(ctx context.Context, dir string) (map[string]string, error) {
-	const module = "github.com/pulumi/pulumi-kubernetes/provider/v4"
-	found, err := goOutput(ctx, dir, "list", "-m", "-f", "{{.Dir}}", module)
-	if err != nil {
-		return nil, err
-	}
-	from := filepath.Join(strings.TrimSpace(string(found)), "cmd", "pulumi-resource-kubernetes")
-	replace := map[string]string{}
-	for _, name := range []string{"schema.json", "terraform-mapping.json"} {
-		replace[filepath.Join(dir, "pulumi-resource-kubernetes", name)] = filepath.Join(from, name)
-	}
-	return replace, nil
-}
-
-// pulumiHome lays the plugins out as the engine looks for them.
-func pulumiHome(root string, plugins map[string]string) (string, error) {
+// digest tells sets of programs apart.
+func digest(programs map[string]string) string {
 	h := sha256.New()
-	for _, id := range slices.Sorted(maps.Keys(plugins)) {
-		fmt.Fprintln(h, id, plugins[id])
+	for _, id := range slices.Sorted(maps.Keys(programs)) {
+		fmt.Fprintln(h, id, programs[id])
 	}
-	home := filepath.Join(root, "pulumi-home-"+hex.EncodeToString(h.Sum(nil))[:16])
-	for id, binary := range plugins {
-		kind := id[:strings.Index(id, "-")]
-		dir := filepath.Join(home, "plugins", "resource-"+id)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return "", err
-		}
-		link := filepath.Join(dir, "pulumi-resource-"+kind)
-		if err := os.Symlink(binary, link); err != nil && !errors.Is(err, fs.ErrExist) {
-			return "", err
-		}
-	}
-	return home, dropOld(home, "pulumi-home")
-}
-
-// upstream tells whether a target is built from the tools' modules. Those are built without cgo, since a machine may
-// have no C compiler. The scripts' own module is built with the user's settings, so that `go run` and this share their
-// compiled packages.
-func (t target) upstream() bool { return strings.HasPrefix(t.dir, "tools") }
-
-func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
-	cmd.Env = os.Environ()
-	if filepath.Base(dir) != "scripts" {
-		cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
-	}
-	return cmd
-}
-
-func goOutput(ctx context.Context, dir string, args ...string) ([]byte, error) {
-	cmd := goCommand(ctx, dir, args...)
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return nil, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, exit.Stderr)
-	}
-	return out, err
+	return hex.EncodeToString(h.Sum(nil))[:16]
 }

@@ -1,10 +1,14 @@
 package build
 
 import (
+	"bytes"
+	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -64,14 +68,16 @@ func TestKey(t *testing.T) {
 	}
 	same("cmd/main_test.go", "package main // changed\n")
 	same("elsewhere/main.go", "package main // changed\n")
+	same("cmd/testdata/x.json", "{}\n")
+	same("cmd/README.md", "what it is\n")
+	same("lib/other/go.mod", "module other\n") // a module of its own, with all that is in it
+	same("lib/other/other.go", "package other\n")
 	other("cmd/main.go", "package main // changed\n")
 	other("cmd/new.go", "package main\n")
 	other("lib/deep/data.json", "[]\n")
 	other("go.mod", "module x // changed\n")
 	other("go.sum", "x v1 h1:\n")
 	require.NotEqual(t, first, key("go1.27"))
-	own.ldflags = "-X main.Version=2"
-	require.NotEqual(t, first, key("go1.26"))
 
 	own.sources = []string{"gone"}
 	_, err := own.key(scripts, "go1.26")
@@ -96,18 +102,41 @@ func TestKeysCoverTheModule(t *testing.T) {
 func TestSourcesCoverWhatIsCompiled(t *testing.T) {
 	scripts, err := filepath.Abs("../../..")
 	require.NoError(t, err)
-	for _, target := range targets {
-		out, err := goOutput(t.Context(), filepath.Join(scripts, target.dir), "list", "-e", "-deps",
-			"-f", `{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}`, target.pkg)
+	own, err := program(scripts, filepath.Dir(scripts))
+	require.NoError(t, err)
+	for _, target := range append(slices.Clone(targets), own) {
+		files, err := target.files(scripts)
 		require.NoError(t, err, target.name)
-		for _, dir := range strings.Fields(string(out)) {
-			rel, err := filepath.Rel(scripts, dir)
+		out, err := goOutput(t.Context(), filepath.Join(scripts, target.dir), "list", "-e", "-deps",
+			"-f", `{{with .Module}}{{if .Main}}{{range $.GoFiles}}{{$.Dir}}/{{.}} {{end}}{{range $.EmbedFiles}}{{$.Dir}}/{{.}} {{end}}{{end}}{{end}}`, target.pkg)
+		require.NoError(t, err, target.name)
+		compiled := strings.Fields(string(out))
+		require.Equal(t, strings.HasPrefix(target.pkg, "github.com/"), len(compiled) == 0, "%s: upstream's alone has no code of the project", target.name)
+		for _, path := range compiled {
+			rel, err := filepath.Rel(scripts, filepath.FromSlash(path))
 			require.NoError(t, err)
-			covered := slices.ContainsFunc(target.sources, func(source string) bool {
-				return rel == filepath.FromSlash(source) || strings.HasPrefix(rel, filepath.FromSlash(source)+string(filepath.Separator))
-			})
-			require.True(t, covered, "%s is made of %s, which is not among its sources", target.name, rel)
+			require.Contains(t, files, rel, "%s is made of it", target.name)
 		}
+	}
+}
+
+// TestWhatIsLeftOutIsOfAModule holds that each file of tools/_leaner has a module, and builds nothing.
+func TestWhatIsLeftOutIsOfAModule(t *testing.T) {
+	tools, err := filepath.Abs("../../../tools")
+	require.NoError(t, err)
+	files, err := sourceFiles(tools, "_leaner")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	mod, err := os.ReadFile(filepath.Join(tools, "go.mod"))
+	require.NoError(t, err)
+	for _, f := range files {
+		require.Equal(t, ".go", filepath.Ext(f), f)
+		rel := filepath.ToSlash(strings.TrimPrefix(f, "_leaner"+string(filepath.Separator)))
+		found := false
+		for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
+			found = found || strings.Contains(string(mod), "\t"+dir+" ")
+		}
+		require.True(t, found, "%s belongs to no module that the tools need", f)
 	}
 }
 
@@ -140,34 +169,81 @@ func TestDropOld(t *testing.T) {
 		"pulumi-resource-aws-3123456789abcdef", "pulumi-resource-aws-3123456789abcdef2"}, left)
 }
 
-func TestPulumiHome(t *testing.T) {
+func TestLinks(t *testing.T) {
 	root := t.TempDir()
 	binary := filepath.Join(root, "aws-plugin")
 	require.NoError(t, os.WriteFile(binary, nil, 0o700))
-	plugins := map[string]string{"aws-v6.83.4": binary}
-	home, err := pulumiHome(root, plugins)
+	const link = "plugins/resource-aws-v6.83.4/pulumi-resource-aws"
+	home, err := links(root, "pulumi-home", map[string]string{link: binary})
 	require.NoError(t, err)
-	leads, err := filepath.EvalSymlinks(filepath.Join(home, "plugins", "resource-aws-v6.83.4", "pulumi-resource-aws"))
+	leads, err := filepath.EvalSymlinks(filepath.Join(home, link))
 	require.NoError(t, err)
 	binary, err = filepath.EvalSymlinks(binary)
 	require.NoError(t, err)
 	require.Equal(t, binary, leads)
 
-	again, err := pulumiHome(root, plugins)
+	again, err := links(root, "pulumi-home", map[string]string{link: binary})
 	require.NoError(t, err)
 	require.Equal(t, home, again)
-	other, err := pulumiHome(root, map[string]string{"aws-v6.83.4": binary + "-2"})
+	other, err := links(root, "pulumi-home", map[string]string{link: binary + "-2"})
 	require.NoError(t, err)
 	require.NotEqual(t, home, other, "a lab that runs keeps its plugins")
 }
 
+// TestPlugin holds what somebody may name in place of the lab's own provider plugins.
+func TestPlugin(t *testing.T) {
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "pulumi-resource-aws")
+	require.NoError(t, os.WriteFile(binary, nil, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "text"), nil, 0o600))
+	for _, path := range []string{binary, dir} {
+		got, err := Plugin("aws", path)
+		require.NoError(t, err)
+		require.Equal(t, binary, got)
+	}
+	for path, want := range map[string]string{filepath.Join(dir, "none"): "none", filepath.Join(dir, "text"): "must be the plugin's program"} {
+		_, err := Plugin("aws", path)
+		require.ErrorContains(t, err, want)
+	}
+	_, err := Plugin("tls", dir)
+	require.ErrorContains(t, err, "pulumi-resource-tls")
+	_, err = Plugin("random", binary)
+	require.ErrorContains(t, err, "must be aws, kubernetes or tls")
+}
+
+// TestProgressIsThereAtOnce holds that a build says what it does before it does anything, and what it waits for.
+func TestProgressIsThereAtOnce(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&out, "building everything")
+	require.Equal(t, "building everything: 0s\n", out.String())
+	p.downloaded("example.com/a v1")
+	p.of(3)
+	p.compiled("example.com/a")
+	p.end()
+	require.Contains(t, out.String(), "1 modules downloaded, 1 of at most 3 packages compiled, done\n")
+}
+
+// TestFirstStageIsSmall holds that the lab's first stage, which a bare machine compiles in silence, is made of the standard
+// library alone, and of no network code of it.
+func TestFirstStageIsSmall(t *testing.T) {
+	scripts, err := filepath.Abs("../../..")
+	require.NoError(t, err)
+	out, err := goOutput(t.Context(), scripts, "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./lab")
+	require.NoError(t, err)
+	require.Equal(t, []string{"k3s-aws-auth/scripts/lab/internal/build", "k3s-aws-auth/scripts/lab"}, strings.Fields(string(out)))
+	out, err = goOutput(t.Context(), scripts, "list", "-deps", "./lab")
+	require.NoError(t, err)
+	require.NotContains(t, strings.Fields(string(out)), "net")
+}
+
 func TestLockKeepsOthersOut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	unlock, err := lock(path)
+	var said bytes.Buffer
+	unlock, err := lock(path, io.Discard)
 	require.NoError(t, err)
 	entered := make(chan error, 1)
 	go func() {
-		second, err := lock(path)
+		second, err := lock(path, &said)
 		if err == nil {
 			second()
 		}
@@ -182,15 +258,15 @@ func TestLockKeepsOthersOut(t *testing.T) {
 	select {
 	case err := <-entered:
 		require.NoError(t, err)
+		require.Contains(t, said.String(), "waiting for another build of the lab's programs (process "+strconv.Itoa(os.Getpid())+")")
 	case <-time.After(10 * time.Second):
 		t.Fatal("the second never got the lock")
 	}
 }
 
-// TestToolsModuleIsBuiltWithoutCgo holds that a machine without a C compiler can build all tools.
-func TestToolsModuleIsBuiltWithoutCgo(t *testing.T) {
-	require.Contains(t, goCommand(t.Context(), filepath.Join("scripts", "tools"), "version").Env, "CGO_ENABLED=0")
-	require.Contains(t, goCommand(t.Context(), filepath.Join("scripts", "tools", "aws_signing_helper"), "version").Env, "CGO_ENABLED=0")
+// TestEverythingIsBuiltWithoutCgo holds that a machine without a C compiler can build all tools.
+func TestEverythingIsBuiltWithoutCgo(t *testing.T) {
+	require.Contains(t, goCommand(t.Context(), t.TempDir(), "version").Env, "CGO_ENABLED=0")
 	out, err := goOutput(t.Context(), t.TempDir(), "env", "GOOS")
 	require.NoError(t, err)
 	require.Equal(t, runtime.GOOS+"\n", string(out))

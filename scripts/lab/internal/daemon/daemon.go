@@ -42,8 +42,19 @@ const (
 	region    = "eu-central-1"
 )
 
-// Run holds the lab of a setup until ctx ends. log gets what would stand in a machine's or a service's log.
-func Run(ctx context.Context, setup, dir string, tools *build.Tools, log io.Writer) (err error) {
+// Options say which lab it is. Log gets what would stand in a machine's or a service's log.
+type Options struct {
+	Setup, Dir string
+	// Project and Plugins are written down for the lab's other commands.
+	Project string
+	Plugins map[string]string
+	Tools   *build.Tools
+	Log     io.Writer
+}
+
+// Run holds a lab until ctx ends.
+func Run(ctx context.Context, o Options) (err error) {
+	dir, tools, log := o.Dir, o.Tools, o.Log
 	sockets, err := os.MkdirTemp("", "lab-")
 	if err != nil {
 		return err
@@ -74,7 +85,7 @@ func Run(ctx context.Context, setup, dir string, tools *build.Tools, log io.Writ
 	}
 	defer proxy.Close()
 
-	lab := &state.Lab{Setup: setup, PID: os.Getpid(), Endpoint: "https://" + endpoint.Addr().String(),
+	lab := &state.Lab{Setup: o.Setup, Project: o.Project, Plugins: o.Plugins, PID: os.Getpid(), Endpoint: "https://" + endpoint.Addr().String(),
 		Proxy: "http://" + proxy.Addr().String(), Region: region, AccountID: accountID}
 	lab.AccessKeyID, lab.SecretKey = g.Admin()
 

@@ -1,5 +1,6 @@
-// Package program runs the product's own program, stacks.Run, through the Pulumi engine against a lab: the same
-// Pulumi.yaml and stack file, a private home for plugins, a state file in the lab's directory.
+// Package program runs a project's Pulumi program through the Pulumi engine against a lab: its compiled main.go, as a
+// process of its own that Pulumi's language host starts; the same Pulumi.yaml and stack file, a private home for plugins,
+// a state file in the lab's directory.
 package program
 
 import (
@@ -21,23 +22,38 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optdestroy"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
-	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"sigs.k8s.io/yaml"
 
 	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/state"
-	"k3s-aws-auth/stacks"
 )
 
-const (
-	project   = "k3s-aws-auth"
-	stackName = "lab"
-)
+const stackName = "lab"
 
-// Program is the product's stack in a lab.
+// Program is a project's stack in a lab.
 type Program struct {
-	stack auto.Stack
-	log   string
+	stack   auto.Stack
+	project string
+	log     string
+}
+
+// projectName reads the name of a project, which its configuration keys begin with.
+func projectName(root string) (string, error) {
+	path := filepath.Join(root, "Pulumi.yaml")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	var file struct {
+		Name string `json:"name"`
+	}
+	if err := yaml.Unmarshal(data, &file); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	if file.Name == "" {
+		return "", fmt.Errorf("%s: no name", path)
+	}
+	return file.Name, nil
 }
 
 // Environment is what makes a tool work on a lab as it would on AWS: endpoints, trust and credentials, and nothing
@@ -85,6 +101,10 @@ func (c Changes) file() string {
 
 // Setup is the setup that a stack file of the project chooses.
 func Setup(root, stack string) (string, error) {
+	project, err := projectName(root)
+	if err != nil {
+		return "", err
+	}
 	name := Changes{Stack: stack}.file()
 	data, err := os.ReadFile(filepath.Join(root, name))
 	if err != nil {
@@ -105,6 +125,10 @@ func Setup(root, stack string) (string, error) {
 
 // Refuse says why the lab cannot deploy a configuration, before anything of it is made, or returns nil.
 func Refuse(root string, changes Changes) error {
+	project, err := projectName(root)
+	if err != nil {
+		return err
+	}
 	data, err := os.ReadFile(filepath.Join(root, changes.file()))
 	if err != nil {
 		return err
@@ -119,7 +143,7 @@ func Refuse(root string, changes Changes) error {
 		file.Config = map[string]any{}
 	}
 	for _, c := range changes.Values {
-		if err := change(file.Config, c); err != nil {
+		if err := change(file.Config, project, c); err != nil {
 			return err
 		}
 	}
@@ -137,7 +161,7 @@ const labDomain = "oidc.lab.example.com"
 // settle puts a stack that was made for an account of its own into the lab's: the issuer's domain becomes one of the
 // lab's hosted zone, the permissions boundary the one that the lab's account has, and each identity that cannot prove
 // itself on the demo bucket gets to do so.
-func settle(config map[string]any, l *state.Lab) error {
+func settle(config map[string]any, project string, l *state.Lab) error {
 	values := []string{`demo="true"`}
 	if arn, _ := config[project+":permissionsBoundary"].(string); arn != "" {
 		values = append(values, "permissionsBoundary="+l.BoundaryARN)
@@ -146,7 +170,7 @@ func settle(config map[string]any, l *state.Lab) error {
 		values = append(values, "issuer.domain="+labDomain, "issuer.dns=route53", "issuer.hostedZoneId="+l.HostedZoneID)
 	}
 	for _, v := range values {
-		if err := change(config, v); err != nil {
+		if err := change(config, project, v); err != nil {
 			return err
 		}
 	}
@@ -165,22 +189,30 @@ func settle(config map[string]any, l *state.Lab) error {
 	return nil
 }
 
-// Open makes the stack of a setup in a lab, or opens it where it is there. It sets the lab's environment in this
-// process, because the program runs in it. root is the product's directory,
-// and changes are made to the configuration there.
-func Open(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, root string, changes Changes) (*Program, error) {
-	return OpenOther(ctx, l, dir, tools, root, changes, stacks.Run)
+// Open makes the stack of a setup in a lab, or opens it where it is there, with changes of the project's configuration. It
+// sets the lab's environment in this process, so that the engine and all that it starts have it.
+func Open(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, changes Changes) (*Program, error) {
+	return OpenOther(ctx, l, dir, tools, changes, tools.Program)
 }
 
-// OpenOther is Open for another program than the product's, with the same project and configuration.
-func OpenOther(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, root string, changes Changes, run pulumi.RunFunc) (*Program, error) {
+// OpenOther is Open for another compiled program than the project's, with the same project and configuration.
+func OpenOther(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, changes Changes, binary string) (*Program, error) {
+	root := l.Project
+	project, err := projectName(root)
+	if err != nil {
+		return nil, err
+	}
 	for k, v := range Environment(l, dir) {
 		if err := os.Setenv(k, v); err != nil {
 			return nil, err
 		}
 	}
-	// The engine must not attach a profile of the user's.
-	for _, k := range []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE"} {
+	unset := []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE"} // the user's own
+	if len(l.Plugins) > 0 {
+		// A published plugin gets no address of the lab: AWS's host names lead there, by the proxy.
+		unset = append(unset, "AWS_ENDPOINT_URL")
+	}
+	for _, k := range unset {
 		if err := os.Unsetenv(k); err != nil {
 			return nil, err
 		}
@@ -194,7 +226,7 @@ func OpenOther(ctx context.Context, l *state.Lab, dir string, tools *build.Tools
 	if err := passphrase(state.Passphrase(dir)); err != nil {
 		return nil, err
 	}
-	fresh, err := copyStack(root, work, l, changes)
+	fresh, err := copyStack(root, work, l, changes, binary)
 	if err != nil {
 		return nil, err
 	}
@@ -202,26 +234,25 @@ func OpenOther(ctx context.Context, l *state.Lab, dir string, tools *build.Tools
 	if err != nil {
 		return nil, err
 	}
-	open := auto.SelectStackInlineSource
+	open := auto.SelectStackLocalSource
 	if fresh {
-		open = auto.NewStackInlineSource
+		open = auto.NewStackLocalSource
 	}
-	stack, err := open(ctx, stackName, project, run,
-		auto.WorkDir(work), auto.Pulumi(previewAsJSON{command}), auto.PulumiHome(tools.PulumiHome))
+	stack, err := open(ctx, stackName, work, auto.Pulumi(previewAsJSON{command}), auto.PulumiHome(tools.PulumiHome))
 	if err != nil {
 		return nil, fmt.Errorf("open the stack: %w", err)
 	}
-	return &Program{stack: stack, log: filepath.Join(dir, "pulumi.log")}, nil
+	return &Program{stack: stack, project: project, log: filepath.Join(dir, "pulumi.log")}, nil
 }
 
 // SetSecret sets a value of the stack's configuration, which is kept encrypted; dots lead into objects.
 func (p *Program) SetSecret(ctx context.Context, key, value string) error {
-	return p.stack.SetConfigWithOptions(ctx, project+":"+key, auto.ConfigValue{Value: value, Secret: true}, &auto.ConfigOptions{Path: true})
+	return p.stack.SetConfigWithOptions(ctx, p.project+":"+key, auto.ConfigValue{Value: value, Secret: true}, &auto.ConfigOptions{Path: true})
 }
 
 // Config is a value of the stack's configuration; dots lead into objects.
 func (p *Program) Config(ctx context.Context, key string) (string, error) {
-	value, err := p.stack.GetConfigWithOptions(ctx, project+":"+key, &auto.ConfigOptions{Path: true})
+	value, err := p.stack.GetConfigWithOptions(ctx, p.project+":"+key, &auto.ConfigOptions{Path: true})
 	return value.Value, err
 }
 
@@ -238,7 +269,7 @@ func passphrase(path string) error {
 
 // change sets one value of the lab's configuration: key=value, where the key may lead into objects by dots and the value
 // is YAML.
-func change(config map[string]any, assignment string) error {
+func change(config map[string]any, project, assignment string) error {
 	key, text, ok := strings.Cut(assignment, "=")
 	path := strings.Split(key, ".")
 	if !ok || slices.Contains(path, "") {
@@ -266,9 +297,13 @@ func change(config map[string]any, assignment string) error {
 	return nil
 }
 
-// copyStack copies the project and the stack file that the changes name, selects the lab's setup and makes the changes.
-// fresh is true where there was no stack.
-func copyStack(root, work string, l *state.Lab, changes Changes) (fresh bool, err error) {
+// copyStack copies the project, with binary for its program, and the stack file that the changes name, selects the lab's
+// setup and makes the changes. fresh is true where there was no stack.
+func copyStack(root, work string, l *state.Lab, changes Changes, binary string) (fresh bool, err error) {
+	project, err := copyProject(root, work, binary)
+	if err != nil {
+		return false, err
+	}
 	dest := filepath.Join(work, "Pulumi."+stackName+".yaml")
 	old, err := os.ReadFile(dest)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -289,12 +324,12 @@ func copyStack(root, work string, l *state.Lab, changes Changes) (fresh bool, er
 	}
 	config[project+":setup"] = l.Setup
 	if changes.Stack != "" {
-		if err := settle(config, l); err != nil {
+		if err := settle(config, project, l); err != nil {
 			return false, err
 		}
 	}
 	for _, c := range changes.Values {
-		if err := change(config, c); err != nil {
+		if err := change(config, project, c); err != nil {
 			return false, err
 		}
 	}
@@ -310,14 +345,27 @@ func copyStack(root, work string, l *state.Lab, changes Changes) (fresh bool, er
 	if data, err = yaml.Marshal(stack); err != nil {
 		return false, err
 	}
-	if err := os.WriteFile(dest, data, 0o600); err != nil {
-		return false, err
+	return fresh, os.WriteFile(dest, data, 0o600)
+}
+
+// copyProject copies Pulumi.yaml, with the compiled program as its runtime's option, and returns the project's name.
+func copyProject(root, work, binary string) (name string, err error) {
+	if name, err = projectName(root); err != nil {
+		return "", err
 	}
-	data, err = os.ReadFile(filepath.Join(root, "Pulumi.yaml"))
+	data, err := os.ReadFile(filepath.Join(root, "Pulumi.yaml"))
 	if err != nil {
-		return false, err
+		return "", err
 	}
-	return fresh, os.WriteFile(filepath.Join(work, "Pulumi.yaml"), data, 0o600)
+	project := map[string]any{}
+	if err := yaml.Unmarshal(data, &project); err != nil {
+		return "", err
+	}
+	project["runtime"] = map[string]any{"name": "go", "options": map[string]any{"binary": binary}}
+	if data, err = yaml.Marshal(project); err != nil {
+		return "", err
+	}
+	return name, os.WriteFile(filepath.Join(work, "Pulumi.yaml"), data, 0o600)
 }
 
 // Result is what an update did.

@@ -27,7 +27,7 @@ func TestChange(t *testing.T) {
 	} {
 		t.Run(assignment, func(t *testing.T) {
 			config := testConfig(t)
-			require.NoError(t, change(config, assignment))
+			require.NoError(t, change(config, "k3s-aws-auth", assignment))
 			got, err := yaml.Marshal(config)
 			require.NoError(t, err)
 			require.YAMLEq(t, want, string(got))
@@ -44,7 +44,7 @@ func TestChange(t *testing.T) {
 	} {
 		t.Run("refuses "+assignment, func(t *testing.T) {
 			config := testConfig(t)
-			require.ErrorContains(t, change(config, assignment), want)
+			require.ErrorContains(t, change(config, "k3s-aws-auth", assignment), want)
 			require.Equal(t, testConfig(t), config, "and changes nothing")
 		})
 	}
@@ -71,30 +71,30 @@ func TestCopyStack(t *testing.T) {
 		require.YAMLEq(t, want, string(got))
 	}
 
-	fresh, err := copyStack(root, work, &state.Lab{Setup: "roles-anywhere", HostedZoneID: "Z1"}, Changes{Values: []string{"demo=\"false\""}})
+	fresh, err := copyStack(root, work, &state.Lab{Setup: "roles-anywhere", HostedZoneID: "Z1"}, Changes{Values: []string{"demo=\"false\""}}, "/cache/program")
 	require.NoError(t, err)
 	require.True(t, fresh)
 	holds(`config: {"k3s-aws-auth:setup": roles-anywhere, "k3s-aws-auth:demo": "false"}`)
 	project, err := os.ReadFile(filepath.Join(work, "Pulumi.yaml"))
 	require.NoError(t, err)
-	require.Equal(t, "name: k3s-aws-auth\n", string(project))
+	require.YAMLEq(t, "name: k3s-aws-auth\nruntime: {name: go, options: {binary: /cache/program}}\n", string(project))
 
 	// The engine has added its salt meanwhile. Later commands name no changes and still mean the same stack.
 	write(copied, `{"encryptionsalt": "ours", "config": {"k3s-aws-auth:setup": "roles-anywhere", "k3s-aws-auth:demo": "false"}}`)
-	fresh, err = copyStack(root, work, &state.Lab{Setup: "roles-anywhere", HostedZoneID: "Z1"}, Changes{})
+	fresh, err = copyStack(root, work, &state.Lab{Setup: "roles-anywhere", HostedZoneID: "Z1"}, Changes{}, "/cache/program")
 	require.NoError(t, err)
 	require.False(t, fresh)
 	holds(`{encryptionsalt: ours, config: {"k3s-aws-auth:setup": roles-anywhere, "k3s-aws-auth:demo": "false"}}`)
 
 	// Another up with changes begins from the project's file again.
-	_, err = copyStack(root, work, &state.Lab{Setup: "roles-anywhere", HostedZoneID: "Z1"}, Changes{Values: []string{"clusterName=other"}})
+	_, err = copyStack(root, work, &state.Lab{Setup: "roles-anywhere", HostedZoneID: "Z1"}, Changes{Values: []string{"clusterName=other"}}, "/cache/program")
 	require.NoError(t, err)
 	holds(`{encryptionsalt: ours, config: {"k3s-aws-auth:setup": roles-anywhere, "k3s-aws-auth:demo": "true", "k3s-aws-auth:clusterName": other}}`)
 
-	_, err = copyStack(root, work, &state.Lab{Setup: "roles-anywhere", HostedZoneID: "Z1"}, Changes{Values: []string{"nonsense"}})
+	_, err = copyStack(root, work, &state.Lab{Setup: "roles-anywhere", HostedZoneID: "Z1"}, Changes{Values: []string{"nonsense"}}, "/cache/program")
 	require.ErrorContains(t, err, "must be key=value")
 	write(filepath.Join(root, "Pulumi.lab.yaml"), "{}\n")
-	_, err = copyStack(root, work, &state.Lab{Setup: "irsa-s3", HostedZoneID: "Z1"}, Changes{})
+	_, err = copyStack(root, work, &state.Lab{Setup: "irsa-s3", HostedZoneID: "Z1"}, Changes{}, "/cache/program")
 	require.ErrorContains(t, err, "no config in Pulumi.lab.yaml")
 }
 
@@ -119,7 +119,7 @@ func TestCopyStackOfAnotherAccount(t *testing.T) {
 	_, err = Setup(root, "none")
 	require.ErrorContains(t, err, "Pulumi.none.yaml")
 
-	fresh, err := copyStack(root, work, &state.Lab{Setup: setup, HostedZoneID: "ZLAB", BoundaryARN: boundary}, Changes{Stack: "prod", Values: []string{"issuer.cacheTtlSeconds=60"}})
+	fresh, err := copyStack(root, work, &state.Lab{Setup: setup, HostedZoneID: "ZLAB", BoundaryARN: boundary}, Changes{Stack: "prod", Values: []string{"issuer.cacheTtlSeconds=60"}}, "/cache/program")
 	require.NoError(t, err)
 	require.True(t, fresh)
 	want := `config:
@@ -144,7 +144,7 @@ func TestCopyStackOfAnotherAccount(t *testing.T) {
 	holds()
 	// A later command names no stack and means the one that is there.
 	write(filepath.Join(root, "Pulumi.lab.yaml"), "config: {\"k3s-aws-auth:clusterName\": lab}\n")
-	_, err = copyStack(root, work, &state.Lab{Setup: setup, HostedZoneID: "ZLAB", BoundaryARN: boundary}, Changes{})
+	_, err = copyStack(root, work, &state.Lab{Setup: setup, HostedZoneID: "ZLAB", BoundaryARN: boundary}, Changes{}, "/cache/program")
 	require.NoError(t, err)
 	holds()
 }

@@ -33,6 +33,10 @@ type Lab struct {
 	HostedZoneID string `json:"hostedZoneId"`
 	// BoundaryARN is a managed policy that the account has from the beginning, to bound roles with.
 	BoundaryARN string `json:"boundaryArn"`
+	// Project is the directory of the Pulumi program that it runs, and Plugins are the provider plugins that somebody has
+	// named in place of the lab's own, by the provider's name.
+	Project string            `json:"project"`
+	Plugins map[string]string `json:"plugins,omitempty"`
 	// Weaker lists what this host cannot check: nothing on Linux with namespaces.
 	Weaker []string `json:"weaker,omitempty"`
 }

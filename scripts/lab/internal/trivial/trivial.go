@@ -30,8 +30,17 @@ func Serve(ctx context.Context) (attach string, err error) {
 	return fmt.Sprintf("%s:%d", Provider, handle.Port), nil
 }
 
-// Program returns a program of groups, each of so many components and resources, and of resources beside them.
-func Program(groups, components, resources, beside int) pulumi.RunFunc {
+// SizeVariable has the program's Size, as JSON.
+const SizeVariable = "LAB_TRIVIAL_SIZE"
+
+// Size says how much the program makes: groups, each of so many components and resources, and resources beside them.
+type Size struct {
+	Groups, Components, Resources, Beside int
+}
+
+// Program returns a program of a size.
+func Program(size Size) pulumi.RunFunc {
+	groups, components, resources, beside := size.Groups, size.Components, size.Resources, size.Beside
 	return func(ctx *pulumi.Context) error {
 		for i := range beside {
 			if err := register(ctx, fmt.Sprintf("beside-%d", i)); err != nil {

@@ -14,8 +14,14 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/wait"
 
-	"k3s-aws-auth/components/injection"
 	"k3s-aws-auth/scripts/lab/internal/prove"
+)
+
+// What the program's injection is known by, from outside: docs/injection.md.
+const (
+	injectionLabel   = "k3s-aws-auth/injection"
+	injectionEnabled = "enabled"
+	tokenVolume      = "aws-iam-token"
 )
 
 // injectionName is that of the Deployments that ask for an identity without a word about it.
@@ -28,7 +34,7 @@ func (t *Target) Injection(ctx context.Context) ([]Case, error) {
 	if err != nil {
 		return nil, err
 	}
-	if account.Labels[injection.Label] != injection.LabelValue {
+	if account.Labels[injectionLabel] != injectionEnabled {
 		return nil, nil
 	}
 	role := t.Identity.RoleARN[strings.LastIndex(t.Identity.RoleARN, "/")+1:]
@@ -85,7 +91,7 @@ func (t *Target) caller(ctx context.Context, pod *corev1.Pod) (string, error) {
 // untouched tells what a pod has of AWS.
 func untouched(pod *corev1.Pod) string {
 	for _, v := range pod.Spec.Volumes {
-		if v.Name == injection.TokenVolume {
+		if v.Name == tokenVolume {
 			return "the volume " + v.Name
 		}
 	}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/program"
 	"k3s-aws-auth/scripts/lab/internal/state"
 )
@@ -26,15 +25,14 @@ func previewCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			product, scripts, err := directories()
+			if lab.Project, _, err = directories(); err != nil {
+				return err
+			}
+			tools, err := tools(cmd.Context(), lab.Project, lab.Plugins, name)
 			if err != nil {
 				return err
 			}
-			tools, err := build.All(cmd.Context(), scripts, os.Stderr)
-			if err != nil {
-				return err
-			}
-			p, err := program.Open(cmd.Context(), lab, dir, tools, product, program.Changes{})
+			p, err := program.Open(cmd.Context(), lab, dir, tools, program.Changes{})
 			if err != nil {
 				return err
 			}

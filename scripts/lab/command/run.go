@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/program"
 )
 
@@ -25,7 +24,8 @@ type row struct {
 }
 
 func runCommand() *cobra.Command {
-	var setup string
+	var setup, project string
+	var plugins map[string]string
 	var changes program.Changes
 	var keep, skip, existing bool
 	cmd := &cobra.Command{
@@ -37,31 +37,32 @@ func runCommand() *cobra.Command {
   lab run --stack prod
   lab run --setup irsa-s3 --config injection=admission-policy`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := stackSetup(cmd, changes.Stack, &setup); err != nil {
+			if err := stackSetup(cmd, project, changes.Stack, &setup); err != nil {
 				return err
 			}
 			setups, err := chosen(setup, true)
 			if err != nil {
 				return err
 			}
-			return runAll(cmd.Context(), setups, changes, keep, skip, existing)
+			if err := settleProject(&project, plugins); err != nil {
+				return err
+			}
+			return runAll(cmd.Context(), setups, project, plugins, changes, keep, skip, existing)
 		},
 	}
 	setupFlag(cmd, &setup, allSetups, true)
 	stackFlag(cmd, &changes.Stack)
 	configFlag(cmd, &changes.Values)
 	existingFlag(cmd, &existing)
+	projectFlag(cmd, &project)
+	pluginFlag(cmd, &plugins)
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the labs running")
 	cmd.Flags().BoolVar(&skip, "skip-verify", false, "prove the identities only: no wrong callers, no second update, no search for secrets")
 	return cmd
 }
 
-func runAll(ctx context.Context, setups []string, changes program.Changes, keep, skip, existing bool) error {
-	_, scripts, err := directories()
-	if err != nil {
-		return err
-	}
-	if _, err := build.All(ctx, scripts, os.Stderr); err != nil {
+func runAll(ctx context.Context, setups []string, project string, plugins map[string]string, changes program.Changes, keep, skip, existing bool) error {
+	if _, err := tools(ctx, project, plugins, setups...); err != nil {
 		return err
 	}
 	var rows []row
@@ -78,6 +79,7 @@ func runAll(ctx context.Context, setups []string, changes program.Changes, keep,
 		if existing {
 			args = append(args, "--existing")
 		}
+		args = append(args, projectArgs(project, plugins)...)
 		err := child(ctx, r.up, args...)
 		if err == nil && !skip {
 			r.checked = &verification{}

@@ -5,13 +5,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/daemon"
 	"k3s-aws-auth/scripts/lab/internal/state"
 )
 
 func serveCommand() *cobra.Command {
-	var setup string
+	var setup, project string
+	var plugins map[string]string
 	cmd := &cobra.Command{
 		Use:     "serve",
 		Short:   "Hold a lab's account and machines; `up` starts it in the background",
@@ -25,17 +25,15 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, scripts, err := directories()
+			tools, err := tools(cmd.Context(), project, plugins, setup)
 			if err != nil {
 				return err
 			}
-			tools, err := build.All(cmd.Context(), scripts, os.Stderr)
-			if err != nil {
-				return err
-			}
-			return daemon.Run(cmd.Context(), setup, dir, tools, os.Stderr)
+			return daemon.Run(cmd.Context(), daemon.Options{Setup: setup, Dir: dir, Project: project, Plugins: plugins, Tools: tools, Log: os.Stderr})
 		},
 	}
 	setupFlag(cmd, &setup, "", false)
+	projectFlag(cmd, &project)
+	pluginFlag(cmd, &plugins)
 	return cmd
 }

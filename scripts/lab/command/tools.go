@@ -19,11 +19,11 @@ func toolsCommand() *cobra.Command {
   lab tools --json`,
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, scripts, err := directories()
+			list, err := projectSetups()
 			if err != nil {
 				return err
 			}
-			tools, err := build.All(cmd.Context(), scripts, os.Stderr)
+			tools, err := tools(cmd.Context(), "", nil, list.Names()...)
 			if err != nil {
 				return err
 			}

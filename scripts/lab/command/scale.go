@@ -163,16 +163,19 @@ func measure(ctx context.Context, setup string, n, resources int, isTrivial, che
 	if err != nil {
 		return nil, err
 	}
-	tools, err := build.All(ctx, scripts, os.Stderr)
+	tools, err := build.All(ctx, scripts, os.Stderr, build.Wish{Trivial: true})
 	if err != nil {
 		return nil, err
 	}
-	lab, dir, err := ensureDaemon(ctx, setup)
+	lab, dir, err := ensureDaemon(ctx, setup, product, nil)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"PULUMI_EXPERIMENTAL", "PULUMI_SKIP_CHECKPOINTS"} {
-		if err := os.Setenv(name, strconv.FormatBool(!checkpoints)); err != nil {
+	// The language host writes down here what memory the program took.
+	memory := filepath.Join(dir, "program-memory")
+	for name, value := range map[string]string{"PULUMI_EXPERIMENTAL": strconv.FormatBool(!checkpoints),
+		"PULUMI_SKIP_CHECKPOINTS": strconv.FormatBool(!checkpoints), "PULUMI_LAB_PROGRAM_RSS": memory} {
+		if err := os.Setenv(name, value); err != nil {
 			return nil, err
 		}
 	}
@@ -180,9 +183,9 @@ func measure(ctx context.Context, setup string, n, resources int, isTrivial, che
 	var p *program.Program
 	if isTrivial {
 		s.Kind = "trivial"
-		p, err = openTrivial(ctx, lab, dir, tools, product, n, resources)
+		p, err = openTrivial(ctx, lab, dir, tools, n, resources)
 	} else {
-		p, err = program.Open(ctx, lab, dir, tools, product, program.Changes{Values: []string{`demo="false"`, "identities=" + manyIdentities(n+1)}})
+		p, err = program.Open(ctx, lab, dir, tools, program.Changes{Values: []string{`demo="false"`, "identities=" + manyIdentities(n+1)}})
 	}
 	if err != nil {
 		return nil, err
@@ -205,8 +208,9 @@ func measure(ctx context.Context, setup string, n, resources int, isTrivial, che
 			return nil, err
 		}
 	}
-	s.Memory, s.EngineMemory = mostMemory(syscall.RUSAGE_SELF), mostMemory(syscall.RUSAGE_CHILDREN)
-	return s, nil
+	s.EngineMemory = mostMemory()
+	s.Memory, err = programMemory(memory)
+	return s, err
 }
 
 // What each identity has in the stack.
@@ -217,7 +221,7 @@ const (
 
 // openTrivial opens a stack of its own with as many components for each identity as the program has, and so many
 // resources in all.
-func openTrivial(ctx context.Context, lab *state.Lab, dir string, tools *build.Tools, product string, n, resources int) (*program.Program, error) {
+func openTrivial(ctx context.Context, lab *state.Lab, dir string, tools *build.Tools, n, resources int) (*program.Program, error) {
 	attach, err := trivial.Serve(ctx)
 	if err != nil {
 		return nil, err
@@ -230,8 +234,14 @@ func openTrivial(ctx context.Context, lab *state.Lab, dir string, tools *build.T
 		return nil, err
 	}
 	beside := resources - n*(componentsPerIdentity+resourcesPerIdentity)
-	return program.OpenOther(ctx, lab, own, tools, product, program.Changes{Values: []string{`demo="false"`}},
-		trivial.Program(n, componentsPerIdentity, resourcesPerIdentity, beside))
+	size, err := json.Marshal(trivial.Size{Groups: n, Components: componentsPerIdentity, Resources: resourcesPerIdentity, Beside: beside})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Setenv(trivial.SizeVariable, string(size)); err != nil {
+		return nil, err
+	}
+	return program.OpenOther(ctx, lab, own, tools, program.Changes{Values: []string{`demo="false"`}}, tools.Trivial)
 }
 
 // manyIdentities is the configuration of so many identities, each with a permission of its own.
@@ -264,13 +274,24 @@ func timed(f func() error) (float64, error) {
 	return time.Since(start).Seconds(), err
 }
 
-// mostMemory is the largest resident set of one process, in MiB: this one, or one that it has started and that has ended.
-func mostMemory(who int) float64 {
+// mostMemory is the largest resident set, in MiB, of one process that this one has started, itself or by another, and
+// that has ended: the engine's or a plugin's, which is larger than the program's.
+func mostMemory() float64 {
 	var usage syscall.Rusage
-	if err := syscall.Getrusage(who, &usage); err != nil {
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &usage); err != nil {
 		return 0
 	}
 	return float64(usage.Maxrss) / maxrssPerMiB
+}
+
+// programMemory is the largest resident set of the program's last run, in MiB, as the language host has written it down.
+func programMemory(path string) (float64, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	rss, err := strconv.ParseFloat(string(data), 64)
+	return rss / maxrssPerMiB, err
 }
 
 // printScale prints pairs of steps, this program's and the trivial one's.

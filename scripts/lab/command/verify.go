@@ -96,15 +96,11 @@ func check(ctx context.Context, setup string) (*verification, error) {
 	if err != nil {
 		return nil, err
 	}
-	product, scripts, err := directories()
+	tools, err := tools(ctx, lab.Project, lab.Plugins, setup)
 	if err != nil {
 		return nil, err
 	}
-	tools, err := build.All(ctx, scripts, os.Stderr)
-	if err != nil {
-		return nil, err
-	}
-	p, err := program.Open(ctx, lab, dir, tools, product, program.Changes{})
+	p, err := program.Open(ctx, lab, dir, tools, program.Changes{})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,25 +19,23 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"k3s-aws-auth/scripts/internal/cli"
+	"k3s-aws-auth/scripts/internal/setups"
 	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/prove"
 	"k3s-aws-auth/scripts/lab/internal/state"
 	"k3s-aws-auth/scripts/lab/internal/verify"
-	"k3s-aws-auth/stacks"
 )
 
-func TestOrder(t *testing.T) {
-	require.Equal(t, []string{"instance-profile", "irsa-s3", "irsa-cloudfront", "roles-anywhere", "future", "another"},
-		order([]string{"future", "roles-anywhere", "another", "irsa-cloudfront", "irsa-s3", "instance-profile"}))
-	require.Equal(t, []string{"instance-profile", "irsa-s3", "irsa-cloudfront", "roles-anywhere"}, order(stacks.Setups()),
-		"order knows every setup of the product")
-}
-
 func TestChosen(t *testing.T) {
+	product, _, err := directories()
+	require.NoError(t, err)
+	list, err := setups.Load(product)
+	require.NoError(t, err)
+	require.NotEmpty(t, list)
 	all, err := chosen("all", true)
 	require.NoError(t, err)
-	require.ElementsMatch(t, stacks.Setups(), all)
-	for _, s := range stacks.Setups() {
+	require.Equal(t, list.Names(), all)
+	for _, s := range list.Names() {
 		one, err := chosen(s, false)
 		require.NoError(t, err)
 		require.Equal(t, []string{s}, one)
@@ -48,6 +47,23 @@ func TestChosen(t *testing.T) {
 		_, err := chosen(c.setup, c.all)
 		require.ErrorAs(t, err, new(cli.UsageError), "%q", c.setup)
 		require.ErrorContains(t, err, "irsa-cloudfront", "it says what there is")
+	}
+}
+
+// TestImportsNothingOfTheProduct holds that the lab runs the project's program as what it is, a program: whoever renames
+// or adds packages there still has a lab.
+func TestImportsNothingOfTheProduct(t *testing.T) {
+	_, scripts, err := directories()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "./lab/...")
+	cmd.Dir = scripts
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	modules := strings.Fields(string(out))
+	require.Contains(t, modules, "k3s-aws-auth/scripts")
+	require.NotContains(t, modules, "k3s-aws-auth")
+	for _, m := range modules {
+		require.False(t, strings.HasPrefix(m, "github.com/pulumi/pulumi-"), "%s is a provider's SDK", m)
 	}
 }
 

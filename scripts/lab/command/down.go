@@ -16,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/program"
 	"k3s-aws-auth/scripts/lab/internal/state"
 )
@@ -72,15 +71,11 @@ func down(ctx context.Context, setup string) (remaining int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	product, scripts, err := directories()
+	tools, err := tools(ctx, lab.Project, lab.Plugins, setup)
 	if err != nil {
 		return 0, err
 	}
-	tools, err := build.All(ctx, scripts, os.Stderr)
-	if err != nil {
-		return 0, err
-	}
-	p, err := program.Open(ctx, lab, dir, tools, product, program.Changes{})
+	p, err := program.Open(ctx, lab, dir, tools, program.Changes{})
 	if err != nil {
 		return 0, err
 	}

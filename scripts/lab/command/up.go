@@ -1,13 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -29,7 +33,8 @@ type upResult struct {
 }
 
 func upCommand() *cobra.Command {
-	var setup string
+	var setup, project string
+	var plugins map[string]string
 	var changes program.Changes
 	var asJSON, route53, existing bool
 	cmd := &cobra.Command{
@@ -42,13 +47,16 @@ func upCommand() *cobra.Command {
   lab up --setup irsa-s3 --existing
   lab up --setup irsa-s3 --config issuer.thumbprint=dynamic --config cluster.agents=1`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := stackSetup(cmd, changes.Stack, &setup); err != nil {
+			if err := stackSetup(cmd, project, changes.Stack, &setup); err != nil {
 				return err
 			}
 			if _, err := chosen(setup, false); err != nil {
 				return err
 			}
-			res, err := up(cmd.Context(), setup, route53, existing, changes)
+			if err := settleProject(&project, plugins); err != nil {
+				return err
+			}
+			res, err := up(cmd.Context(), setup, project, plugins, route53, existing, changes)
 			if err != nil {
 				return err
 			}
@@ -64,6 +72,8 @@ func upCommand() *cobra.Command {
 	configFlag(cmd, &changes.Values)
 	cmd.Flags().BoolVar(&route53, "route53", false, "let the issuer's DNS records be made in the account's own hosted zone")
 	existingFlag(cmd, &existing)
+	projectFlag(cmd, &project)
+	pluginFlag(cmd, &plugins)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object on standard output")
 	return cmd
 }
@@ -79,13 +89,54 @@ func stackFlag(cmd *cobra.Command, stack *string) {
 		"deploy Pulumi.<stack>.yaml in place of Pulumi.lab.yaml, with the lab's domain, hosted zone and demo; without --setup, its own setup")
 }
 
+// projectFlag adds --project.
+func projectFlag(cmd *cobra.Command, project *string) {
+	cmd.Flags().StringVar(project, "project", "", "directory of the Pulumi program to deploy, such as another checkout; the one around, where it is left out")
+}
+
+// pluginFlag adds --plugin.
+func pluginFlag(cmd *cobra.Command, plugins *map[string]string) {
+	cmd.Flags().StringToStringVar(plugins, "plugin", nil,
+		"use a provider plugin of yours in place of the lab's: aws=PATH, tls=PATH or kubernetes=PATH, its program or the directory that it is in; may be repeated")
+}
+
+// projectArgs are the two flags for another command.
+func projectArgs(project string, plugins map[string]string) []string {
+	var args []string
+	if project != "" {
+		args = append(args, "--project", project)
+	}
+	for _, kind := range slices.Sorted(maps.Keys(plugins)) {
+		args = append(args, "--plugin", kind+"="+plugins[kind])
+	}
+	return args
+}
+
+// settleProject makes the values of both flags absolute, and refuses what cannot be meant.
+func settleProject(project *string, plugins map[string]string) (err error) {
+	if *project != "" {
+		if *project, err = filepath.Abs(*project); err != nil {
+			return err
+		}
+		if _, err := os.Stat(filepath.Join(*project, "Pulumi.yaml")); err != nil {
+			return cli.Usage(fmt.Errorf("--project: found %s: must be a directory with a Pulumi.yaml: %w", *project, err))
+		}
+	}
+	for kind, path := range plugins {
+		if plugins[kind], err = build.Plugin(kind, path); err != nil {
+			return cli.Usage(err)
+		}
+	}
+	return nil
+}
+
 // existingFlag adds --existing.
 func existingFlag(cmd *cobra.Command, existing *bool) {
 	cmd.Flags().BoolVar(existing, "existing", false, "give identities to a cluster that the program did not make (cluster.mode: existing)")
 }
 
 // stackSetup takes the setup from the stack file that --stack names, where --setup names none.
-func stackSetup(cmd *cobra.Command, stack string, setup *string) error {
+func stackSetup(cmd *cobra.Command, project, stack string, setup *string) error {
 	if stack == "" || cmd.Flags().Changed("setup") {
 		return nil
 	}
@@ -93,7 +144,7 @@ func stackSetup(cmd *cobra.Command, stack string, setup *string) error {
 	if err != nil {
 		return err
 	}
-	if *setup, err = program.Setup(product, stack); err != nil {
+	if *setup, err = program.Setup(cmp.Or(project, product), stack); err != nil {
 		return cli.Usage(fmt.Errorf("--stack: %w", err))
 	}
 	return nil
@@ -101,20 +152,21 @@ func stackSetup(cmd *cobra.Command, stack string, setup *string) error {
 
 // up deploys a setup and proves its identities. The seconds are those of a warm lab: from the start of the daemon to
 // the last proof, without building the tools.
-func up(ctx context.Context, setup string, route53, existing bool, changes program.Changes) (*upResult, error) {
-	product, scripts, err := directories()
+func up(ctx context.Context, setup, project string, plugins map[string]string, route53, existing bool, changes program.Changes) (*upResult, error) {
+	product, _, err := directories()
 	if err != nil {
 		return nil, err
 	}
-	if err := program.Refuse(product, changes); err != nil {
+	project = cmp.Or(project, product)
+	if err := program.Refuse(project, changes); err != nil {
 		return nil, err
 	}
-	tools, err := build.All(ctx, scripts, os.Stderr)
+	tools, err := tools(ctx, project, plugins, setup)
 	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
-	lab, dir, err := ensureDaemon(ctx, setup)
+	lab, dir, err := ensureDaemon(ctx, setup, project, plugins)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +179,7 @@ func up(ctx context.Context, setup string, route53, existing bool, changes progr
 	for _, w := range lab.Weaker {
 		fmt.Fprintln(os.Stderr, "weaker here:", w)
 	}
-	p, err := program.Open(ctx, lab, dir, tools, product, changes)
+	p, err := program.Open(ctx, lab, dir, tools, changes)
 	if err != nil {
 		return nil, err
 	}
@@ -182,9 +234,14 @@ func seconds(start time.Time) float64 {
 	return time.Since(start).Round(10 * time.Millisecond).Seconds()
 }
 
-// ensureDaemon returns the running lab of a setup, started where there is none.
-func ensureDaemon(ctx context.Context, setup string) (*state.Lab, string, error) {
+// ensureDaemon returns the running lab of a setup, started where there is none. From then on the lab is one of this
+// project and these plugins.
+func ensureDaemon(ctx context.Context, setup, project string, plugins map[string]string) (*state.Lab, string, error) {
 	lab, dir, err := state.Load(setup)
+	if err == nil && (lab.Project != project || !maps.Equal(lab.Plugins, plugins)) {
+		lab.Project, lab.Plugins = project, plugins
+		err = lab.Save(dir)
+	}
 	if !errors.Is(err, state.ErrNotRunning) {
 		return lab, dir, err
 	}
@@ -204,7 +261,7 @@ func ensureDaemon(ctx context.Context, setup string) (*state.Lab, string, error)
 		return nil, "", err
 	}
 	defer log.Close()
-	cmd := exec.Command(self, "serve", "--setup", setup)
+	cmd := exec.Command(self, append([]string{"serve", "--setup", setup}, projectArgs(project, plugins)...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
