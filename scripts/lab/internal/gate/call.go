@@ -34,6 +34,8 @@ type Call struct {
 	Resource string
 	// Data is for the service: what Requirements parsed and Serve needs.
 	Data any
+	// Header is the answer's, from Requirements on: what it says of the resource even where the call is refused.
+	Header http.Header
 	// Details go into the event record.
 	Details map[string]string
 

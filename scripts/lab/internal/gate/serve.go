@@ -67,6 +67,7 @@ func (g *Gate) answer(w http.ResponseWriter, c *Call) {
 
 // finish authorizes and serves an authenticated call.
 func (g *Gate) finish(w http.ResponseWriter, c *Call, service Service) {
+	c.Header = w.Header()
 	requests, err := service.Requirements(c)
 	if err != nil {
 		WriteError(w, c, err)

@@ -129,7 +129,6 @@ func malformed() error {
 
 func (s *Service) headBucket(w http.ResponseWriter, c *call) error {
 	return s.locked(c, func(b *bucket) error {
-		w.Header().Set("x-amz-bucket-region", b.region)
 		w.Header().Set("x-amz-access-point-alias", "false")
 		w.Header().Set("x-amz-bucket-arn", bucketARN(b.name))
 		w.Header().Set("Content-Type", "application/xml")

@@ -319,6 +319,11 @@ func (s *Service) reachable(c *call) error {
 	if !ok {
 		return noSuchBucket(c.bucket)
 	}
+	if c.op.action == "HeadBucket" {
+		// "regardless of the permissions on the bucket, you will receive a response header with the correct bucket location"
+		// (HeadBucket in S3's API reference); the SDK's GetBucketRegion asks without a signature and counts on it.
+		c.Header.Set("x-amz-bucket-region", b.region)
+	}
 	if owner := c.R.Header.Get("X-Amz-Expected-Bucket-Owner"); owner != "" && owner != s.g.AccountID() {
 		return gate.Errorf(http.StatusForbidden, "AccessDenied", "Access Denied")
 	}

@@ -2,6 +2,7 @@ package services_test
 
 import (
 	"bytes"
+	"net/http"
 	"net/url"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/require"
 )
 
@@ -242,6 +244,14 @@ func TestProviderBucket(t *testing.T) {
 	// resourceBucketRead asks for all of it, and knows each code of what is not there.
 	head := do(t, c.HeadBucket, &s3.HeadBucketInput{Bucket: name})
 	require.Equal(t, region, *head.BucketRegion) // findBucketRegion, by the header
+	// The SDK's GetBucketRegion sends no signature unless told, and reads the header of a refusal.
+	anonymous := s3.NewFromConfig(p.at(region), func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} })
+	_, err = anonymous.HeadBucket(t.Context(), &s3.HeadBucketInput{Bucket: name})
+	absent("Forbidden", err)
+	var answer *smithyhttp.ResponseError
+	require.ErrorAs(t, err, &answer)
+	require.Equal(t, http.StatusForbidden, answer.HTTPStatusCode())
+	require.Equal(t, region, answer.Response.Header.Get("x-amz-bucket-region"))
 	_, err = c.GetBucketPolicy(t.Context(), &s3.GetBucketPolicyInput{Bucket: name})
 	absent("NoSuchBucketPolicy", err)
 	acl := do(t, c.GetBucketAcl, &s3.GetBucketAclInput{Bucket: name})
