@@ -141,7 +141,9 @@ func asEngine(t *testing.T, recording []byte) (dangers []string) {
 	for _, step := range d.Steps {
 		if urn, _ := step.Old["urn"].(string); urn != "" && !known[urn] {
 			known[urn] = true
-			before = append(before, encrypted(clone(t, step.Old)))
+			old, _ := encrypted(clone(t, step.Old)).(map[string]any)
+			delete(old, "delete") // what a replacement has marked by then
+			before = append(before, old)
 		}
 		urn, _ := step.New["urn"].(string)
 		if step.New == nil || inputs[urn] != nil {
@@ -151,8 +153,13 @@ func asEngine(t *testing.T, recording []byte) (dangers []string) {
 		typ, _ := step.New["type"].(string)
 		protect, _ := step.New["protect"].(bool)
 		parent, _ := step.New["parent"].(string)
+		var secret []string
+		list, _ := step.New["additionalSecretOutputs"].([]any)
+		for _, name := range list {
+			secret = append(secret, name.(string))
+		}
 		after = append(after, &pulumirpc.AnalyzerResource{Urn: urn, Type: typ, Parent: parent, Properties: properties(step.New["outputs"]),
-			Options: &pulumirpc.AnalyzerResourceOptions{Protect: protect}})
+			Options: &pulumirpc.AnalyzerResourceOptions{Protect: protect, AdditionalSecretOutputs: secret}})
 	}
 	if _, err := s.ConfigureStack(t.Context(), &pulumirpc.AnalyzerStackConfigureRequest{Stack: "lab", Project: "k3s-aws-auth", DryRun: true}); err != nil {
 		t.Fatal(err)

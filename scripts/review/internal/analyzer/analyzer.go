@@ -208,7 +208,8 @@ func (s *Server) review(resources []*pulumirpc.AnalyzerResource) (*impact.Report
 			inputs, _ = old["inputs"].(object) // not registered, as with --target: it stays as it is
 		}
 		after := object{"urn": r.GetUrn(), "type": r.GetType(), "custom": custom(old, r.GetType()), "inputs": nonNil(inputs), "outputs": nonNil(r.GetProperties().AsMap()),
-			"parent": r.GetParent(), "protect": r.GetOptions().GetProtect(), "dependencies": r.GetDependencies()}
+			"parent": r.GetParent(), "protect": r.GetOptions().GetProtect(), "dependencies": r.GetDependencies(),
+			"additionalSecretOutputs": r.GetOptions().GetAdditionalSecretOutputs()}
 		dependencies := object{}
 		for k, d := range r.GetPropertyDependencies() {
 			dependencies[k] = d.GetUrns()

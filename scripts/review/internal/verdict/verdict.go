@@ -25,7 +25,7 @@ const None impact.Level = "none"
 const Version = 1
 
 // incomplete are the signs of a preview that does not show the whole change: what it hides, nobody can accept.
-var incomplete = []string{"preview-failed"}
+var incomplete = []string{"preview-failed", "preview-incomplete", "preview-contradictory"}
 
 // Record is a verdict.
 type Record struct {
