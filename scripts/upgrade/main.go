@@ -3,17 +3,20 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"k3s-aws-auth/scripts/internal/cli"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 func main() { cli.Main(command()) }
@@ -89,30 +92,30 @@ func summary(steps []Step) string {
 	return strings.Join(parts, ", ")
 }
 
-// setups are those of the product, which this command does not import: it tries programs that are not this one.
-var setups = []string{"instance-profile", "irsa-s3", "irsa-cloudfront", "roles-anywhere"}
-
 // run upgrades one setup after the other. It returns what it saw with the error.
 func (o options) run(ctx context.Context) (all []*result, err error) {
-	chosen := setups
-	if o.setup != "all" {
-		chosen = []string{o.setup}
-	}
 	all = []*result{}
 	dir, err := os.MkdirTemp("", "upgrade-") // short: sockets are below it
 	if err != nil {
 		return all, err
 	}
 	defer os.RemoveAll(dir)
-	old, now, err := trees(ctx, o.from, o.to, dir)
+	b, err := prepare(ctx, o.from, o.to, dir)
 	if err != nil {
 		return all, err
 	}
-	if err := errors.Join(old.build(ctx), now.build(ctx)); err != nil {
+	list, err := setups.Load(b.now)
+	if err != nil {
 		return all, err
 	}
+	chosen := list.Names()
+	if _, ok := list.Find(o.setup); ok {
+		chosen = []string{o.setup}
+	} else if o.setup != "all" {
+		return all, cli.Usage(fmt.Errorf("--setup: found %q: must be one of %s, or all", o.setup, strings.Join(list.Names(), ", ")))
+	}
 	for _, setup := range chosen {
-		res, err := o.check(ctx, old, now, setup)
+		res, err := b.upgrade(ctx, o.from, setup)
 		all = append(all, res)
 		if err != nil {
 			return all, fmt.Errorf("%s: %w", setup, err)
@@ -121,33 +124,32 @@ func (o options) run(ctx context.Context) (all []*result, err error) {
 	return all, nil
 }
 
-func (o options) check(ctx context.Context, old, now *tree, setup string) (res *result, err error) {
-	res = &result{From: o.from, Setup: setup, Steps: []Step{}}
-	fmt.Fprintf(os.Stderr, "deploying %s at %s\n", setup, o.from)
+// upgrade deploys the old program and upgrades it to the new one, in a lab of its own.
+func (b *bench) upgrade(ctx context.Context, from, setup string) (res *result, err error) {
+	res = &result{From: from, Setup: setup, Steps: []Step{}}
+	fmt.Fprintf(os.Stderr, "deploying %s at %s\n", setup, from)
 	defer func() {
-		if downErr := now.lab(context.WithoutCancel(ctx), nil, "down", "--setup", setup); downErr != nil {
-			err = errors.Join(err, downErr)
-		}
+		err = errors.Join(err, b.lab(context.WithoutCancel(ctx), nil, "down", "--setup", setup))
 	}()
-	if err := old.lab(ctx, nil, "up", "--setup", setup, "--json"); err != nil {
-		return res, fmt.Errorf("deploy %s: %w", o.from, err)
+	if err := b.lab(ctx, nil, "up", "--setup", setup, "--project", b.old, "--json"); err != nil {
+		return res, fmt.Errorf("deploy %s: %w", from, err)
 	}
-	var preview strings.Builder
-	if err := now.lab(ctx, &preview, "preview", "--setup", setup); err != nil {
+	var preview bytes.Buffer
+	if err := b.lab(ctx, &preview, "preview", "--setup", setup, "--project", b.now); err != nil {
 		return res, fmt.Errorf("preview the upgrade: %w", err)
 	}
-	if res.Steps, err = Changes([]byte(preview.String())); err != nil {
+	if res.Steps, err = Changes(preview.Bytes()); err != nil {
 		return res, err
 	}
 	fmt.Fprintf(os.Stderr, "the upgrade: %s\n", summary(res.Steps))
-	changelog, err := os.ReadFile(now.file("CHANGELOG.md"))
+	changelog, err := os.ReadFile(filepath.Join(b.now, "CHANGELOG.md"))
 	if err != nil {
 		return res, err
 	}
 	if err := Judge(res.Steps, string(changelog)); err != nil {
 		return res, err
 	}
-	load, err := startLoad(ctx, now.kubeconfig(setup))
+	load, err := startLoad(ctx, filepath.Join(b.labs, setup, "kubeconfig"))
 	if err != nil {
 		return res, err
 	}
@@ -155,7 +157,7 @@ func (o options) check(ctx context.Context, old, now *tree, setup string) (res *
 	upgrading, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go load.watch(upgrading, cancel)
-	upErr := now.lab(upgrading, nil, "up", "--setup", setup, "--json")
+	upErr := b.lab(upgrading, nil, "up", "--setup", setup, "--project", b.now, "--json")
 	if cause := context.Cause(upgrading); cause != nil && ctx.Err() == nil {
 		return res, cause
 	}

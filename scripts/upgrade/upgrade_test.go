@@ -196,18 +196,18 @@ func TestExchanger(t *testing.T) {
 	require.NotEqual(t, "demo", pod.Spec.Containers[0].Image)
 }
 
-// TestTrees: the old tree has the old program and the newest lab.
-func TestTrees(t *testing.T) {
-	dir := t.TempDir()
-	_, _, err := trees(t.Context(), "no-such-ref", "", dir)
-	require.ErrorContains(t, err, "--from")
-	_, _, err = trees(t.Context(), "--output=x", "", t.TempDir())
-	require.ErrorContains(t, err, "--from")
-	old, now, err := trees(t.Context(), "HEAD", "", t.TempDir())
-	require.NoError(t, err)
-	for _, name := range []string{"main.go", "Pulumi.lab.yaml", "scripts/lab/main.go", "scripts/upgrade/exchange.sh", "stacks/testdata/irsa-s3.golden"} {
-		require.FileExists(t, old.file(name))
-		require.FileExists(t, now.file(name))
+// TestPrepare: the old program is that of the ref, and is tried by this checkout's lab.
+func TestPrepare(t *testing.T) {
+	for _, ref := range []string{"no-such-ref", "--output=x"} {
+		_, err := prepare(t.Context(), ref, "", t.TempDir())
+		require.ErrorContains(t, err, "--from")
 	}
-	require.NoDirExists(t, old.file(".git"))
+	b, err := prepare(t.Context(), "HEAD", "", t.TempDir())
+	require.NoError(t, err)
+	for _, name := range []string{"main.go", "Pulumi.lab.yaml", "stacks/setups.json"} {
+		require.FileExists(t, filepath.Join(b.old, name))
+		require.FileExists(t, filepath.Join(b.now, name))
+	}
+	require.NoDirExists(t, filepath.Join(b.old, "scripts"))
+	require.FileExists(t, b.command)
 }

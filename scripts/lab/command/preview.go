@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -10,12 +11,13 @@ import (
 )
 
 func previewCommand() *cobra.Command {
-	var setup string
+	var setup, project string
 	cmd := &cobra.Command{
 		Use:   "preview",
 		Short: "Print what `pulumi preview --json` says about a running lab and this directory's program, with the lab's stack file",
 		Example: `  lab preview --setup irsa-s3 > preview.json
-  review --preview preview.json`,
+  review --preview preview.json
+  lab preview --setup irsa-s3 --project ../another-checkout`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			name, err := onlyOne(setup)
 			if err != nil {
@@ -25,9 +27,14 @@ func previewCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if lab.Project, _, err = directories(); err != nil {
+			if err := settleProject(&project, nil); err != nil {
 				return err
 			}
+			product, _, err := directories()
+			if err != nil {
+				return err
+			}
+			lab.Project = cmp.Or(project, product)
 			tools, err := tools(cmd.Context(), lab.Project, lab.Plugins, name)
 			if err != nil {
 				return err
@@ -45,5 +52,6 @@ func previewCommand() *cobra.Command {
 		},
 	}
 	setupFlag(cmd, &setup, "", false)
+	projectFlag(cmd, &project)
 	return cmd
 }
