@@ -15,9 +15,9 @@ WITH_TOOLS = exports="$$(go -C scripts run ./lab tools)" && eval "$$exports" &&
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one setup, or STACK=prod; EXISTING=1: into a cluster that the program did not make; CONFIG=key=value; KEEP=1 leaves them running
+lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one setup, or STACK=prod; EXISTING=1: into a cluster that the program did not make; CONFIG=key=value; PLUGINS=aws=PATH for published provider plugins; KEEP=1 leaves them running
 	@echo "starting the lab: compiling its first stage, some seconds on a machine that has compiled nothing yet" >&2
-	@go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(EXISTING),--existing) $(if $(CONFIG),--config $(CONFIG)) $(if $(KEEP),--keep)
+	@go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(EXISTING),--existing) $(if $(CONFIG),--config $(CONFIG)) $(foreach p,$(PLUGINS),--plugin $(p)) $(if $(KEEP),--keep)
 
 FROM ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
 upgrade-check: ## deploy the git ref FROM (the last tag) in the lab and upgrade it to what is here, under a constant load of exchanges: SETUP=all or one setup

@@ -20,7 +20,7 @@ const apiDeadline = 10 * time.Minute
 // the last.
 const (
 	firstPause = 250 * time.Millisecond
-	lastPause  = 5 * time.Second
+	lastPause  = time.Second
 )
 
 // errAPINotReady is what waitForAPI fails with when the deadline passes.

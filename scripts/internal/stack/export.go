@@ -54,7 +54,7 @@ func findCLI() (path string, own bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	built, err := filepath.Glob(filepath.Join(cache, "k3s-aws-auth", "tools", "pulumi-root-*", "bin", "pulumi"))
+	built, err := filepath.Glob(filepath.Join(cache, "k3s-aws-auth", "tools", "pulumi-cli-*", "bin", "pulumi"))
 	if err != nil {
 		return "", false, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -49,6 +50,9 @@ func toolPaths(tools *build.Tools) map[string]string {
 		if path != "" {
 			paths[variable] = path
 		}
+	}
+	for kind, path := range tools.Plugins {
+		paths["LAB_PLUGIN_"+strings.ToUpper(kind)] = path
 	}
 	return paths
 }

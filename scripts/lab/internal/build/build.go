@@ -28,7 +28,7 @@ const (
 	PulumiVersion             = "v3.225.1"
 	KubernetesProviderVersion = "v4.32.0"
 	AWSProviderVersion        = "v6.83.4"
-	TLSProviderVersion        = "v5.0.0"
+	TLSProviderVersion        = "v5.5.1"
 )
 
 // ScriptsVariable tells the lab's command the directory of the scripts module that it was built from.
@@ -40,6 +40,8 @@ type Tools struct {
 	PulumiRoot string
 	// PulumiHome has the provider plugins, and nothing of the user's.
 	PulumiHome string
+	// Plugins are the programs of the provider plugins, by the provider's name.
+	Plugins map[string]string
 	// Program is the compiled main.go of the project.
 	Program string
 	// Kubernetes is the control plane: etcd, apiserver, controller-manager and scheduler as subcommands.
@@ -163,12 +165,13 @@ func All(ctx context.Context, scripts string, out io.Writer, wish Wish) (*Tools,
 	if err != nil {
 		return nil, err
 	}
-	if tools.PulumiRoot, err = links(root, "pulumi-root", map[string]string{
+	if tools.PulumiRoot, err = links(root, "pulumi-cli", map[string]string{
 		"bin/pulumi":             paths["pulumi"],
 		"bin/pulumi-language-go": paths["pulumi-language-go"],
 	}); err != nil {
 		return nil, err
 	}
+	tools.Plugins = map[string]string{}
 	plugins := map[string]string{}
 	for kind, version := range map[string]string{"kubernetes": KubernetesProviderVersion, "aws": AWSProviderVersion, "tls": TLSProviderVersion} {
 		name := "pulumi-resource-" + kind
@@ -178,6 +181,7 @@ func All(ctx context.Context, scripts string, out io.Writer, wish Wish) (*Tools,
 				return nil, err
 			}
 		}
+		tools.Plugins[kind] = path
 		plugins["plugins/resource-"+kind+"-"+version+"/"+name] = path
 	}
 	tools.PulumiHome, err = links(root, "pulumi-home", plugins)

@@ -263,6 +263,11 @@ func links(root, name string, programs map[string]string) (string, error) {
 		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 			return "", err
 		}
+		// A hard link is the program itself: the Pulumi CLI looks for its language host beside its own, resolved path. The
+		// cache may be of several file systems.
+		if err := os.Link(program, link); err == nil || errors.Is(err, fs.ErrExist) {
+			continue
+		}
 		if err := os.Symlink(program, link); err != nil && !errors.Is(err, fs.ErrExist) {
 			return "", err
 		}

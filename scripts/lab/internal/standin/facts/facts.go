@@ -1,4 +1,4 @@
-// Package facts holds what the stand-in providers know of pulumi-aws v6.83.4 and pulumi-tls v5.0.0: which types,
+// Package facts holds what the stand-in providers know of pulumi-aws v6.83.4 and pulumi-tls v5.5.1: which types,
 // functions and properties exist, and which properties are required, computed, defaulted, unordered, secret or replace
 // the resource. The tables are generated from the project's schema facts and committed; aws-more.json is kept by hand.
 //

@@ -1,4 +1,4 @@
-// Package tlsres holds the resources and functions of the stand-in tls provider, which behaves like pulumi-tls v5.0.0:
+// Package tlsres holds the resources and functions of the stand-in tls provider, which behaves like pulumi-tls v5.5.1:
 // keys, certificate requests and certificates, all made in the provider process, and the reading of the certificates
 // that a server presents.
 package tlsres
@@ -24,7 +24,7 @@ type (
 )
 
 // Version is the version of the plugin that this one stands for; the plugin's directory is named after it.
-const Version = "5.0.0"
+const Version = "5.5.1"
 
 // Serve runs the provider under a version until the Pulumi engine ends it.
 func Serve(version string) error { return engine.Serve(Package(version), os.Args[1:], os.Stdout) }
