@@ -202,7 +202,7 @@ func (w *whole) refresh() {
 	w.t.Helper()
 	_, scripts, err := directories()
 	require.NoError(w.t, err)
-	tools, err := build.All(w.ctx, scripts, os.Stderr)
+	tools, err := build.All(w.ctx, scripts, os.Stderr, build.Wish{})
 	require.NoError(w.t, err)
 	cmd := exec.CommandContext(w.ctx, filepath.Join(tools.PulumiRoot, "bin/pulumi"), "refresh", "--yes", "--skip-preview", "--stack", "lab")
 	cmd.Dir, cmd.Env = filepath.Join(w.dir, "work"), append(w.environ(), "PULUMI_HOME="+tools.PulumiHome, "PATH="+os.Getenv("PATH"), "HOME="+w.dir)

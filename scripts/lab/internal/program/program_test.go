@@ -151,6 +151,7 @@ func TestCopyStackOfAnotherAccount(t *testing.T) {
 
 func TestRefuse(t *testing.T) {
 	root := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(root, "Pulumi.yaml"), []byte("name: k3s-aws-auth\n"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(root, "Pulumi.lab.yaml"), []byte("config:\n  k3s-aws-auth:setup: irsa-s3\n"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(root, "Pulumi.hook.yaml"), []byte("config:\n  k3s-aws-auth:injection: webhook\n"), 0o600))
 	require.NoError(t, Refuse(root, Changes{}))
