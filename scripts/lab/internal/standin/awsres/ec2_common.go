@@ -85,6 +85,16 @@ func deleteEC2(ctx context.Context, what, id string, gone []string, do func(cont
 	return nil
 }
 
+// lingering looks for network interfaces that Lambda, Comprehend or DMS left behind, as the provider does before it deletes a
+// subnet or a security group (deleteLingeringENIs in terraform-provider-aws's ec2/vpc_network_interface.go): a deployer has
+// to be allowed that. A lab has none of these services, so there is nothing to delete.
+func lingering(ctx context.Context, c *call, name string) error {
+	if _, err := c.Client.ec2().DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{Filters: []types.Filter{filter(name, c.ID)}}); err != nil {
+		return fmt.Errorf("listing EC2 Network Interfaces: %w", err)
+	}
+	return nil
+}
+
 // visible retries a look-up of something just made until EC2 knows it.
 func visible(ctx context.Context, c *call, find func(context.Context) error) error {
 	if c.Changed != nil || c.ID != "" {

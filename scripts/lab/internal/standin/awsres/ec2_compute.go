@@ -369,6 +369,13 @@ func readInstance(ctx context.Context, c *call) (m, error) {
 		state["privateDnsNameOptions"] = dump(o, c.Type.Property("privateDnsNameOptions").Object, nil)
 	}
 	readInterfaces(i, c.Old, state)
+	// The launch template that an instance is from is in a tag of AWS's own (flattenInstanceLaunchTemplate in
+	// ec2/ec2_instance.go); what the program said of it stays as it is.
+	if _, err := c.Client.ec2().DescribeTags(ctx, &ec2.DescribeTagsInput{
+		Filters: []types.Filter{filter("resource-id", c.ID), filter("key", "aws:ec2launchtemplate:id")},
+	}); err != nil {
+		return nil, fmt.Errorf("reading EC2 Instance (%s) launch template: %w", c.ID, err)
+	}
 	if err := readRoot(ctx, c, i, state); err != nil {
 		return nil, err
 	}

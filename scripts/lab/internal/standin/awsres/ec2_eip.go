@@ -2,7 +2,6 @@ package awsres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -135,20 +134,13 @@ func (c *Client) disassociateEip(ctx context.Context, association string) error 
 }
 
 func deleteEip(ctx context.Context, c *call) error {
-	a, err := c.Client.findAddress(ctx, &ec2.DescribeAddressesInput{AllocationIds: []string{c.ID}})
-	if errors.Is(err, engine.ErrGone) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	// Only what this resource attached is detached: an EipAssociation looks after itself.
-	if id := aws.ToString(a.AssociationId); id != "" && (engine.Has(c.In, "instance") || engine.Has(c.In, "networkInterface")) {
+	// What the state knows to be attached is detached, whoever attached it; it may have gone since (ec2/ec2_eip.go).
+	if id := engine.Str(c.Old, "associationId"); id != "" {
 		if err := c.Client.disassociateEip(ctx, id); err != nil {
 			return err
 		}
 	}
-	err = engine.Retry(ctx, ec2Propagation, func(err error) bool {
+	err := engine.Retry(ctx, ec2Propagation, func(err error) bool {
 		return is(err, "InvalidIPAddress.InUse") || says(err, "AuthFailure", "permission")
 	},
 		func(ctx context.Context) error {

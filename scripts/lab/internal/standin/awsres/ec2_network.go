@@ -363,6 +363,9 @@ func updateSubnet(ctx context.Context, c *call) (m, error) {
 }
 
 func deleteSubnet(ctx context.Context, c *call) error {
+	if err := lingering(ctx, c, "subnet-id"); err != nil {
+		return fmt.Errorf("deleting ENIs for EC2 Subnet (%s): %w", c.ID, err)
+	}
 	return deleteEC2(ctx, "Subnet", c.ID, []string{"InvalidSubnetID.NotFound"}, func(ctx context.Context) error {
 		_, err := c.Client.ec2().DeleteSubnet(ctx, &ec2.DeleteSubnetInput{SubnetId: &c.ID})
 		return err

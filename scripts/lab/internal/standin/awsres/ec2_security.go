@@ -254,6 +254,9 @@ func updateGroup(ctx context.Context, c *call) (m, error) {
 }
 
 func deleteGroup(ctx context.Context, c *call) error {
+	if err := lingering(ctx, c, "group-id"); err != nil {
+		return fmt.Errorf("deleting ENIs using Security Group (%s): %w", c.ID, err)
+	}
 	if engine.Bool(c.Old, "revokeRulesOnDelete") {
 		g, err := findGroup(ctx, c.Client, c.ID)
 		if errors.Is(err, engine.ErrGone) {

@@ -298,6 +298,10 @@ func readLB(ctx context.Context, c *call) (m, error) {
 			state["accessLogs"] = m{"enabled": true, "bucket": have["access_logs.s3.bucket"], "prefix": have["access_logs.s3.prefix"]}
 		}
 	}
+	// Capacity units of a balancer are not in the state of one that has none (elbv2/load_balancer.go).
+	if _, err := c.Client.elb().DescribeCapacityReservation(ctx, &elb.DescribeCapacityReservationInput{LoadBalancerArn: &c.ID}); optional(err) != nil {
+		return nil, fmt.Errorf("reading ELBv2 Load Balancer (%s) capacity reservation: %w", c.ID, err)
+	}
 	state["tags"], err = c.Client.readELBTags(ctx, c.ID)
 	return state, err
 }
