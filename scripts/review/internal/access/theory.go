@@ -31,6 +31,7 @@ type domain struct {
 	samples  []string   // other kinds: a value of each class
 	n        int        // classes
 	failed   bool       // too many patterns: conditions on this key are opaque
+	asked    int        // globs from this one on are of questions, not of conditions
 }
 
 // literal is a condition, or its negation, as a set of classes of its key's values. A request's values satisfy it where
@@ -74,6 +75,9 @@ func newTheory(docs []*policy.Document, more map[string][]string) *theory {
 			}
 		}
 	})
+	for _, d := range t.keys {
+		d.asked = len(d.globs)
+	}
 	for name, texts := range more {
 		d := t.domain(name)
 		if d.kind == "" {
@@ -259,7 +263,7 @@ func (t *theory) exact(key string) bits {
 	if d.kind != "text" || d.failed {
 		return out
 	}
-	for i, g := range d.globs {
+	for i, g := range d.globs[:d.asked] {
 		if g.exact() {
 			out = out.or(d.values.in[i])
 		}

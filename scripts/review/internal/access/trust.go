@@ -190,13 +190,20 @@ func (t *trust) rest(before, after *policy.Document, told map[*policy.Statement]
 	}
 	for who := range t.groups[2] {
 		for a := range t.groups[0] {
-			for _, r := range t.beyond(t.after, t.before, cell{a, 0, who}) {
+			p := t.principals[t.groups[2][who].first]
+			issuer, isIssuer := issuerOf(p)
+			var always []literal // what every such request has
+			if isIssuer {
+				always = []literal{t.present(issuer + ":sub"), t.present(issuer + ":aud")}
+			}
+			if strings.HasPrefix(p.Value, "rolesanywhere.") {
+				always = []literal{t.present(anchorKey)}
+			}
+			for _, r := range t.beyond(t.after, t.before, cell{a, 0, who}, always...) {
 				if told[r.s] {
 					continue
 				}
 				told[r.s] = true
-				p := t.principals[t.groups[2][who].first]
-				issuer, _ := issuerOf(p)
 				name := p.String()
 				if everyone(r.s) {
 					name = "anybody in any AWS account"

@@ -34,6 +34,7 @@ type role struct {
 // holder is a role, user or group, in the stack or named by it.
 type holder struct {
 	change *preview.Change // nil for one that is not in the stack
+	key    string          // its URN, or kind/name
 	kind   string          // role, user, group
 	name   string
 	parts  []*preview.Change // policies and attachments
@@ -80,8 +81,14 @@ func owners(r *preview.Resource, property, kind string, names map[string]string)
 		}
 	}
 	if len(out) == 0 {
+		named := map[string]bool{} // they would have been found by their names
+		if len(others) > 0 {
+			for _, urn := range names {
+				named[urn] = true
+			}
+		}
 		for _, urn := range r.PropertyDependencies[property] {
-			if holderTypes[preview.TypeOf(urn)] == kind {
+			if holderTypes[preview.TypeOf(urn)] == kind && !named[urn] {
 				add(urn)
 			}
 		}
@@ -114,7 +121,7 @@ func (w *world) holders() []*holder {
 		if kind == "" {
 			continue
 		}
-		add(c.Now().URN, &holder{change: c, kind: kind, name: c.Now().Name()})
+		add(c.Now().URN, &holder{change: c, key: c.Now().URN, kind: kind, name: c.Now().Name()})
 		for _, r := range []*preview.Resource{c.Before, c.After} {
 			if r == nil {
 				continue
@@ -137,8 +144,11 @@ func (w *world) holders() []*holder {
 				for _, o := range owners(r, h.property, h.kind, names) {
 					if !seen[o] {
 						seen[o] = true
-						_, name, _ := strings.Cut(o, "/")
-						x := add(o, &holder{kind: h.kind, name: h.kind + " " + name + " (not in this stack)"})
+						name := h.kind + " " + lastName(o) + " (not in this stack)"
+						if strings.HasPrefix(o, "urn:") {
+							name = lastName(o) + " (not in this preview)"
+						}
+						x := add(o, &holder{key: o, kind: h.kind, name: name})
 						x.parts = append(x.parts, c)
 					}
 				}
@@ -156,7 +166,7 @@ func (w *world) belongs(h *holder, r *preview.Resource) bool {
 			continue
 		}
 		for _, o := range owners(r, x.property, x.kind, w.names) {
-			if h.change != nil && o == h.change.Now().URN || h.change == nil && strings.HasPrefix(h.name, strings.Replace(o, "/", " ", 1)+" (") {
+			if o == h.key {
 				return true
 			}
 		}
@@ -397,6 +407,8 @@ func (w *world) identities() ([]Identity, []Sign) {
 		signs = append(signs, w.roleSigns(&i, h, was, is)...)
 		all = append(all, i)
 	}
+	loose, more := w.loosePolicies(holders)
+	all, signs = append(all, loose...), append(signs, more...)
 	for i := range all {
 		filled(&all[i].PermissionsGained)
 		filled(&all[i].PermissionsLost)
@@ -408,6 +420,54 @@ func (w *world) identities() ([]Identity, []Sign) {
 	slices.SortStableFunc(all, func(a, b Identity) int {
 		return cmp.Or(kindRank(a.Kind)-kindRank(b.Kind), strings.Compare(a.Name, b.Name))
 	})
+	return all, signs
+}
+
+// loosePolicies are managed policies of the stack that change and that nobody of the stack has: somebody else may.
+func (w *world) loosePolicies(holders []*holder) ([]Identity, []Sign) {
+	var all []Identity
+	var signs []Sign
+	var changing []*preview.Change
+	for _, c := range w.byType[typePolicy] {
+		if c.Before != nil && c.After != nil && changed(c, "policy") {
+			changing = append(changing, c)
+		}
+	}
+	if len(changing) == 0 {
+		return nil, nil
+	}
+	used := map[*policy.Document]bool{}
+	for _, h := range holders {
+		r := w.role(h, after)
+		for _, d := range slices.Concat(r.policies.Identity, r.policies.Boundary) {
+			used[d] = true
+		}
+	}
+	for _, c := range changing {
+		was, is := w.document(c.Before, "policy"), w.document(c.After, "policy")
+		if is.parsed != nil && used[is.parsed] {
+			continue
+		}
+		name := "policy " + c.Now().Name() + " (nobody of this stack has it)"
+		i := Identity{Name: name, Role: c.Now().Name(), Op: preview.Same, Kind: Other}
+		if is.unclear != "" {
+			signs = append(signs, sign(Warning, "unclear", "the "+name+" "+is.unclear, "the preview cannot show what it will allow", "make what it is computed from exist first", c))
+			continue
+		}
+		old, now := role{there: true}, role{there: true}
+		old.add(was, name)
+		now.add(is, name)
+		i.PermissionsGained, i.PermissionsLost = access.Compare(old.shown, now.shown)
+		if len(i.PermissionsGained)+len(i.PermissionsLost) == 0 {
+			continue
+		}
+		if len(i.PermissionsGained) > 0 {
+			signs = append(signs, sign(Warning, "policy-wider", "the "+name+" allows more", "whoever else it is attached to gains that", "attach it in the stack, so that it is seen to whom", c))
+		}
+		signs = append(signs, w.pathSigns(&i, old, now)...)
+		i.ReachBefore, i.ReachAfter = reach(old, nil), reach(now, nil)
+		all = append(all, i)
+	}
 	return all, signs
 }
 

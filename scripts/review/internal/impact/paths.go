@@ -101,6 +101,61 @@ var paths = []path{
 	{"kms:PutKeyPolicy", "kms", "it can open a key"},
 	{"kms:CreateGrant", "kms", "it can open a key"},
 	{"secretsmanager:GetSecretValue", "secret", "it can read secrets"},
+	{"sts:GetFederationToken", "everything", "it can make credentials for others"},
+	{"iam:TagRole", "everything", "it can change what policies that ask for tags allow"},
+	{"iam:TagUser", "everything", "it can change what policies that ask for tags allow"},
+	{"iam:DeleteOpenIDConnectProvider", "everything", "it can shut every pod out"},
+	{"iam:RemoveClientIDFromOpenIDConnectProvider", "everything", "it can shut every pod out"},
+	{"iam:DeleteRole", "everything", "it can shut every pod out"},
+	{"rolesanywhere:DisableTrustAnchor", "everything", "it can shut every pod out"},
+	{"rolesanywhere:DeleteTrustAnchor", "everything", "it can shut every pod out"},
+	{"rolesanywhere:DisableProfile", "everything", "it can shut every pod out"},
+	{"route53:ChangeResourceRecordSets", "everything", "it can change where every name leads, an issuer's among them"},
+	{"cloudfront:UpdateDistribution", "everything", "it can change what every distribution answers, an issuer's among them"},
+	{"s3:PutObject", "everything", "it can write every bucket, an issuer's and a state's among them"},
+	{"s3:PutBucketPolicy", "everything", "it can open every bucket, an issuer's and a state's among them"},
+	{"s3:PutBucketAcl", "everything", "it can open every bucket, an issuer's and a state's among them"},
+	{"s3:PutObjectAcl", "everything", "it can open every object"},
+	{"s3:PutBucketPublicAccessBlock", "everything", "it can lift what keeps buckets closed"},
+	{"s3:PutAccountPublicAccessBlock", "everything", "it can lift what keeps buckets closed"},
+	{"s3:GetObject", "everything", "it can read every bucket, a state's and the cluster's snapshots among them"},
+	{"ssm:GetParameter", "everything", "it can read every parameter, the cluster's keys among them"},
+	{"ssm:GetParameters", "everything", "it can read every parameter, the cluster's keys among them"},
+	{"ssm:GetParametersByPath", "everything", "it can read every parameter, the cluster's keys among them"},
+	{"ssm:GetParameterHistory", "everything", "it can read every parameter, the cluster's keys among them"},
+	{"ssm:PutParameter", "everything", "it can write every parameter, the cluster's keys among them"},
+	{"kms:Decrypt", "everything", "it can decrypt with every key, a stack's secrets among what that opens"},
+	{"ec2:CreateSnapshot", "everything", "it can copy disks, those of servers with the signing key among them"},
+	{"ec2:CreateImage", "everything", "it can copy disks, those of servers with the signing key among them"},
+	{"ec2:AttachVolume", "everything", "it can read disks, those of servers with the signing key among them"},
+	{"ec2:ModifySnapshotAttribute", "everything", "it can give disks away"},
+	{"ebs:GetSnapshotBlock", "everything", "it can read disks, those of servers with the signing key among them"},
+	{"ec2:AuthorizeSecurityGroupIngress", "everything", "it can open the machines to the internet"},
+	{"ec2:GetPasswordData", "everything", "it can log in to machines"},
+	{"ec2:RunInstances", "everything", "with PassRole it runs as a role"},
+	{"ecr:PutImage", "everything", "it can exchange what pods run"},
+	{"acm:ExportCertificate", "everything", "it can take private keys of certificates"},
+	{"acm-pca:IssueCertificate", "everything", "where the CA is a trust anchor's it makes identities"},
+	{"cloudtrail:StopLogging", "everything", "it can switch off the record"},
+	{"cloudtrail:DeleteTrail", "everything", "it can switch off the record"},
+	{"cloudtrail:PutEventSelectors", "everything", "it can switch off the record"},
+	{"cloudtrail:UpdateTrail", "everything", "it can switch off the record"},
+	{"events:DisableRule", "everything", "it can switch off the alarms"},
+	{"events:DeleteRule", "everything", "it can switch off the alarms"},
+	{"logs:DeleteLogGroup", "everything", "it can remove the record"},
+	{"cognito-identity:SetIdentityPoolRoles", "any", "it can give roles to strangers"},
+	{"cloudformation:CreateStack", "any", "with PassRole it acts as a role"},
+	{"glue:CreateDevEndpoint", "any", "with PassRole it acts as a role"},
+	{"datapipeline:PutPipelineDefinition", "any", "it can act as the pipeline's role"},
+	{"ecs:RegisterTaskDefinition", "any", "with PassRole it acts as a role"},
+	{"batch:RegisterJobDefinition", "any", "with PassRole it acts as a role"},
+	{"autoscaling:CreateLaunchConfiguration", "any", "with PassRole it acts as a role"},
+	{"bedrock-agentcore:CreateCodeInterpreter", "any", "with PassRole it acts as a role"},
+	{"apprunner:UpdateService", "any", "it can act as the service's role"},
+	{"eks:CreateAccessEntry", "any", "it can be an administrator of EKS clusters"},
+	{"eks-auth:AssumeRoleForPodIdentity", "any", "it can take on pods' roles"},
+	{"lambda:AddPermission", "any", "it can let others call a function"},
+	{"lambda:CreateFunction", "any", "with PassRole it acts as a role"},
 }
 
 // kindsOfResources are the ARNs of a kind, and one that no policy names as such.
@@ -158,6 +213,9 @@ func (w *world) targets() []target {
 				"ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "ssm:GetParameterHistory")
 			add(r, arn, "writes-signing-key", "may write the cluster's private keys", "servers boot with the key that it chooses", "leave the parameters below server/ to the stack",
 				"ssm:PutParameter", "ssm:DeleteParameter", "ssm:DeleteParameters")
+		case r.Type == typeParameter && isJoinToken(r):
+			add(r, arn, "reads-join-token", "may read the agents' join token", "with it a machine joins the cluster, and is given pods and their tokens", "leave the token to the agents' role",
+				"ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "ssm:GetParameterHistory")
 		case r.Type == typeDistribution:
 			add(r, arn, "writes-key-set", "may change what the issuer's CloudFront distribution answers", "whoever publishes the keys can be every identity", "leave the distribution to the stack",
 				"cloudfront:UpdateDistribution", "cloudfront:UpdateDistributionWithStagingConfig", "cloudfront:DeleteDistribution", "cloudfront:AssociateAlias", "cloudfront:TagResource")
@@ -185,7 +243,12 @@ func isPrivate(r *preview.Resource) bool {
 	return strings.Contains(name, "/server/") && (strings.HasSuffix(name, ".key") || strings.HasSuffix(name, "/token"))
 }
 
-// matches tells whether a pattern of actions has an action.
+func isJoinToken(r *preview.Resource) bool {
+	name, _ := r.Text("name")
+	return strings.HasSuffix(name, "/agent/token")
+}
+
+// mayHave tells whether policies can have an action, resources and conditions aside.
 func mayHave(docs []*policy.Document, action string) bool {
 	for _, d := range docs {
 		for i := range d.Statements {
@@ -214,7 +277,7 @@ func (w *world) pathSigns(i *Identity, was, is role) []Sign {
 	}
 	server := w.isServerRole(i)
 	for _, t := range w.targets() {
-		if server || seen[t.id+i.Name+" "+t.what] {
+		if server || t.id == "reads-join-token" && i.Kind == Node || seen[t.id+i.Name+" "+t.what] {
 			continue
 		}
 		for _, action := range t.actions {
@@ -241,6 +304,9 @@ func (w *world) pathSigns(i *Identity, was, is role) []Sign {
 			level, ok := w.reaches(p, g, is)
 			if !ok || p.action == "secretsmanager:GetSecretValue" && level != Danger {
 				continue
+			}
+			if told[p.action] && p.kind == "everything" {
+				continue // said of the stack's own
 			}
 			if p.action == "secretsmanager:GetSecretValue" || strings.HasPrefix(p.action, "kms:") {
 				level = Warning
@@ -300,6 +366,9 @@ func (w *world) administrator(was, is role) bool {
 // (danger), to some (a warning), or to none.
 func (w *world) reaches(p path, g access.Grant, is role) (Level, bool) {
 	kind := kindsOfResources[p.kind]
+	if p.kind == "everything" { // a specific resource is what it was meant for; those of the stack are among the targets
+		return Warning, g.Resource == "*" || strings.HasPrefix(g.Resource, "everything but ") || wideARN(g.Resource)
+	}
 	if p.kind == "any" {
 		if g.Resource == "*" || strings.HasPrefix(g.Resource, "everything but ") || strings.HasSuffix(g.Resource, ":*") {
 			return Danger, true
@@ -327,6 +396,12 @@ func (w *world) reaches(p path, g access.Grant, is role) (Level, bool) {
 		}
 	}
 	return Warning, true
+}
+
+// wideARN tells whether a pattern has all resources of a service: nothing but wildcards after its account.
+func wideARN(pattern string) bool {
+	parts := strings.SplitN(pattern, ":", 6)
+	return strings.HasSuffix(pattern, "*") && (len(parts) < 6 || strings.Trim(parts[5], "*/") == "" || strings.Count(parts[5], "/") == 1 && strings.HasSuffix(parts[5], "/*") && parts[2] != "s3")
 }
 
 func (w *world) regionOr(text string) string {

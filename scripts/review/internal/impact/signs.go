@@ -45,6 +45,9 @@ func (w *world) issuers() []Sign {
 	}
 	for _, c := range w.byType[typeOIDCProvider] {
 		if c.Before == nil {
+			if url, _ := c.After.Text("url"); c.Op == preview.Create && !w.initial && c.After.ParentType() != "k3s-aws-auth:oidcissuer:Provider" {
+				signs = append(signs, sign(Warning, "issuer-added", "IAM trusts another issuer, "+orUnknown(host(url)), "whoever has its keys can be every role that names it", "see whose it is, and which roles name it", c))
+			}
 			continue
 		}
 		url, known := c.Before.Text("url")
