@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -123,5 +124,21 @@ func BenchmarkReview500(b *testing.B) {
 			b.Fatalf("%d resources", len(p.Changes))
 		}
 		_ = comment.Markdown(impact.Review(p))
+	}
+}
+
+// BenchmarkReview5000 is the same with ten times as many; it reports the heap that is in use at the end.
+func BenchmarkReview5000(b *testing.B) {
+	data := many(b, unpack(b, "harmless-permissions-changed"), 5000)
+	for b.Loop() {
+		p, err := preview.Parse(data, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		text := comment.Markdown(impact.Review(p))
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapInuse)/(1<<20), "MB-heap")
+		_ = text
 	}
 }

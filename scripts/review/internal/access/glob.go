@@ -187,6 +187,9 @@ func divide(patterns []glob, universe glob) (*partition, bool) {
 		}
 		which[i] = n
 	}
+	if p := literals(distinct, which, universe); p != nil {
+		return p, true
+	}
 	all := append(distinct, universe)
 	base := make([]int32, len(all))
 	var positions []token // of all patterns one after the other; an end is a zero token
@@ -340,6 +343,33 @@ func divide(patterns []glob, universe glob) (*partition, bool) {
 		out.in[i] = members[d]
 	}
 	return out, true
+}
+
+// literals is divide where every pattern is one text and the universe is everything: a class for each text, and one for all
+// others. It returns nil where that is not so.
+func literals(distinct []glob, which []int, universe glob) *partition {
+	if len(universe) != 1 || universe[0].wild != '*' || !universe[0].colon {
+		return nil
+	}
+	out := &partition{in: make([]bits, len(which))}
+	longest := 0
+	for _, g := range distinct {
+		var text []rune
+		for _, t := range g {
+			if t.wild != 0 || len(t.chars) != 1 {
+				return nil
+			}
+			text = append(text, t.chars[0])
+		}
+		longest = max(longest, len(g))
+		out.classes = append(out.classes, string(text))
+	}
+	out.classes = append(out.classes, strings.Repeat("z", longest+1))
+	for i, d := range which {
+		out.in[i] = newBits(len(out.classes))
+		out.in[i].set(d)
+	}
+	return out
 }
 
 // overlaps tells whether two patterns have a text in common.

@@ -102,7 +102,7 @@ func special(docs layers, action, resource string) layers {
 			}
 			short := &policy.Document{Version: d.Version}
 			for _, s := range d.Statements {
-				about := func(a string) bool { return actionGlob(a).matches(strings.ToLower(action)) }
+				about := func(a string) bool { return ActionMatches(a, action) }
 				if s.NotActions != nil && slices.ContainsFunc(s.NotActions, about) || s.Actions != nil && !slices.ContainsFunc(s.Actions, about) {
 					continue
 				}
@@ -518,6 +518,9 @@ func broader(grants []Grant, pattern func(Grant) string, covers func(broad, narr
 
 // ActionMatches tells whether a pattern of actions has an action.
 func ActionMatches(pattern, action string) bool {
+	if !strings.ContainsAny(pattern, "*?") {
+		return strings.EqualFold(pattern, action)
+	}
 	return actionGlob(pattern).matches(strings.ToLower(action))
 }
 

@@ -79,6 +79,9 @@ func newTheory(docs []*policy.Document, more map[string][]string) *theory {
 		d.asked = len(d.globs)
 	}
 	for name, texts := range more {
+		if t.keys[strings.ToLower(name)] == nil && strangers[name] != "" && name != anchorKey {
+			continue // no condition asks who that is
+		}
 		d := t.domain(name)
 		if d.kind == "" {
 			d.kind = "text"

@@ -81,14 +81,16 @@ var assume = []string{"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sts:As
 
 func newTrust(before, after *policy.Document) (*trust, bool) {
 	more := map[string][]string{}
-	for _, k := range certificateKeys {
-		more[k] = []string{stranger}
-	}
 	for k, v := range strangers {
 		more[k] = []string{v}
 	}
 	principals := principalsOf(before, after)
 	for _, p := range principals {
+		if strings.HasPrefix(p.Value, "rolesanywhere.") {
+			for _, k := range certificateKeys {
+				more[k] = []string{stranger}
+			}
+		}
 		if host, ok := issuerOf(p); ok {
 			more[host+":sub"] = []string{subjectPrefix + stranger + ":" + stranger, stranger}
 			more[host+":aud"] = []string{stranger}

@@ -397,10 +397,10 @@ func (w *world) identities() ([]Identity, []Sign) {
 		if was.trust.parsed != is.trust.parsed && is.trust.unclear == "" {
 			i.TrustGained, i.TrustLost, trustNow = access.CompareTrust(was.trust.parsed, is.trust.parsed)
 		} else if is.trust.parsed != nil {
-			_, _, trustNow = access.CompareTrust(nil, is.trust.parsed)
+			trustNow = w.trusted(is.trust.parsed)
 		}
 		if was.trust.parsed != nil {
-			_, _, trustBefore = access.CompareTrust(nil, was.trust.parsed)
+			trustBefore = w.trusted(was.trust.parsed)
 		}
 		i.ManagedGained, i.ManagedLost = difference(is.managed, was.managed), difference(was.managed, is.managed)
 		i.ReachBefore, i.ReachAfter = reach(was, trustBefore), reach(is, trustNow)
@@ -580,7 +580,11 @@ func difference(a, b []string) []string {
 
 // machineRoles maps what an instance may name as its profile (URN, id, name or ARN) to the role's URN, on one side.
 func (w *world) machineRoles(s side) map[string]string {
+	if w.profilesOn[s] != nil {
+		return w.profilesOn[s]
+	}
 	profiles := map[string]string{}
+	w.profilesOn[s] = profiles
 	for _, c := range w.byType[typeProfile] {
 		p := s.of(c)
 		if p == nil {
@@ -750,13 +754,25 @@ func (w *world) trustSigns(i *Identity, was, is role, add func(level Level, id, 
 	if !is.there || was.trust.parsed == is.trust.parsed && !was.there {
 		return
 	}
-	_, _, now := access.CompareTrust(nil, is.trust.parsed)
-	for _, t := range now {
+	for _, t := range w.trusted(is.trust.parsed) {
 		if t.Open != access.None && !slices.ContainsFunc(i.TrustGained, func(g access.Trustee) bool { return g.Who == t.Who && g.Issuer == t.Issuer }) {
 			add(Warning, "trust-open-already", fmt.Sprintf("%s may be assumed by %s, as before", i.Name, of(t)),
 				"the trust is wider than one identity", "narrow it while you are here")
 		}
 	}
+}
+
+// trusted lists all whom a trust policy trusts.
+func (w *world) trusted(d *policy.Document) []access.Trustee {
+	if d == nil {
+		return nil
+	}
+	list, known := w.trustees[d]
+	if !known {
+		_, _, list = access.CompareTrust(nil, d)
+		w.trustees[d] = list
+	}
+	return list
 }
 
 func (w *world) issuerInStack(issuer string) bool {

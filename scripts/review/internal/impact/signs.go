@@ -643,7 +643,7 @@ func exposed(path string, before, after any, report func(string)) {
 	switch v := after.(type) {
 	case string:
 		switch {
-		case v == preview.Secret || v == preview.Unknown:
+		case v == preview.Secret || v == preview.Unknown || before == v:
 		case before == preview.Secret, unmasked(before, v), privateKey.MatchString(v) && !matchesText(before, privateKey), accessKey.MatchString(v) && !matchesText(before, accessKey):
 			report(path)
 		}

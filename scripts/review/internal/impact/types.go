@@ -273,3 +273,18 @@ func unknown(v any) bool {
 	s, ok := v.(string)
 	return ok && strings.Contains(s, preview.Unknown)
 }
+
+// KnowsConstructor tells whether there is an opinion on what a constructor of an SDK's package makes, such as ec2 and Instance.
+func KnowsConstructor(pkg, name string) bool {
+	if strings.Contains(pkg, "v1") {
+		_, known := kubernetesOpinions[name]
+		return known
+	}
+	for t := range opinions {
+		module, kind := t[strings.Index(t, ":")+1:], t[strings.LastIndex(t, ":")+1:]
+		if kind == name && (strings.HasPrefix(module, pkg+"/") || pkg == "tls" && strings.HasPrefix(t, "tls:")) {
+			return true
+		}
+	}
+	return false
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"k3s-aws-auth/scripts/internal/policy"
+	"k3s-aws-auth/scripts/review/internal/access"
 	"k3s-aws-auth/scripts/review/internal/preview"
 )
 
@@ -62,6 +63,9 @@ type world struct {
 	// names maps kind/name to the URN of a role, user or group.
 	names    map[string]string
 	targeted []target
+	// trustees caches whom a trust policy trusts; profilesOn the roles of instance profiles on each side.
+	trustees   map[*policy.Document][]access.Trustee
+	profilesOn [2]map[string]string
 	// initial is set where nothing of the stack exists yet.
 	initial bool
 }
@@ -69,7 +73,7 @@ type world struct {
 func newWorld(p *preview.Preview) *world {
 	w := &world{
 		p: p, byURN: map[string]*preview.Change{}, byType: map[string][]*preview.Change{},
-		users: map[string][]*preview.Change{}, parsed: map[string]*policy.Document{}, policies: map[string]*preview.Change{},
+		users: map[string][]*preview.Change{}, parsed: map[string]*policy.Document{}, policies: map[string]*preview.Change{}, trustees: map[*policy.Document][]access.Trustee{},
 		partition: "aws", account: "000000000000", region: "*", initial: true,
 	}
 	for _, c := range p.Changes {
