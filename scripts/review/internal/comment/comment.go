@@ -247,7 +247,10 @@ func trust(i *impact.Identity, issuers map[string]bool) string {
 		}
 		return "− every pod on these machines"
 	}
-	if len(list) == 0 {
+	switch {
+	case len(list) == 0 && i.Elsewhere:
+		return "not part of this preview"
+	case len(list) == 0:
 		return "as before"
 	}
 	return cell(list)

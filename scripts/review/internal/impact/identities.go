@@ -365,7 +365,7 @@ func (w *world) identities() ([]Identity, []Sign) {
 	var signs []Sign
 	for _, h := range holders {
 		was, is := w.role(h, before), w.role(h, after)
-		i := Identity{Role: h.name, Op: preview.Same, Kind: Other, Name: h.name}
+		i := Identity{Role: h.name, Op: preview.Same, Kind: Other, Name: h.name, urn: h.key, Elsewhere: h.change == nil || h.kind != "role"}
 		if h.change != nil {
 			urn := h.change.Now().URN
 			was.reachable, is.reachable = podsReach[before][urn], podsReach[after][urn]
@@ -449,7 +449,7 @@ func (w *world) loosePolicies(holders []*holder) ([]Identity, []Sign) {
 			continue
 		}
 		name := "policy " + c.Now().Name() + " (nobody of this stack has it)"
-		i := Identity{Name: name, Role: c.Now().Name(), Op: preview.Same, Kind: Other}
+		i := Identity{Name: name, Role: c.Now().Name(), Op: preview.Same, Kind: Other, Elsewhere: true}
 		if is.unclear != "" {
 			signs = append(signs, sign(Warning, "unclear", "the "+name+" "+is.unclear, "the preview cannot show what it will allow", "make what it is computed from exist first", c))
 			continue

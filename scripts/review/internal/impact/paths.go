@@ -234,18 +234,26 @@ func (w *world) targets() []target {
 	return list
 }
 
-// isPrivate tells whether a parameter holds a private key or a token of the cluster's servers.
+// isPrivate tells whether a parameter holds a private key or the token of the cluster's servers.
 func isPrivate(r *preview.Resource) bool {
+	name := parameterName(r)
+	return strings.Contains(name, "/server/") && (strings.HasSuffix(name, ".key") || strings.HasSuffix(name, "/token"))
+}
+
+// parameterName is the name of a parameter that is the cluster's; empty for others.
+func parameterName(r *preview.Resource) string {
 	name, _ := r.Text("name")
 	if name == "" {
 		name, _ = r.Output("arn").(string)
 	}
-	return strings.Contains(name, "/server/") && (strings.HasSuffix(name, ".key") || strings.HasSuffix(name, "/token"))
+	if r.ParentType() != "k3s-aws-auth:k3s:Cluster" && !strings.Contains(name, "/k3s-aws-auth/") {
+		return ""
+	}
+	return name
 }
 
 func isJoinToken(r *preview.Resource) bool {
-	name, _ := r.Text("name")
-	return strings.HasSuffix(name, "/agent/token")
+	return strings.HasSuffix(parameterName(r), "/agent/token")
 }
 
 // mayHave tells whether policies can have an action, resources and conditions aside.
@@ -275,7 +283,7 @@ func (w *world) pathSigns(i *Identity, was, is role) []Sign {
 			signs = append(signs, Sign{ID: id, Level: level, What: what, Why: why, Safe: safe, Resources: []string{i.Role}})
 		}
 	}
-	server := w.isServerRole(i)
+	server := w.serverRoles()[i.urn]
 	for _, t := range w.targets() {
 		if server || t.id == "reads-join-token" && i.Kind == Node || seen[t.id+i.Name+" "+t.what] {
 			continue
@@ -390,7 +398,7 @@ func (w *world) reaches(p path, g access.Grant, is role) (Level, bool) {
 	}
 	if p.kind == "role" {
 		for _, c := range w.byType[typeRole] {
-			if arn := w.arn(c.Now()); arn != "" && access.ResourceMatches(g.Resource, arn) && strings.Contains(c.Now().Name(), "-server") {
+			if arn := w.arn(c.Now()); arn != "" && access.ResourceMatches(g.Resource, arn) && w.serverRoles()[c.Now().URN] {
 				return Danger, true
 			}
 		}
@@ -411,24 +419,29 @@ func (w *world) regionOr(text string) string {
 	return w.region
 }
 
-// isServerRole tells whether a role is that of the cluster's servers, which have the keys anyway.
-func (w *world) isServerRole(i *Identity) bool {
-	if i.Kind != Node {
-		return false
+// serverRoles are the roles (URNs) of the machines that are the cluster's servers, which have the keys anyway. Where the
+// preview has no such machine, names tell.
+func (w *world) serverRoles() map[string]bool {
+	if w.servants != nil {
+		return w.servants
 	}
-	for _, c := range w.byType[typeRole] {
-		if c.Now().Name() != i.Role {
-			continue
-		}
-		for _, s := range []side{before, after} {
-			profiles := w.machineRoles(s)
-			for _, m := range w.byType[typeInstance] {
-				if r := s.of(m); r != nil && isServer(r) && roleOf(r, profiles) == c.Now().URN {
-					return true
+	w.servants = map[string]bool{}
+	for _, s := range []side{before, after} {
+		profiles := w.machineRoles(s)
+		for _, m := range w.byType[typeInstance] {
+			if r := s.of(m); r != nil && isServer(r) && (s == before || m.Before == nil) {
+				if role := roleOf(r, profiles); role != "" {
+					w.servants[role] = true
 				}
 			}
 		}
-		return strings.HasSuffix(strings.TrimSuffix(i.Role, "-role"), "-server")
 	}
-	return false
+	if len(w.servants) == 0 {
+		for _, c := range w.byType[typeRole] {
+			if c.Now().ParentType() == "k3s-aws-auth:instanceprofile:InstanceProfile" && strings.HasSuffix(strings.TrimSuffix(c.Now().Name(), "-role"), "-server") {
+				w.servants[c.Now().URN] = true
+			}
+		}
+	}
+	return w.servants
 }

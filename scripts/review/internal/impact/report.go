@@ -61,6 +61,9 @@ type Identity struct {
 	// Reach is how much a thief of the identity has.
 	ReachBefore Reach `json:"reachBefore"`
 	ReachAfter  Reach `json:"reachAfter"`
+	urn         string
+	// Elsewhere is set for what is not in the preview: who can be it is not known.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 	// Unclear names what is known only once the change is made.
 	Unclear []string `json:"unclear,omitempty"`
 }

@@ -328,13 +328,43 @@ func isServer(r *preview.Resource) bool {
 	})
 }
 
-// isKeySet tells whether an object is a published JSON Web Key Set.
+// isKeySet tells whether an object is a published JSON Web Key Set: by its content, or by its name in an issuer's bucket.
 func isKeySet(r *preview.Resource) bool {
 	key, _ := r.Text("key")
-	if key == "openid/v1/jwks" || strings.Contains(key, "jwks") || strings.HasSuffix(key, "keys.json") {
+	if key == "openid/v1/jwks" || strings.HasPrefix(r.ParentType(), "k3s-aws-auth:oidcissuer:") && !isDiscovery(r) {
 		return true
 	}
-	return len(keyIDs(r)) > 0
+	if base := key[strings.LastIndex(key, "/")+1:]; slices.Contains([]string{"jwks", "jwks.json", "keys.json"}, base) {
+		text, known := content(r)
+		return !known || strings.Contains(text, `"keys"`) || text == ""
+	}
+	for _, k := range keyTypes(r) {
+		if k != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// keyTypes are the kty of each key in an object's content.
+func keyTypes(r *preview.Resource) []string {
+	text, known := content(r)
+	if !known || !strings.Contains(text, `"kty"`) {
+		return nil
+	}
+	var set struct {
+		Keys []struct {
+			Type string `json:"kty"`
+		} `json:"keys"`
+	}
+	if json.Unmarshal([]byte(text), &set) != nil {
+		return nil
+	}
+	var out []string
+	for _, k := range set.Keys {
+		out = append(out, k.Type)
+	}
+	return out
 }
 
 func isDiscovery(r *preview.Resource) bool {

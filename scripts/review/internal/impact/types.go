@@ -42,6 +42,10 @@ var opinions = map[string]opinion{
 	"aws:iam/instanceProfile:InstanceProfile":             {judged: "role name path", quiet: "namePrefix", made: true, gone: true},
 	"aws:iam/openIdConnectProvider:OpenIdConnectProvider": {judged: "url clientIdLists thumbprintLists", made: true, gone: true},
 
+	// They only take away what the stack does not have.
+	"aws:iam/rolePoliciesExclusive:RolePoliciesExclusive":                   {quiet: "roleName", made: true},
+	"aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive": {quiet: "roleName", made: true},
+
 	"aws:rolesanywhere/trustAnchor:TrustAnchor": {judged: "enabled source", quiet: "name notificationSettings", made: true, gone: true},
 	"aws:rolesanywhere/profile:Profile":         {judged: "enabled sessionPolicy managedPolicyArns roleArns durationSeconds requireInstanceProperties", quiet: "name", made: true, gone: true},
 
@@ -221,6 +225,10 @@ func (w *world) notUnderstood() []Sign {
 		if c.Op == preview.Same && c.Before == c.After || !now.Custom && !strings.HasPrefix(now.Type, "kubernetes:") || c.Op == preview.Import {
 			continue
 		}
+		if was, is := providerOf(c.Before), providerOf(c.After); was != is && was != "" && is != "" {
+			signs = append(signs, sign(Warning, "provider-changed", fmt.Sprintf("%s is made by another provider, %s in place of %s", now.Type, is, was),
+				"that may be another account, region or cluster", safe, c))
+		}
 		o, known := opinionOf(now.Type)
 		if !known {
 			if c.Op != preview.Same {
@@ -249,6 +257,18 @@ func (w *world) notUnderstood() []Sign {
 		}
 	}
 	return signs
+}
+
+// providerOf names the provider that makes a resource; empty for the default one, whose name has its version.
+func providerOf(r *preview.Resource) string {
+	if r == nil {
+		return ""
+	}
+	parts := strings.Split(r.Provider, "::")
+	if len(parts) < 4 || strings.HasPrefix(parts[3], "default") {
+		return ""
+	}
+	return parts[3]
 }
 
 func has(words, word string) bool { return slices.Contains(strings.Fields(words), word) }

@@ -2,6 +2,7 @@ package impact
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
@@ -63,6 +64,7 @@ type world struct {
 	// names maps kind/name to the URN of a role, user or group.
 	names    map[string]string
 	targeted []target
+	servants map[string]bool
 	// trustees caches whom a trust policy trusts; profilesOn the roles of instance profiles on each side.
 	trustees   map[*policy.Document][]access.Trustee
 	profilesOn [2]map[string]string
@@ -209,6 +211,10 @@ func (w *world) document(r *preview.Resource, property string) document {
 		v = r.Output(property)
 	}
 	text, ok := v.(string)
+	if m, object := v.(map[string]any); object { // a policy may be written as an object
+		data, err := json.Marshal(plainValue(m))
+		text, ok = string(data), err == nil
+	}
 	switch {
 	case v == nil || ok && text == "":
 		return document{}
