@@ -378,6 +378,11 @@ func (w *world) reaches(p path, g access.Grant, is role) (Level, bool) {
 		return Warning, g.Resource == "*" || strings.HasPrefix(g.Resource, "everything but ") || wideARN(g.Resource)
 	}
 	if p.kind == "any" {
+		service, _, _ := strings.Cut(p.action, ":")
+		service = strings.TrimSuffix(strings.TrimSuffix(service, "-instance-connect"), "-auth")
+		if g.Resource != "*" && !strings.HasPrefix(g.Resource, "everything but ") && !access.ResourcesOverlap(g.Resource, "arn:*:"+service+":*") {
+			return "", false
+		}
 		if g.Resource == "*" || strings.HasPrefix(g.Resource, "everything but ") || strings.HasSuffix(g.Resource, ":*") {
 			return Danger, true
 		}

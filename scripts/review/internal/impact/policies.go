@@ -172,7 +172,8 @@ func (w *world) parameters() []Sign {
 			continue
 		}
 		name, _ := c.Now().Text("name")
-		private := strings.Contains(name, "/server/") || strings.Contains(name, "/agent/") || strings.Contains(strings.ToLower(name), "token") || strings.HasSuffix(name, ".key")
+		old, _ := c.Before.Text("name")
+		private := strings.Contains(old, "/server/") || strings.Contains(old, "/agent/") || strings.Contains(name, "/server/") || strings.Contains(name, "/agent/") || strings.Contains(strings.ToLower(name), "token") || strings.HasSuffix(name, ".key")
 		kind, _ := c.After.Text("type")
 		value, _ := c.After.Value("value").(string)
 		plain, _ := c.After.Value("insecureValue").(string)
@@ -185,10 +186,10 @@ func (w *world) parameters() []Sign {
 			signs = append(signs, sign(Warning, "parameter-plain", fmt.Sprintf("the new parameter %s is a %s", name, kind), "whoever may list parameters reads it, and it is not encrypted", "make what the cluster's machines read a SecureString", c))
 		case c.Before == nil && kind == "SecureString" && value != "" && value != preview.Secret && value != preview.Unknown:
 			signs = append(signs, sign(Danger, "secret-plain", c.After.Name()+": its value is in plain", "state, previews and logs show it to everybody who reads them", "mark it as secret (pulumi.ToSecret)", c))
+		case len(differs(c, "name")) > 0 && private:
+			signs = append(signs, sign(Warning, "parameter-changed", "the parameter moves to "+name, "roles may read, or no longer read, what is under that name", "keep the name", c))
 		case c.Before != nil && c.Op != preview.Replace && slices.Contains(changedProperties(c), "value") && private:
 			signs = append(signs, sign(Warning, "parameter-changed", "the value of the parameter "+name+" changes", "machines that boot from now on have another key or token", "see what it is computed from", c))
-		case c.Before != nil && len(differs(c, "name")) > 0 && private:
-			signs = append(signs, sign(Warning, "parameter-changed", "the parameter moves to "+name, "roles may read, or no longer read, what is under that name", "keep the name", c))
 		}
 		if plain != "" && private && c.After != nil && !sameValue(c.Before.Value("insecureValue"), plain) {
 			signs = append(signs, sign(Warning, "parameter-plain", "the parameter "+name+" has its value in plain", "state and previews show it", "use value, which is always secret", c))
