@@ -1,6 +1,8 @@
 package stacks
 
 import (
+	"fmt"
+
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -36,6 +38,32 @@ type cluster struct {
 	// that of an existing cluster.
 	agentRoleArn pulumi.StringOutput
 	provider     *kubernetes.Provider
+	// identifier is the provider's of the cluster: another one would replace
+	// everything in it.
+	identifier string
+	adopts     *kubernetes.Provider
+}
+
+// adopting returns the provider of objects that may be there already and are then
+// the stack's own: they outlive what Pulumi knows of them. From 4.29 on, the
+// Kubernetes provider makes no object that exists unless it is told to, and the
+// annotation pulumi.com/patchForce does not count at create
+// (https://github.com/pulumi/pulumi-kubernetes/pull/4278). All other objects are
+// made by the strict one.
+func (c *cluster) adopting(ctx *pulumi.Context, cfg *config.Config) (*kubernetes.Provider, error) {
+	if c.adopts != nil {
+		return c.adopts, nil
+	}
+	provider, err := kubernetes.NewProvider(ctx, named(cfg, "kubernetes-adopting"), &kubernetes.ProviderArgs{
+		Kubeconfig:            c.kubeconfig,
+		ClusterIdentifier:     pulumi.String(c.identifier),
+		UpsertExistingObjects: pulumi.Bool(true),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes provider of the stack's own objects: %w", err)
+	}
+	c.adopts = provider
+	return provider, nil
 }
 
 // newCluster makes the network and the K3s cluster in it, or the way into the
@@ -46,7 +74,7 @@ func newCluster(ctx *pulumi.Context, cfg *config.Config, plane identityPlane) (*
 		if err != nil {
 			return nil, err
 		}
-		return &cluster{kubeconfig: found.Kubeconfig, endpoint: found.Endpoint, provider: found.Provider}, nil
+		return &cluster{kubeconfig: found.Kubeconfig, endpoint: found.Endpoint, provider: found.Provider, identifier: named(cfg, "cluster")}, nil
 	}
 	net, err := network.NewNetwork(ctx, named(cfg, "network"), &network.NetworkArgs{
 		CIDR:      cfg.Network.CIDR,
@@ -101,7 +129,8 @@ func newCluster(ctx *pulumi.Context, cfg *config.Config, plane identityPlane) (*
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{kubeconfig: made.Kubeconfig, endpoint: made.Endpoint, agentRoleArn: made.AgentRoleArn, provider: made.Provider}, nil
+	return &cluster{kubeconfig: made.Kubeconfig, endpoint: made.Endpoint, agentRoleArn: made.AgentRoleArn, provider: made.Provider,
+		identifier: cfg.ClusterName}, nil
 }
 
 // loadBalancer is the one that the API needs, if any.

@@ -46,7 +46,7 @@ type registered struct {
 	Type, Name, URN, Parent, Provider string
 	Custom                            bool
 	Inputs                            resource.PropertyMap
-	DependsOn, IgnoreChanges          []string
+	DependsOn, IgnoreChanges, Aliases []string
 	DeleteBeforeReplace, Protect      bool
 }
 
@@ -110,8 +110,17 @@ func (e *testEngine) RegisterResource(_ context.Context, req *pulumirpc.Register
 		e.mu.Unlock()
 		return nil, fmt.Errorf("duplicate resource URN %q; try giving it a unique name", urn)
 	}
+	var aliases []string
+	for _, alias := range req.GetAliases() {
+		if urn := alias.GetUrn(); urn != "" {
+			aliases = append(aliases, urn)
+		} else {
+			aliases = append(aliases, alias.GetSpec().GetName())
+		}
+	}
 	e.resources = append(e.resources, registered{
-		Type: req.GetType(), Name: req.GetName(), URN: urn, Parent: req.GetParent(), Provider: req.GetProvider(),
+		Aliases: aliases,
+		Type:    req.GetType(), Name: req.GetName(), URN: urn, Parent: req.GetParent(), Provider: req.GetProvider(),
 		Custom: req.GetCustom(), Inputs: inputs, DependsOn: req.GetDependencies(),
 		IgnoreChanges: req.GetIgnoreChanges(), DeleteBeforeReplace: req.GetDeleteBeforeReplace(), Protect: req.GetProtect(),
 	})

@@ -24,6 +24,7 @@ const labIssuer = "https://lab-issuer-111122223333-eu-central-1.s3.eu-central-1.
 // its tokens, and the configuration for it.
 type owner struct {
 	issuer, jwks string
+	objects      map[string]string // by path
 	asked        []string
 	url, ca      string
 	// change alters the configuration that it is run with.
@@ -40,6 +41,8 @@ func newOwner(t *testing.T, issuer, jwks string) *owner {
 			fmt.Fprint(w, o.jwks)
 		case r.URL.Path == "/.well-known/openid-configuration" && o.issuer != "":
 			fmt.Fprintf(w, `{"issuer":%q}`, o.issuer)
+		case o.objects[r.URL.Path] != "":
+			fmt.Fprint(w, o.objects[r.URL.Path])
 		default:
 			http.NotFound(w, r)
 		}
@@ -105,7 +108,7 @@ func TestExistingCluster(t *testing.T) {
 			require.True(t, outputs["kubeconfig"].IsSecret())
 			require.Equal(t, o.url, outputs["endpoint"].StringValue())
 			if setup == "roles-anywhere" {
-				require.Empty(t, o.asked, "certificates do not depend on the cluster's keys")
+				require.Equal(t, []string{"/api/v1/namespaces/default/serviceaccounts"}, o.asked, "certificates do not depend on the cluster's keys")
 				return
 			}
 			require.Empty(t, e.of("tls:index/privateKey:PrivateKey"), "the cluster has its own keys")
@@ -116,6 +119,43 @@ func TestExistingCluster(t *testing.T) {
 			require.JSONEq(t, ownerJWKS(t), e.resources[published].Inputs["content"].StringValue())
 		})
 	}
+}
+
+// TestExistingClusterHasIt holds that namespaces and ServiceAccounts of others are
+// refused, all of them at once, before anything is registered, with the way on.
+func TestExistingClusterHasIt(t *testing.T) {
+	helm := `"labels":{"app.kubernetes.io/managed-by":"Helm"},"annotations":{"meta.helm.sh/release-name":"chart"}`
+	o := newOwner(t, "", "")
+	o.objects = map[string]string{
+		"/api/v1/namespaces/billing":                 `{"metadata":{"name":"billing",` + helm + `}}`,
+		"/api/v1/namespaces/billing/serviceaccounts": `{"items":[{"metadata":{"name":"reports",` + helm + `}}]}`,
+	}
+	identities := func(more string) func(map[string]string) {
+		return func(values map[string]string) {
+			values["k3s-aws-auth:demo"] = "false"
+			values["k3s-aws-auth:identities"] = `[{"name":"a","namespace":"billing","serviceAccount":"reports"` + more + `,"managedPolicyArns":["arn:aws:iam::aws:policy/X"]}]`
+		}
+	}
+	o.change = identities(`,"createNamespace":true`)
+	e, err := o.run(t, "roles-anywhere")
+	require.ErrorContains(t, err, "identities[0].createNamespace: found true: must be false: namespace billing is there already, made by Helm release chart")
+	require.ErrorContains(t, err, "identities[0].serviceAccount: found \"reports\": must be free: service account billing/reports is there already, made by Helm release chart")
+	require.ErrorContains(t, err, "createServiceAccount: false")
+	require.Len(t, e.resources, 1, "the stack alone")
+
+	// What the message says to do, does.
+	o.change = identities(`,"createServiceAccount":false`)
+	e, err = o.run(t, "roles-anywhere")
+	require.NoError(t, err)
+	require.Empty(t, e.of("kubernetes:core/v1:ServiceAccount"))
+	require.Empty(t, e.of("kubernetes:core/v1:Namespace"))
+
+	// Nobody reaches the cluster: a preview says so and goes on.
+	o.url = "https://127.0.0.1:1"
+	o.change = identities("")
+	e, err = o.run(t, "roles-anywhere")
+	require.NoError(t, err)
+	require.True(t, slices.ContainsFunc(e.logs, func(l *pulumirpc.LogRequest) bool { return strings.Contains(l.GetMessage(), errUnseen.Error()) }))
 }
 
 // TestExistingClusterRefuses holds that a run that cannot be right changes

@@ -40,7 +40,7 @@ func TestPresetsArrive(t *testing.T) {
 	for _, setup := range Setups() {
 		t.Run(setup, func(t *testing.T) {
 			e := runLab(t, setup, true, change)
-			dns, disks := e.policies("lab-dns-"), e.policies("lab-disks-")
+			dns, disks := e.policies("lab-external-dns."), e.policies("lab-kube-system.")
 			if setup == "instance-profile" {
 				dns, disks = e.policies("lab-cluster-agent"), e.policies("lab-cluster-agent")
 			}
@@ -87,7 +87,7 @@ func TestAssumedRoles(t *testing.T) {
 	for _, setup := range Setups() {
 		t.Run(setup, func(t *testing.T) {
 			e := runLab(t, setup, true, change)
-			permissions, principal := e.policies("lab-reports-"), "arn:aws:iam::111122223333:role/lab-reports-role-0000000"
+			permissions, principal := e.policies("lab-n.s-"), "arn:aws:iam::111122223333:role/lab-n.s-role-0000000"
 			if setup == "instance-profile" {
 				permissions, principal = e.policies("lab-cluster-agent"), "arn:aws:iam::111122223333:role/lab-cluster-agent-role-0000000"
 			}
@@ -151,10 +151,10 @@ func TestOtherIssuers(t *testing.T) {
 			return arns
 		}
 		const arn = "arn:aws:iam::111122223333:oidc-provider/"
-		require.Equal(t, []string{arn + here[8:], arn + there[8:], arn + foreign[8:]}, providers("lab-both-role"))
-		require.Equal(t, []string{arn + here[8:]}, providers("lab-own-role"))
+		require.Equal(t, []string{arn + here[8:], arn + there[8:], arn + foreign[8:]}, providers("lab-n.s-role"))
+		require.Equal(t, []string{arn + here[8:]}, providers("lab-n.t-role"))
 		// A role waits for a provider that the same stack makes.
-		require.True(t, slices.ContainsFunc(e.one(t, "aws:iam/role:Role", "lab-both-role").DependsOn, func(urn string) bool { return strings.Contains(urn, foreign[8:]) }))
+		require.True(t, slices.ContainsFunc(e.one(t, "aws:iam/role:Role", "lab-n.s-role").DependsOn, func(urn string) bool { return strings.Contains(urn, foreign[8:]) }))
 	}
 }
 

@@ -10,14 +10,21 @@ import (
 // newInjector makes what gives pods their identity, or returns nil where their
 // manifests do.
 func newInjector(ctx *pulumi.Context, cfg *config.Config, cluster *cluster) (*injection.Injector, error) {
-	name, inCluster := named(cfg, "injection"), pulumi.Provider(cluster.provider)
+	name := named(cfg, "injection")
+	if cfg.Injection == config.InjectionManifest {
+		return nil, nil
+	}
+	adopting, err := cluster.adopting(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
 	switch cfg.Injection {
 	case config.InjectionAdmissionPolicy:
 		return injection.NewAdmissionPolicy(ctx, name, &injection.AdmissionPolicyArgs{
 			Name:       named(cfg, "pod-identity"),
 			Region:     cfg.Region,
 			Kubeconfig: cluster.kubeconfig,
-		}, inCluster)
+		}, pulumi.Provider(adopting))
 	case config.InjectionWebhook:
 		var tolerations []injection.Toleration
 		for _, t := range cfg.Webhook.Tolerations {
@@ -32,7 +39,10 @@ func newInjector(ctx *pulumi.Context, cfg *config.Config, cluster *cluster) (*in
 			Tolerations:  tolerations,
 			Region:       cfg.Region,
 			Kubeconfig:   cluster.kubeconfig,
-		}, inCluster)
+
+			NamespaceProvider: adopting,
+			Owner:             cfg.ClusterName,
+		}, pulumi.Provider(cluster.provider))
 	}
 	return nil, nil
 }

@@ -68,7 +68,7 @@ func TestInjectionByPolicy(t *testing.T) {
 			require.ElementsMatch(t, e.custom(), append(plain.custom(),
 				policyType+" lab-injection-policy", policyType+"Binding lab-injection-binding"))
 			for _, r := range append(e.of(policyType), e.of(policyType+"Binding")...) {
-				require.Equal(t, "lab-cluster-kubernetes", providerName(r.Provider), r.Name)
+				require.Equal(t, "lab-kubernetes-adopting", providerName(r.Provider), r.Name)
 			}
 			for _, r := range e.of("kubernetes:core/v1:Pod") {
 				require.NotContains(t, fmt.Sprint(r.Inputs), "AWS_ROLE_ARN", "its identity is injected")
@@ -123,5 +123,8 @@ func TestInjectionIntoExistingClusters(t *testing.T) {
 	e, err := o.run(t, "irsa-s3")
 	require.NoError(t, err)
 	require.Len(t, e.of(policyType), 1)
-	require.Equal(t, "lab-cluster-kubernetes", providerName(e.of(policyType)[0].Provider))
+	provider := e.one(t, "pulumi:providers:kubernetes", "lab-kubernetes-adopting")
+	require.Equal(t, "lab-kubernetes-adopting", providerName(e.of(policyType)[0].Provider))
+	require.True(t, provider.Inputs["upsertExistingObjects"].BoolValue(), "what an earlier policy left is taken over")
+	require.Equal(t, e.one(t, "pulumi:providers:kubernetes", "lab-cluster-kubernetes").Inputs["clusterIdentifier"], provider.Inputs["clusterIdentifier"])
 }

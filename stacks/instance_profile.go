@@ -8,6 +8,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/podrole"
+	"k3s-aws-auth/components/workload"
 	"k3s-aws-auth/stacks/config"
 )
 
@@ -55,7 +56,10 @@ var instanceProfile = setup{
 		if err != nil {
 			return err
 		}
-		kubernetes := newKubernetesSide(ctx, cfg, cluster, bucket)
+		kubernetes, err := newKubernetesSide(ctx, cfg, cluster, bucket, workload.InstanceProfileType)
+		if err != nil {
+			return err
+		}
 		for _, identity := range cfg.Identities {
 			if err := kubernetes.instanceProfile(identity); err != nil {
 				return err

@@ -11,6 +11,7 @@ import (
 	"k3s-aws-auth/components/injection"
 	"k3s-aws-auth/components/oidcissuer"
 	"k3s-aws-auth/components/podrole"
+	"k3s-aws-auth/components/workload"
 	"k3s-aws-auth/stacks/config"
 )
 
@@ -53,7 +54,10 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *si
 	if err != nil {
 		return err
 	}
-	kubernetes := newKubernetesSide(ctx, cfg, cluster, bucket)
+	kubernetes, err := newKubernetesSide(ctx, cfg, cluster, bucket, workload.WebIdentityType)
+	if err != nil {
+		return err
+	}
 	for _, identity := range cfg.Identities {
 		role, err := newPodRole(ctx, cfg, identity, acct.site(bucket), podrole.WebIdentityTrust(
 			trusted(acct, provider, issuers, identity), oidcissuer.AudienceSTS, identity.Namespace, identity.ServiceAccount))

@@ -22,13 +22,47 @@ type kubernetesSide struct {
 	bucket  *demoBucket
 	// sourceIdentity says that sessions of pods carry one.
 	sourceIdentity bool
-	// namespaces are those that workloads have made, by name.
+	// clear resolves once nothing of others is in the way.
+	clear pulumi.StringOutput
+	// namespaces are those that the stack makes, by name.
 	namespaces map[string]pulumi.Resource
 	outputs    pulumi.Array
 }
 
-func newKubernetesSide(ctx *pulumi.Context, cfg *config.Config, cluster *cluster, bucket *demoBucket) *kubernetesSide {
-	return &kubernetesSide{ctx: ctx, cfg: cfg, cluster: cluster, bucket: bucket, namespaces: map[string]pulumi.Resource{}}
+// newKubernetesSide makes the namespaces. kind is the type token of the workloads
+// that go into them.
+func newKubernetesSide(ctx *pulumi.Context, cfg *config.Config, cluster *cluster, bucket *demoBucket, kind string) (*kubernetesSide, error) {
+	k := &kubernetesSide{ctx: ctx, cfg: cfg, cluster: cluster, bucket: bucket,
+		clear: clearOfOthers(ctx, cfg, cluster), namespaces: map[string]pulumi.Resource{}}
+	for _, wanted := range cfg.Namespaces() {
+		// One that stays behind is the stack's own when it is wanted again.
+		provider, err := cluster.adopting(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		made, err := workload.NewNamespace(ctx, named(cfg, wanted.Name), &workload.NamespaceArgs{
+			Name: wanted.Name, Owner: cfg.ClusterName, Level: wanted.Level, Clear: k.clear,
+			FormerURNs: formerNamespaces(ctx, cfg, wanted.Name, kind),
+		}, pulumi.Provider(provider))
+		if err != nil {
+			return nil, err
+		}
+		k.namespaces[wanted.Name] = made.Resource
+	}
+	return k, nil
+}
+
+// formerNamespaces are the URNs that a namespace may have in a stack of an earlier
+// release, in which it was a child of whichever identity was the first of it.
+func formerNamespaces(ctx *pulumi.Context, cfg *config.Config, namespace, kind string) []pulumi.URN {
+	var urns []pulumi.URN
+	for _, identity := range cfg.Identities {
+		if identity.Namespace == namespace {
+			urns = append(urns, pulumi.URN(fmt.Sprintf("urn:pulumi:%s::%s::%s$kubernetes:core/v1:Namespace::%s-namespace",
+				ctx.Stack(), ctx.Project(), kind, formerName(cfg, identity))))
+		}
+	}
+	return urns
 }
 
 // instanceProfile makes the Kubernetes side of an identity whose pods use the
@@ -79,25 +113,21 @@ type newWorkload func(name string, who workload.Identity, demo *workload.Demo, o
 
 // add makes a workload in the cluster and notes the identity's outputs.
 func (k *kubernetesSide) add(identity config.Identity, roleArn pulumi.StringOutput, make newWorkload) error {
-	opts := []pulumi.ResourceOption{pulumi.Provider(k.cluster.provider)}
 	var after []pulumi.Resource
-	namespace, made := k.namespaces[identity.Namespace]
-	if made {
-		after = append(after, namespace) // another identity's workload makes it
+	if namespace, made := k.namespaces[identity.Namespace]; made {
+		after = append(after, namespace)
 	}
-	create := !made && k.createsNamespace(identity.Namespace)
-	w, err := make(named(k.cfg, identity.Name), workload.Identity{
+	w, err := make(named(k.cfg, identity.Key()), workload.Identity{
 		Namespace:       identity.Namespace,
 		ServiceAccount:  identity.ServiceAccount,
-		CreateNamespace: create,
+		Owner:           k.cfg.ClusterName,
+		ExistingAccount: !identity.CreateAccount,
 		After:           after,
+		Clear:           k.clear,
 		Region:          k.cfg.Region,
-	}, k.demo(identity), opts...)
+	}, k.demo(identity), pulumi.Provider(k.cluster.provider), formerly(k.cfg, identity))
 	if err != nil {
 		return err
-	}
-	if create {
-		k.namespaces[identity.Namespace] = w.Namespace
 	}
 	output := pulumi.Map{
 		"name":           pulumi.String(identity.Name),
@@ -108,6 +138,9 @@ func (k *kubernetesSide) add(identity config.Identity, roleArn pulumi.StringOutp
 	}
 	if len(identity.AssumeRoles) > 0 {
 		output["assumeRoles"] = k.assumeRoles(identity, roleArn)
+	}
+	if !identity.CreateAccount {
+		output["annotate"] = w.Annotate
 	}
 	k.outputs = append(k.outputs, output)
 	return nil
@@ -128,17 +161,6 @@ func (k *kubernetesSide) assumeRoles(identity config.Identity, roleArn pulumi.St
 	return roles
 }
 
-// createsNamespace reports whether any identity asks for the namespace: which
-// of them does must not matter.
-func (k *kubernetesSide) createsNamespace(namespace string) bool {
-	for _, identity := range k.cfg.Identities {
-		if identity.Namespace == namespace && identity.CreateNamespace {
-			return true
-		}
-	}
-	return false
-}
-
 // demo describes the pod that proves an identity, or is nil.
 func (k *kubernetesSide) demo(identity config.Identity) *workload.Demo {
 	if k.bucket == nil {
@@ -149,6 +171,9 @@ func (k *kubernetesSide) demo(identity config.Identity) *workload.Demo {
 		Prefix:  identity.Name + "/",
 		Image:   k.cfg.DemoImage,
 		PodName: identity.Name,
+
+		ResourceName: named(k.cfg, identity.Namespace+"."+identity.Name+"-pod"),
+		FormerName:   formerName(k.cfg, identity) + "-pod",
 	}
 }
 

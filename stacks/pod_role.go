@@ -17,7 +17,8 @@ func newPodRole(ctx *pulumi.Context, cfg *config.Config, identity config.Identit
 	if err != nil {
 		return nil, fmt.Errorf("permissions of identity %s: %w", identity.Name, err)
 	}
-	return podrole.NewPodRole(ctx, named(cfg, identity.Name), &podrole.PodRoleArgs{
+	return podrole.NewPodRole(ctx, named(cfg, identity.Key()), &podrole.PodRoleArgs{
+		FormerName:          formerName(cfg, identity),
 		Description:         fmt.Sprintf("Pods of cluster %s with service account %s/%s", cfg.ClusterName, identity.Namespace, identity.ServiceAccount),
 		Trust:               trust,
 		Statements:          statements,
@@ -25,7 +26,7 @@ func newPodRole(ctx *pulumi.Context, cfg *config.Config, identity config.Identit
 		MaxSessionSeconds:   identity.MaxSessionSeconds,
 		PermissionsBoundary: cfg.PermissionsBoundary,
 		Tags:                cfg.ResourceTags(),
-	})
+	}, formerly(cfg, identity))
 }
 
 // refuseWithoutTokens adds identities whose preset works with tokens of service

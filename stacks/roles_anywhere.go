@@ -2,7 +2,9 @@ package stacks
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -10,6 +12,7 @@ import (
 	"k3s-aws-auth/components/names"
 	"k3s-aws-auth/components/podrole"
 	ra "k3s-aws-auth/components/rolesanywhere"
+	"k3s-aws-auth/components/workload"
 	"k3s-aws-auth/stacks/config"
 )
 
@@ -62,14 +65,22 @@ var rolesAnywhere = setup{
 		// Roles Anywhere sets it to the certificate's name, and it stays.
 		site.SourceIdentity = true
 		roles := make([]*podrole.PodRole, len(cfg.Identities))
-		arns := make(pulumi.StringArray, len(cfg.Identities))
 		for i, identity := range cfg.Identities {
 			roles[i], err = newPodRole(ctx, cfg, identity, site, podrole.RolesAnywhereTrust(
 				pulumi.StringArray{anchor.Arn}, names.CommonName(identity.Namespace, identity.ServiceAccount)))
 			if err != nil {
 				return err
 			}
-			arns[i] = roles[i].Arn
+		}
+		// By what they are, so that the list's order does not show in the profile.
+		order := make([]int, len(roles))
+		for i := range order {
+			order[i] = i
+		}
+		slices.SortFunc(order, func(a, b int) int { return strings.Compare(cfg.Identities[a].Key(), cfg.Identities[b].Key()) })
+		var arns pulumi.StringArray
+		for _, i := range order {
+			arns = append(arns, roles[i].Arn)
 		}
 		profile, err := ra.NewProfile(ctx, named(cfg, "profile"), &ra.ProfileArgs{
 			RoleArns:        arns,
@@ -83,7 +94,10 @@ var rolesAnywhere = setup{
 		if err != nil {
 			return err
 		}
-		kubernetes := newKubernetesSide(ctx, cfg, cluster, bucket)
+		kubernetes, err := newKubernetesSide(ctx, cfg, cluster, bucket, workload.RolesAnywhereType)
+		if err != nil {
+			return err
+		}
 		kubernetes.sourceIdentity = site.SourceIdentity
 		for i, identity := range cfg.Identities {
 			leaf, err := newLeaf(ctx, cfg, identity, anchor)
@@ -109,11 +123,11 @@ var rolesAnywhere = setup{
 // newLeaf makes an identity's certificate. Its common name is what the trust
 // policy of the identity's role asks for.
 func newLeaf(ctx *pulumi.Context, cfg *config.Config, identity config.Identity, anchor *ra.Anchor) (*ra.Leaf, error) {
-	return ra.NewLeaf(ctx, named(cfg, identity.Name+"-leaf"), &ra.LeafArgs{
+	return ra.NewLeaf(ctx, named(cfg, identity.Key()+"-leaf"), &ra.LeafArgs{
 		CommonName:        names.CommonName(identity.Namespace, identity.ServiceAccount),
 		CAKeyPem:          anchor.CAKeyPem,
 		CACertPem:         anchor.CACertPem,
 		ValidityHours:     cfg.RolesAnywhere.LeafValidityHours,
 		EarlyRenewalHours: cfg.RolesAnywhere.LeafEarlyRenewalHours,
-	})
+	}, formerly(cfg, identity, "-leaf"))
 }

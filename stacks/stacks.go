@@ -78,6 +78,9 @@ func Run(ctx *pulumi.Context) error {
 	if err != nil {
 		return fmt.Errorf("the stack's configuration is not valid:\n%w", err)
 	}
+	if err := checkExisting(ctx, cfg); err != nil {
+		return fmt.Errorf("the existing cluster has what the stack would make:\n%w", err)
+	}
 	i := slices.IndexFunc(registry, func(s setup) bool { return s.name == cfg.Setup })
 	if err := registry[i].deploy(ctx, cfg); err != nil {
 		return fmt.Errorf("setup %s: %w", cfg.Setup, err)
@@ -85,7 +88,3 @@ func Run(ctx *pulumi.Context) error {
 	ctx.Export("setup", pulumi.String(cfg.Setup))
 	return nil
 }
-
-// named is the logical name of a part of the cluster. Physical names begin with
-// it, so that an AWS account shows which cluster a resource belongs to.
-func named(cfg *config.Config, part string) string { return cfg.ClusterName + "-" + part }

@@ -153,7 +153,7 @@ func TestOutputs(t *testing.T) {
 			require.Equal(t, "default", identity["namespace"].StringValue())
 			require.Equal(t, "uploader", identity["serviceAccount"].StringValue())
 			require.Equal(t, "kubectl --namespace default exec uploader --container app -- aws sts get-caller-identity", identity["prove"].StringValue())
-			role := "lab-uploader-role-0000000"
+			role := "lab-default.uploader-role-0000000"
 			if setup == "instance-profile" {
 				role = "lab-cluster-agent-role-0000000"
 			}
@@ -275,7 +275,7 @@ func TestConfigurationArrives(t *testing.T) {
 	require.Len(t, e.of("aws:ec2/subnet:Subnet"), 2)
 	require.Equal(t, "10.9.0.0/20", e.of("aws:ec2/vpc:Vpc")[0].Inputs["cidrBlock"].StringValue())
 	require.Equal(t, 900.0, e.of("aws:rolesanywhere/profile:Profile")[0].Inputs["durationSeconds"].NumberValue())
-	leaf := e.one(t, "tls:index/locallySignedCert:LocallySignedCert", "lab-uploader-leaf-cert")
+	leaf := e.one(t, "tls:index/locallySignedCert:LocallySignedCert", "lab-default.uploader-leaf-cert")
 	require.Equal(t, 100.0, leaf.Inputs["validityPeriodHours"].NumberValue())
 	require.Equal(t, 10.0, leaf.Inputs["earlyRenewalHours"].NumberValue())
 	for _, r := range e.of("tls:index/selfSignedCert:SelfSignedCert") {
@@ -304,17 +304,29 @@ func TestUsEast1DeploysAsTheDefaultProvider(t *testing.T) {
 		values["aws:profile"] = "ops"
 		values["aws:accessKey"] = "AKIAEXAMPLE"
 		values["aws:secretKey"] = "hush"
-		values["aws:assumeRole"] = `{"roleArn":"arn:aws:iam::111122223333:role/deploy","sessionName":"s"}`
+		values["aws:assumeRole"] = `{"roleArn":"arn:aws:iam::111122223333:role/deploy","sessionName":"s","tags":{"team":"ops"},"transitiveTagKeys":["team"],` +
+			`"sourceIdentity":"me","policyArns":["arn:aws:iam::aws:policy/ReadOnlyAccess"]}`
+		values["aws:defaultTags"] = `{"tags":{"team":"ops"}}`
+		values["aws:useFipsEndpoint"], values["aws:sharedConfigFiles"] = "true", `["~/.aws/ops"]`
 	})
 	inputs := e.one(t, "pulumi:providers:aws", "lab-us-east-1").Inputs
 	require.Equal(t, "ops", inputs["profile"].StringValue())
 	require.True(t, inputs["secretKey"].IsSecret())
 	require.True(t, inputs["accessKey"].IsSecret())
-	require.Contains(t, inputs["assumeRole"].String(), "role/deploy")
+	for _, part := range []string{"role/deploy", "tags", "transitiveTagKeys", "sourceIdentity", "ReadOnlyAccess"} {
+		require.Contains(t, fmt.Sprint(inputs["assumeRole"]), part)
+	}
+	require.Contains(t, fmt.Sprint(inputs["defaultTags"]), "team")
+	require.Contains(t, fmt.Sprint(inputs["useFipsEndpoint"]), "true")
+	require.Contains(t, fmt.Sprint(inputs["sharedConfigFiles"]), "~/.aws/ops")
 
 	values := labConfig(t)
 	values["k3s-aws-auth:setup"], values["aws:assumeRole"] = "irsa-cloudfront", "{"
 	require.ErrorContains(t, (&testEngine{}).run(t, values), "aws:assumeRole")
+	values["aws:assumeRole"], values["aws:endpoints"] = `{"rolearn":"x","mfa":"y"}`, `[{"sts":"https://sts.example.com"}]`
+	err := (&testEngine{}).run(t, values)
+	require.ErrorContains(t, err, "aws:endpoints: found a value: must be left out for setup irsa-cloudfront")
+	require.ErrorContains(t, err, `aws:assumeRole: found a value: must be readable, to be handed on to the provider for us-east-1: json: unknown field "mfa"`)
 }
 
 // TestNoSecretIsPlain looks for every private key, in any of the forms in which
@@ -514,7 +526,7 @@ func TestIdentitiesShareANamespace(t *testing.T) {
 			})
 			namespaces := e.of("kubernetes:core/v1:Namespace")
 			require.Len(t, namespaces, 1, "made once, whichever of them asks")
-			second := e.one(t, "kubernetes:core/v1:ServiceAccount", "lab-b-account")
+			second := e.one(t, "kubernetes:core/v1:ServiceAccount", "lab-team.b-account")
 			require.Contains(t, second.DependsOn, namespaces[0].URN, "the other one waits for it")
 			require.Len(t, e.of("kubernetes:core/v1:Pod"), 2)
 			attachments := len(e.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment"))

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ const (
 // Limits of a question to the API server.
 const (
 	deadline    = 30 * time.Second
-	maxDocument = 1 << 20
+	maxDocument = 16 << 20 // a namespace may have thousands of ServiceAccounts
 )
 
 // ErrNoDocument is what a cluster answers that does not show the document.
@@ -39,8 +40,8 @@ type Access struct {
 	// Endpoint is the API server's URL.
 	Endpoint string
 
-	token  string
-	client *http.Client
+	headers http.Header // who asks
+	client  *http.Client
 }
 
 // kubeconfig is what [Parse] reads of a kubeconfig.
@@ -54,17 +55,11 @@ type kubeconfig struct {
 			CAFile        string `yaml:"certificate-authority"`
 			TLSServerName string `yaml:"tls-server-name"`
 			Insecure      bool   `yaml:"insecure-skip-tls-verify"`
+			ProxyURL      string `yaml:"proxy-url"`
+			Uncompressed  bool   `yaml:"disable-compression"`
 		} `yaml:"cluster"`
 	} `yaml:"clusters"`
-	Users []struct {
-		Name string `yaml:"name"`
-		User struct {
-			CertData string         `yaml:"client-certificate-data"`
-			KeyData  string         `yaml:"client-key-data"`
-			Token    string         `yaml:"token"`
-			Exec     map[string]any `yaml:"exec"`
-		} `yaml:"user"`
-	} `yaml:"users"`
+	Users    []namedUser `yaml:"users"`
 	Contexts []struct {
 		Name    string `yaml:"name"`
 		Context struct {
@@ -74,8 +69,104 @@ type kubeconfig struct {
 	} `yaml:"contexts"`
 }
 
+type namedUser struct {
+	Name string `yaml:"name"`
+	User user   `yaml:"user"`
+}
+
+// user is what a kubeconfig says of who asks, with every field that client-go has
+// (k8s.io/client-go/tools/clientcmd/api/v1, AuthInfo).
+type user struct {
+	CertData         string              `yaml:"client-certificate-data"`
+	KeyData          string              `yaml:"client-key-data"`
+	CertFile         string              `yaml:"client-certificate"`
+	KeyFile          string              `yaml:"client-key"`
+	Token            string              `yaml:"token"`
+	TokenFile        string              `yaml:"tokenFile"`
+	Username         string              `yaml:"username"`
+	Password         string              `yaml:"password"`
+	Impersonate      string              `yaml:"as"`
+	ImpersonateUID   string              `yaml:"as-uid"`
+	ImpersonateGroup []string            `yaml:"as-groups"`
+	ImpersonateExtra map[string][]string `yaml:"as-user-extra"`
+	AuthProvider     map[string]any      `yaml:"auth-provider"`
+	Exec             map[string]any      `yaml:"exec"`
+}
+
+// selfContained is what to do about a field that names a file of another machine.
+const selfContained = "is a file: make the kubeconfig self-contained with `kubectl config view --raw --minify --flatten`"
+
+// credentials returns the client's certificate, if the user has one, and the
+// headers of every request: with both, client-go sends both.
+func (u user) credentials() (*tls.Certificate, http.Header, error) {
+	for _, file := range []struct{ key, value string }{
+		{"client-certificate", u.CertFile}, {"client-key", u.KeyFile}, {"tokenFile", u.TokenFile},
+	} {
+		if file.value != "" {
+			return nil, nil, fmt.Errorf("kubeconfig: %s %s", file.key, selfContained)
+		}
+	}
+	switch {
+	case u.Exec != nil:
+		return nil, nil, errors.New("kubeconfig: its user is a command (exec), which would run with the rights of whoever deploys: give it a token or a certificate")
+	case u.AuthProvider != nil:
+		return nil, nil, errors.New("kubeconfig: its user is of an auth-provider, which this program does not know: give it a token or a certificate")
+	case u.Impersonate == "" && (u.ImpersonateUID != "" || len(u.ImpersonateGroup) > 0 || len(u.ImpersonateExtra) > 0):
+		return nil, nil, errors.New("kubeconfig: as-uid, as-groups and as-user-extra need as, without which the API server refuses them")
+	}
+	headers := http.Header{}
+	var pair *tls.Certificate
+	if u.CertData != "" || u.KeyData != "" {
+		cert, certErr := base64.StdEncoding.DecodeString(u.CertData)
+		key, keyErr := base64.StdEncoding.DecodeString(u.KeyData)
+		loaded, err := tls.X509KeyPair(cert, key)
+		if certErr != nil || keyErr != nil || err != nil {
+			return nil, nil, errors.New("kubeconfig: client-certificate-data and client-key-data are no pair")
+		}
+		pair = &loaded
+	}
+	switch {
+	case u.Token != "":
+		headers.Set("Authorization", "Bearer "+u.Token)
+	case u.Username != "" || u.Password != "":
+		headers.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username+":"+u.Password)))
+	case pair == nil:
+		return nil, nil, errors.New("kubeconfig: its user has neither client-certificate-data nor a token")
+	}
+	if u.Impersonate == "" {
+		return pair, headers, nil
+	}
+	// Names of headers as k8s.io/client-go/transport writes them.
+	headers.Set("Impersonate-User", u.Impersonate)
+	if u.ImpersonateUID != "" {
+		headers.Set("Impersonate-Uid", u.ImpersonateUID)
+	}
+	for _, group := range u.ImpersonateGroup {
+		headers.Add("Impersonate-Group", group)
+	}
+	for key, values := range u.ImpersonateExtra {
+		for _, value := range values {
+			headers.Add("Impersonate-Extra-"+url.PathEscape(strings.ToLower(key)), value)
+		}
+	}
+	return pair, headers, nil
+}
+
+// proxy returns whom to ask for the connection: the kubeconfig's proxy, else what
+// the environment says, as client-go does.
+func proxy(address string) (func(*http.Request) (*url.URL, error), error) {
+	if address == "" {
+		return http.ProxyFromEnvironment, nil
+	}
+	through, err := url.Parse(address)
+	if err != nil || through.Host == "" || (through.Scheme != "http" && through.Scheme != "https" && through.Scheme != "socks5") {
+		return nil, errors.New("kubeconfig: proxy-url must be a URL with http, https or socks5")
+	}
+	return http.ProxyURL(through), nil
+}
+
 // Parse reads the current context of a kubeconfig that carries its certificates
-// or token itself. It fails for one that refers to files or commands, which are
+// or token itself, and honours whatever else client-go reads of it. It fails for one that refers to files or commands, which are
 // another machine's, and for one that does not verify the server: the keys that
 // are read there decide who gets credentials.
 func Parse(text string) (*Access, error) {
@@ -93,6 +184,7 @@ func Parse(text string) (*Access, error) {
 		return nil, errors.New("kubeconfig: current-context names no context with a cluster")
 	}
 	access, settings := &Access{}, &tls.Config{MinVersion: tls.VersionTLS12}
+	transport := &http.Transport{TLSClientConfig: settings}
 	for _, c := range config.Clusters {
 		if c.Name != clusterName {
 			continue
@@ -105,7 +197,7 @@ func Parse(text string) (*Access, error) {
 			return nil, errors.New("kubeconfig: insecure-skip-tls-verify would let anybody in between decide whose tokens are valid")
 		}
 		if c.Cluster.CAFile != "" {
-			return nil, errors.New("kubeconfig: certificate-authority is a file: make it self-contained with `kubectl config view --raw --minify --flatten`")
+			return nil, errors.New("kubeconfig: certificate-authority " + selfContained)
 		}
 		if c.Cluster.CAData != "" {
 			pem, err := base64.StdEncoding.DecodeString(c.Cluster.CAData)
@@ -115,39 +207,30 @@ func Parse(text string) (*Access, error) {
 			}
 		}
 		settings.ServerName = c.Cluster.TLSServerName
+		transport.DisableCompression = c.Cluster.Uncompressed
+		if transport.Proxy, err = proxy(c.Cluster.ProxyURL); err != nil {
+			return nil, err
+		}
 		access.Endpoint = strings.TrimRight(c.Cluster.Server, "/")
 	}
 	if access.Endpoint == "" {
 		return nil, errors.New("kubeconfig: has no cluster for its current context")
 	}
-	for _, u := range config.Users {
-		if u.Name != userName {
-			continue
-		}
-		switch {
-		case u.User.CertData != "" && u.User.KeyData != "":
-			cert, certErr := base64.StdEncoding.DecodeString(u.User.CertData)
-			key, keyErr := base64.StdEncoding.DecodeString(u.User.KeyData)
-			pair, err := tls.X509KeyPair(cert, key)
-			if certErr != nil || keyErr != nil || err != nil {
-				return nil, errors.New("kubeconfig: client-certificate-data and client-key-data are no pair")
-			}
-			settings.Certificates = []tls.Certificate{pair}
-		case u.User.Token != "":
-			access.token = u.User.Token
-		case u.User.Exec != nil:
-			return nil, errors.New("kubeconfig: its user is a command (exec), which would run with the rights of whoever deploys: give it a token or a certificate")
-		}
+	i := slices.IndexFunc(config.Users, func(u namedUser) bool { return u.Name == userName })
+	if i < 0 {
+		return nil, errors.New("kubeconfig: has no user for its current context")
 	}
-	if settings.Certificates == nil && access.token == "" {
-		return nil, errors.New("kubeconfig: its user has neither client-certificate-data nor a token")
+	pair, headers, err := config.Users[i].User.credentials()
+	if err != nil {
+		return nil, err
 	}
+	if pair != nil {
+		settings.Certificates = []tls.Certificate{*pair}
+	}
+	access.headers = headers
 	access.client = &http.Client{
-		Timeout: deadline,
-		Transport: &http.Transport{
-			Proxy:           http.ProxyFromEnvironment, // as the Kubernetes provider does
-			TLSClientConfig: settings,
-		},
+		Timeout:   deadline,
+		Transport: transport,
 		// A redirect could take the token elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -171,8 +254,8 @@ func (a *Access) Issuer(ctx context.Context) (string, error) {
 }
 
 // PublicKeys returns the keys that verify the cluster's tokens, as PEM, in the
-// order of its JWKS. It fails if there is none, or one under another id than
-// Kubernetes gives it, by which nobody would find it again.
+// order of its JWKS, with the ids that stand there. It fails if there is none, or
+// one that IAM does not read.
 func (a *Access) PublicKeys(ctx context.Context) ([]string, error) {
 	var set keySet
 	if err := a.get(ctx, jwksPath, &set); err != nil {
@@ -188,20 +271,24 @@ func (a *Access) PublicKeys(ctx context.Context) ([]string, error) {
 // Do asks the API server, over a connection of its own: behind a load balancer
 // any of several may answer. It returns the answer's status and body.
 func (a *Access) Do(ctx context.Context, method, path string, body io.Reader) (int, []byte, error) {
+	// The API server answers 406 where the type of a document is not asked for: it
+	// has one for the discovery document and another for the JWKS
+	// (k8s.io/kubernetes/pkg/routes/openidmetadata.go).
+	return a.do(ctx, method, path, body, "application/json, application/jwk-set+json")
+}
+
+func (a *Access) do(ctx context.Context, method, path string, body io.Reader, accept string) (int, []byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, a.Endpoint+path, body)
 	if err != nil {
 		return 0, nil, err
 	}
-	// The API server answers 406 where the type of a document is not asked for: it
-	// has one for the discovery document and another for the JWKS
-	// (k8s.io/kubernetes/pkg/routes/openidmetadata.go).
-	request.Header.Set("Accept", "application/json, application/jwk-set+json")
+	request.Header.Set("Accept", accept)
 	request.Close = true
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	if a.token != "" {
-		request.Header.Set("Authorization", "Bearer "+a.token)
+	for name, values := range a.headers {
+		request.Header[name] = values
 	}
 	response, err := a.client.Do(request)
 	if err != nil {

@@ -130,7 +130,8 @@ func TestPublicKeysRefuse(t *testing.T) {
 		{"nothing", ``, "is not the JSON that it should be"},
 		{"HTML", `<html>`, "is not the JSON that it should be"},
 		{"redirect", `redirect`, "302 Found"},
-		{"other id", change(func(k map[string]any) { k["kid"] = "mine" }), `key 0: has the id "mine"`},
+		{"no id", change(func(k map[string]any) { delete(k, "kid") }), "key 0: has no id"},
+		{"an id in two lines", change(func(k map[string]any) { k["kid"] = "a\nb" }), "cannot be published"},
 		{"private", change(func(k map[string]any) { k["d"] = "AQAB" }), oidcissuer.ErrPrivateKey.Error()},
 		{"symmetric", `{"keys":[{"kty":"oct","kid":"x","k":"AQAB"}]}`, `is of the kind "oct"`},
 		{"no number", change(func(k map[string]any) { k["n"] = "" }), "key 0: is no RSA key"},
@@ -151,9 +152,111 @@ func TestPublicKeysRefuse(t *testing.T) {
 	require.NoError(t, err)
 	_, err = access.PublicKeys(t.Context())
 	require.ErrorIs(t, err, ErrNoDocument)
-	access.token = "other"
+	access.headers.Set("Authorization", "Bearer other")
 	_, err = access.PublicKeys(t.Context())
 	require.ErrorContains(t, err, "system:service-account-issuer-discovery")
+}
+
+// A key keeps the id that the cluster shows: it is what tokens name.
+func TestPublicKeysKeepTheirIDs(t *testing.T) {
+	_, set := testKeys(t)
+	var document struct {
+		Keys []map[string]any `json:"keys"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(set), &document))
+	document.Keys[0]["kid"] = "2026-11: mine"
+	text, err := json.Marshal(document)
+	require.NoError(t, err)
+	access, err := Parse(newAPI(t, map[string]string{jwksPath: string(text)}))
+	require.NoError(t, err)
+	keys, err := access.PublicKeys(t.Context())
+	require.NoError(t, err)
+	published, err := oidcissuer.JWKS(keys)
+	require.NoError(t, err)
+	require.JSONEq(t, string(text), string(published))
+
+	document.Keys[1]["kid"] = "2026-11: mine"
+	text, err = json.Marshal(document)
+	require.NoError(t, err)
+	access, err = Parse(newAPI(t, map[string]string{jwksPath: string(text)}))
+	require.NoError(t, err)
+	keys, err = access.PublicKeys(t.Context())
+	require.NoError(t, err)
+	_, err = oidcissuer.JWKS(keys)
+	require.ErrorContains(t, err, "another key has its id")
+}
+
+// What a kubeconfig says of who asks, and through whom, reaches the API server.
+func TestParseHonours(t *testing.T) {
+	var asked *http.Request
+	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked = r }))
+	defer api.Close()
+	through := ""
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		through = r.Method + " " + r.Host
+		w.WriteHeader(http.StatusTeapot)
+	}))
+	defer proxy.Close()
+	ca := "certificate-authority-data: " + base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw}))
+
+	access, err := Parse(kubeconfigText(api.URL, ca+"\n    tls-server-name: example.com\n    disable-compression: true",
+		`{username: u, password: p, as: deployer, as-uid: "7", as-groups: [a, b], as-user-extra: {Some/Thing: [x, y]}}`))
+	require.NoError(t, err)
+	_, _, err = access.Do(t.Context(), http.MethodGet, "/", nil)
+	require.NoError(t, err)
+	user, password, _ := asked.BasicAuth()
+	require.Equal(t, []string{"u", "p"}, []string{user, password})
+	require.Equal(t, "deployer", asked.Header.Get("Impersonate-User"))
+	require.Equal(t, "7", asked.Header.Get("Impersonate-Uid"))
+	require.Equal(t, []string{"a", "b"}, asked.Header.Values("Impersonate-Group"))
+	require.Equal(t, []string{"x", "y"}, asked.Header.Values("Impersonate-Extra-some%2Fthing"))
+	require.Empty(t, asked.Header.Get("Accept-Encoding"))
+
+	access, err = Parse(kubeconfigText(api.URL, ca+"\n    proxy-url: "+proxy.URL, "token: t"))
+	require.NoError(t, err)
+	_, _, err = access.Do(t.Context(), http.MethodGet, "/", nil)
+	require.Error(t, err, "the proxy refuses")
+	require.Equal(t, "CONNECT "+strings.TrimPrefix(api.URL, "https://"), through)
+}
+
+// TestTaken holds what of a cluster's objects is another's.
+func TestTaken(t *testing.T) {
+	mark := Mark{PartOf: [2]string{"part-of", "us"}, Owner: [2]string{"owner", "lab"}, Former: map[string][]string{"level": {"high", "low"}}}
+	namespace := func(metadata string) string { return `{"metadata":{"name":"n",` + metadata + `}}` }
+	for name, tc := range map[string]struct {
+		documents map[string]string
+		want      []Taken
+	}{
+		"nothing is there": {map[string]string{"/api/v1/namespaces/n/serviceaccounts": `{"items":[]}`}, nil},
+		"all is ours": {map[string]string{
+			"/api/v1/namespaces/n":                 namespace(`"labels":{"part-of":"us","owner":"lab"}`),
+			"/api/v1/namespaces/n/serviceaccounts": `{"items":[{"metadata":{"name":"a","labels":{"part-of":"us"}}},{"metadata":{"name":"other"}}]}`}, nil},
+		"an earlier release's namespace": {map[string]string{
+			"/api/v1/namespaces/n": namespace(`"labels":{"level":"low"},"managedFields":[{"manager":"pulumi-kubernetes-1a2b"}]`)}, nil},
+		"a namespace like it": {map[string]string{
+			"/api/v1/namespaces/n": namespace(`"labels":{"level":"low"},"managedFields":[{"manager":"kubectl"}]`)}, []Taken{{"n", "", "kubectl"}}},
+		"Helm's": {map[string]string{
+			"/api/v1/namespaces/n":                 namespace(`"labels":{"app.kubernetes.io/managed-by":"Helm"}`),
+			"/api/v1/namespaces/n/serviceaccounts": `{"items":[{"metadata":{"name":"a","annotations":{"meta.helm.sh/release-name":"chart"}}}]}`},
+			[]Taken{{"n", "", "Helm"}, {"n", "a", "Helm release chart"}}},
+		"another stack's": {map[string]string{
+			"/api/v1/namespaces/n":                 namespace(`"labels":{"part-of":"us","owner":"prod"}`),
+			"/api/v1/namespaces/n/serviceaccounts": `{"items":[{"metadata":{"name":"a","labels":{"part-of":"us","owner":"prod"}}}]}`},
+			[]Taken{{"n", "", "the stack of cluster prod"}, {"n", "a", "the stack of cluster prod"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			access, err := Parse(newAPI(t, tc.documents))
+			require.NoError(t, err)
+			got, err := access.Taken(t.Context(), Wanted{Namespaces: []string{"n"}, Accounts: map[string][]string{"n": {"a"}}}, mark)
+			require.NoError(t, err)
+			require.Equal(t, tc.want, got)
+		})
+	}
+	access, err := Parse(newAPI(t, nil))
+	require.NoError(t, err)
+	access.headers.Set("Authorization", "Bearer other")
+	_, err = access.Taken(t.Context(), Wanted{Namespaces: []string{"n"}}, mark)
+	require.ErrorContains(t, err, "must be allowed to read it", "what cannot be seen is not free")
 }
 
 func TestIssuer(t *testing.T) {
@@ -181,7 +284,13 @@ func TestParseRefuses(t *testing.T) {
 		{"no CA", kubeconfigText("https://c.example.com", ca, "token: t"), "certificate-authority-data has no certificate"},
 		{"no pair", kubeconfigText("https://c.example.com", "", "client-certificate-data: aGVsbG8=\n    client-key-data: aGVsbG8="), "are no pair"},
 		{"command", kubeconfigText("https://c.example.com", "", "exec: {command: aws}"), "its user is a command (exec)"},
-		{"nobody", kubeconfigText("https://c.example.com", "", "username: x"), "neither client-certificate-data nor a token"},
+		{"nobody", kubeconfigText("https://c.example.com", "", "as: x"), "neither client-certificate-data nor a token"},
+		{"proxy", kubeconfigText("https://c.example.com", "proxy-url: ftp://x", "token: t"), "proxy-url must be"},
+		{"token file", kubeconfigText("https://c.example.com", "", "tokenFile: /t"), "tokenFile is a file"},
+		{"certificate file", kubeconfigText("https://c.example.com", "", "client-certificate: /c"), "client-certificate is a file"},
+		{"key file", kubeconfigText("https://c.example.com", "", "client-key: /c"), "client-key is a file"},
+		{"provider", kubeconfigText("https://c.example.com", "", "auth-provider: {name: gcp}"), "auth-provider"},
+		{"group alone", kubeconfigText("https://c.example.com", "", "token: t\n    as-groups: [g]"), "need as"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

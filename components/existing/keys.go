@@ -32,7 +32,7 @@ type jsonWebKey struct {
 	D   string `json:"d"`
 }
 
-// publicKeys returns the keys as PEM.
+// publicKeys returns the keys as PEM, each with its id where that is its own.
 func (set keySet) publicKeys() ([]string, error) {
 	if len(set.Keys) == 0 {
 		return nil, oidcissuer.ErrNoKeys
@@ -43,17 +43,29 @@ func (set keySet) publicKeys() ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("key %d: %w", i, err)
 		}
-		// AWS looks a key up by the id in the token, and the published set has the
-		// ids that Kubernetes gives.
-		if id, err := oidcissuer.KeyID(key); err != nil || id != jwk.Kid {
-			return nil, fmt.Errorf("key %d: has the id %q, not the one that Kubernetes gives it (%s): "+
-				"tokens of this cluster are signed by something else than its API server's own key", i, jwk.Kid, id)
+		if jwk.Kid == "" {
+			return nil, fmt.Errorf("key %d: has no id, by which AWS looks a key up", i)
+		}
+		// The id is what tokens name, whoever signs them: an API server gives its keys
+		// one that follows from the key, an external signer gives its own.
+		id, err := oidcissuer.KeyID(key)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i, err)
+		}
+		block := &pem.Block{Type: "PUBLIC KEY"}
+		if id != jwk.Kid {
+			block.Headers = map[string]string{oidcissuer.KeyIDHeader: jwk.Kid}
 		}
 		der, err := x509.MarshalPKIXPublicKey(key)
 		if err != nil {
 			return nil, fmt.Errorf("key %d: %w", i, err)
 		}
-		keys = append(keys, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
+		block.Bytes = der
+		text := pem.EncodeToMemory(block)
+		if ids, err := oidcissuer.KeyIDs([]string{string(text)}); err != nil || ids[0] != jwk.Kid {
+			return nil, fmt.Errorf("key %d: its id %q cannot be published: %w", i, jwk.Kid, err)
+		}
+		keys = append(keys, string(text))
 	}
 	return keys, nil
 }

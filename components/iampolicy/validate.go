@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 )
 
 var (
@@ -18,7 +17,12 @@ var (
 		`Numeric(NotEquals|Equals|LessThan|LessThanEquals|GreaterThan|GreaterThanEquals)|` +
 		`Date(NotEquals|Equals|LessThan|LessThanEquals|GreaterThan|GreaterThanEquals)|` +
 		`Bool|BinaryEquals|(Not)?IpAddress|Arn(Not)?(Equals|Like))(IfExists)?|Null)$`)
-	conditionKeyPattern = regexp.MustCompile(`^[^\s:]+:\S+$`)
+	// A tag's key, which follows a slash, may have spaces in it.
+	conditionKeyPattern = regexp.MustCompile(`^[^\s:]+:[^\s/]+(/.*\S)?$`)
+	variablePattern     = regexp.MustCompile(`\$\{[^}]*\}`)
+	// arnPattern is what IAM takes as a resource: six parts, of which the last, as
+	// names of objects do, may have anything in it that a policy may.
+	arnPattern = regexp.MustCompile(`^arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:[^\x00-\x1f]+$`)
 )
 
 // ValidateIdentity reports everything that makes the statement unfit for an
@@ -72,7 +76,7 @@ func (s Statement) faults() []error {
 		arns []string
 	}{{"resources", s.Resources}, {"notResources", s.NotResources}} {
 		for i, arn := range list.arns {
-			if arn != "*" && (!strings.HasPrefix(arn, "arn:") || strings.Count(arn, ":") < 5 || strings.ContainsAny(arn, " \t\n")) {
+			if !IsResource(arn) {
 				errs = append(errs, fmt.Errorf("%s[%d]: is %q, must be an ARN (arn:partition:service:region:account:resource) or *", list.key, i, arn))
 			}
 		}
@@ -97,12 +101,22 @@ func (s Statement) conditionFaults() []error {
 			if len(keys[key]) == 0 {
 				errs = append(errs, fmt.Errorf("conditions.%s.%s: is empty, must list at least one value", operator, key))
 			}
-			if slices.Contains(keys[key], "") {
+			// IAM takes one, and it matches the empty value, as of a request's
+			// s3:prefix. In a policy of this program's own making it is a part that
+			// is missing.
+			if s.Principal != nil && slices.Contains(keys[key], "") {
 				errs = append(errs, fmt.Errorf("conditions.%s.%s: has an empty value; a key that may be absent is tested by Null", operator, key))
 			}
 		}
 	}
 	return errs
+}
+
+// IsResource reports whether IAM takes the text as a resource: * or an ARN, with
+// wildcards and policy variables.
+func IsResource(text string) bool {
+	// A variable may have colons, and spaces in its default value.
+	return text == "*" || arnPattern.MatchString(variablePattern.ReplaceAllString(text, "v"))
 }
 
 func (p *Principal) faults() []error {

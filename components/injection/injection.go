@@ -60,7 +60,7 @@ type Injector struct {
 type Account struct {
 	Namespace, Name string
 	RoleArn         pulumi.StringInput
-	// Resource is the ServiceAccount.
+	// Resource is the ServiceAccount; nil for one that the stack does not make.
 	Resource pulumi.CustomResource
 }
 
@@ -73,7 +73,10 @@ func (i *Injector) Await(ctx *pulumi.Context, account Account) pulumi.StringOutp
 	if ctx.DryRun() {
 		return pulumi.String(account.Name).ToStringOutput()
 	}
-	needed := []any{i.kubeconfig, account.RoleArn.ToStringOutput(), account.Resource.ID()}
+	needed := []any{i.kubeconfig, account.RoleArn.ToStringOutput()}
+	if account.Resource != nil {
+		needed = append(needed, account.Resource.ID())
+	}
 	for _, resource := range i.after {
 		needed = append(needed, resource.(pulumi.CustomResource).ID())
 	}

@@ -39,7 +39,8 @@ type AdmissionPolicyArgs struct {
 // there are the only place where an identity is written down.
 //
 // A pod that cannot get its identity is refused, not let through without it
-// (failurePolicy Fail). Pods of other ServiceAccounts are not even looked at.
+// (failurePolicy Fail): also one that has something else in the token's place.
+// opts should name a provider that upserts: see forced. Pods of other ServiceAccounts are not even looked at.
 func NewAdmissionPolicy(ctx *pulumi.Context, name string, args *AdmissionPolicyArgs, opts ...pulumi.ResourceOption) (*Injector, error) {
 	if err := args.validate(name); err != nil {
 		return nil, err
@@ -125,10 +126,12 @@ func (i *Injector) served(ctx *pulumi.Context, name string) pulumi.StringOutput 
 	return pulumi.Unsecret(known).(pulumi.StringOutput)
 }
 
-// forced takes over what is there under the name. When a stack goes to another
-// way of injecting, its servers lose the flags before the policy is deleted:
-// Pulumi then finds no such API, and the objects stay in etcd, unseen, until a
-// server with the flags serves them again.
+// forced takes over fields of what is there under the name. When a stack goes to
+// another way of injecting, its servers lose the flags before the policy is
+// deleted: Pulumi then finds no such API, and the objects stay in etcd, unseen,
+// until a server with the flags serves them again. To take over the object itself
+// needs a provider with upsertExistingObjects from 4.29 on, where the annotation
+// counts for updates alone.
 var forced = pulumi.StringMap{"pulumi.com/patchForce": pulumi.String("true")}
 
 func condition(name, expression string) admission.MatchConditionArgs {
@@ -176,9 +179,29 @@ func variables(region string) admission.VariableArray {
 	// Keeps SDKs that lost their configuration from falling back to the node's
 	// role.
 	set("AWS_EC2_METADATA_DISABLED", `"true"`)
-	add("environment", "[\n  "+strings.Join(env, ",\n  ")+"\n].filter(v, v.value != \"\")")
+	add("pending", pendingExpression)
+	add("own", ownExpression)
+	add("environment", "[\n  "+strings.Join(env, ",\n  ")+"\n].filter(v, v.value != \"\" && variables.own == \"\")")
 	return list
 }
+
+// pendingExpression lists the containers that are to get the token: not skipped,
+// and without a word of their own on where it is or whose it is.
+var pendingExpression = `(object.spec.?containers.orValue([]) + object.spec.?initContainers.orValue([])).filter(c, !(c.name in variables.skipped) &&
+  !c.?env.orValue([]).exists(e, e.name == "AWS_ROLE_ARN" || e.name == "AWS_WEB_IDENTITY_TOKEN_FILE"))`
+
+// ownExpression is empty, or fails: where the pod has a volume of the token's name,
+// or a mount at the token's place, that holds no such token, the containers that
+// are to get one would find something else there. An expression that fails is a
+// pod that is refused, and the missing key is what its maker reads. The key is no
+// constant, so that no compiler looks for it.
+var ownExpression = strings.NewReplacer("VOLUME", TokenVolume, "DIRECTORY", TokenDirectory, "FILE", TokenFile).Replace(
+	`size(variables.pending) == 0 ? "" :
+object.spec.?volumes.orValue([]).exists(v, v.name == "VOLUME" && !v.?projected.?sources.orValue([]).exists(s, has(s.serviceAccountToken) &&
+    s.serviceAccountToken.path == "FILE" && s.serviceAccountToken.?audience.orValue("") == variables.audience))
+  ? {"": ""}["the pod has a volume VOLUME of its own without the token FILE for " + variables.audience + ": give it another name"] :
+variables.pending.exists(c, c.?volumeMounts.orValue([]).exists(m, m.mountPath.matches("^DIRECTORY/*$") && m.name != "VOLUME"))
+  ? {"": ""}["a container mounts a volume of its own at DIRECTORY, the place of the token for " + variables.audience + ": mount it elsewhere"] : ""`)
 
 // containersExpression gives containers the variables that they have not, and
 // the token's directory. Lists are merged by their keys: name, or mountPath.
@@ -190,7 +213,7 @@ func containersOf(list string) string {
     name: c.name,
     env: variables.environment.filter(v, !c.?env.orValue([]).exists(e, e.name.matches(v.unless)))
       .map(v, Object.spec.LIST.env{name: v.name, value: v.value}),
-    volumeMounts: c.?volumeMounts.orValue([]).exists(m, m.name == "VOLUME" || m.mountPath == "DIRECTORY") ? []
+    volumeMounts: c.?volumeMounts.orValue([]).exists(m, m.mountPath.matches("^DIRECTORY/*$")) ? []
       : [Object.spec.LIST.volumeMounts{name: "VOLUME", mountPath: "DIRECTORY", readOnly: true}]
   })`)
 }

@@ -29,6 +29,11 @@ const nonRoot = 65532
 
 // WebhookArgs describes the webhook of one cluster.
 type WebhookArgs struct {
+	// NamespaceProvider makes the namespace, which outlives the webhook, where it
+	// is there already; nil means the provider of the rest.
+	NamespaceProvider pulumi.ProviderResource
+	// Owner is the value of the namespace's label k3s-aws-auth/cluster.
+	Owner string
 	// Name is the name of what is no namespace's: the cluster role, its binding
 	// and the webhook's configuration.
 	Name string
@@ -135,9 +140,17 @@ func (w *webhook) namespace() error {
 	own := partOf()
 	own["pod-security.kubernetes.io/enforce"] = pulumi.String("restricted")
 	own["pod-security.kubernetes.io/warn"] = pulumi.String("restricted")
+	if w.args.Owner != "" {
+		own["k3s-aws-auth/cluster"] = pulumi.String(w.args.Owner)
+	}
+	// Never deleted, as workload.NewNamespace says of those of identities.
+	options := append(w.child(), pulumi.RetainOnDelete(true))
+	if w.args.NamespaceProvider != nil {
+		options = append(options, pulumi.Provider(w.args.NamespaceProvider))
+	}
 	namespace, err := corev1.NewNamespace(w.ctx, w.name+"-namespace", &corev1.NamespaceArgs{
 		Metadata: metav1.ObjectMetaArgs{Name: pulumi.String(w.args.Namespace), Labels: own},
-	}, w.child()...)
+	}, options...)
 	return w.made("namespace", namespace, err)
 }
 

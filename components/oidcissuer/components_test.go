@@ -484,7 +484,7 @@ func TestProviderRefuses(t *testing.T) {
 	for name, args := range map[string]*ProviderArgs{
 		"nil":        nil,
 		"none":       {},
-		"slash":      {Issuers: []Issuer{{URL: "https://oidc.example.com/"}}},
+		"slash":      {Issuers: []Issuer{{URL: "https://oidc.example.com//"}}},
 		"twice":      {Issuers: []Issuer{{URL: "https://oidc.example.com"}, {URL: "https://oidc.example.com"}}},
 		"thumbprint": {Issuers: []Issuer{{URL: "https://oidc.example.com"}}, Thumbprint: strings.Repeat("a", 40)},
 		"audience":   {Issuers: []Issuer{{URL: "https://oidc.example.com"}}, Audiences: []string{""}},

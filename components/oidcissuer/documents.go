@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -60,6 +61,9 @@ func IssuerURLFromBucket(bucket, region, dnsSuffix string) string {
 func Discovery(issuer string, algorithms ...string) ([]byte, error) {
 	if err := ValidateIssuerURL(issuer); err != nil {
 		return nil, err
+	}
+	if strings.HasSuffix(issuer, "/") {
+		return nil, fmt.Errorf("issuer URL %q must not end with a slash, since this program's own has none", issuer)
 	}
 	if len(algorithms) == 0 {
 		algorithms = []string{DefaultAlgorithm}
@@ -114,6 +118,12 @@ func Algorithms(publicKeyPEMs []string) ([]string, error) {
 	return algorithms, nil
 }
 
+// KeyIDHeader is a PEM header that gives a key the id by which its tokens name it.
+// Without one it has the id that Kubernetes gives it; see [KeyID].
+const KeyIDHeader = "Kid"
+
+var kidPattern = regexp.MustCompile(`^[!-~]([ -~]{0,253}[!-~])?$`)
+
 // KeyIDs returns the key ids of the keys, in their order.
 func KeyIDs(publicKeyPEMs []string) ([]string, error) {
 	keys, err := parseKeys(publicKeyPEMs)
@@ -165,7 +175,7 @@ type publicKey struct {
 // parseKeys reads all PEM blocks of all strings and drops repetitions.
 func parseKeys(publicKeyPEMs []string) ([]publicKey, error) {
 	var keys []publicKey
-	seen := map[string]bool{}
+	seen := map[string]jsonWebKey{}
 	kinds := map[string]int{}
 	for i, text := range publicKeyPEMs {
 		rest := []byte(text)
@@ -192,10 +202,13 @@ func parseKeys(publicKeyPEMs []string) ([]publicKey, error) {
 			if err != nil {
 				return nil, fmt.Errorf("public key %d: %w", i, err)
 			}
-			if seen[jwk.Kid] {
+			if first, taken := seen[jwk.Kid]; taken {
+				if first != jwk {
+					return nil, fmt.Errorf("public key %d: another key has its id %q, by which AWS looks a key up", i, jwk.Kid)
+				}
 				continue
 			}
-			seen[jwk.Kid] = true
+			seen[jwk.Kid] = jwk
 			if kinds[jwk.Kty]++; kinds[jwk.Kty] > maxKeysPerKind {
 				return nil, fmt.Errorf("more than %d %s keys: IAM reads no more", maxKeysPerKind, jwk.Kty)
 			}
@@ -229,6 +242,12 @@ func toJWK(block *pem.Block) (jsonWebKey, error) {
 	kid, err := KeyID(key)
 	if err != nil {
 		return jsonWebKey{}, err
+	}
+	if own, has := block.Headers[KeyIDHeader]; has {
+		if !kidPattern.MatchString(own) {
+			return jsonWebKey{}, fmt.Errorf("%s is %q, must be 1 to 255 printable characters", KeyIDHeader, own)
+		}
+		kid = own
 	}
 	jwk := jsonWebKey{Use: "sig", Kid: kid}
 	switch key := key.(type) {

@@ -128,15 +128,15 @@ func TestIssuerURLFromBucket(t *testing.T) {
 }
 
 func TestValidateIssuerURL(t *testing.T) {
-	for _, good := range []string{"https://oidc.example.com", "https://oidc.example.com/clusters/a"} {
+	for _, good := range []string{"https://oidc.example.com", "https://oidc.example.com/clusters/a", "https://oidc.example.com/", "https://oidc.example.com/a/"} {
 		if err := oidcissuer.ValidateIssuerURL(good); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
 	for _, bad := range []string{
-		"", "oidc.example.com", "http://oidc.example.com", "https://", "https://oidc.example.com/", "https://oidc.example.com:443",
+		"", "oidc.example.com", "http://oidc.example.com", "https://", "https://oidc.example.com//", "https://oidc.example.com:443",
 		"https://oidc.example.com:", "https://oidc.example.com?x=1", "https://oidc.example.com?", "https://oidc.example.com#a",
-		"https://user@oidc.example.com", "https://OIDC.example.com", "https://oidc.example.com/a/", "https://" + strings.Repeat("a", 250) + ".com",
+		"https://user@oidc.example.com", "https://OIDC.example.com", "https://oidc.example.com/a//", "https://" + strings.Repeat("a", 250) + ".com",
 	} {
 		if err := oidcissuer.ValidateIssuerURL(bad); err == nil {
 			t.Errorf("%q was accepted", bad)

@@ -18,7 +18,8 @@ var (
 
 // ValidateIssuerURL reports whether IAM would take the URL as an issuer and STS
 // would find it equal to a token's iss: https, a host name in lower case, no
-// port, query, fragment or user, no trailing slash, 255 characters at most.
+// port, query, fragment or user, 255 characters at most. One slash at its end is
+// part of it, as in the issuers of AKS.
 func ValidateIssuerURL(issuer string) error {
 	u, err := url.Parse(issuer)
 	if err != nil {
@@ -36,7 +37,7 @@ func ValidateIssuerURL(issuer string) error {
 	check(u.Port() != "" || strings.HasSuffix(u.Host, ":"), "must have no port")
 	check(u.User != nil, "must have no user")
 	check(strings.ContainsAny(issuer, "?#"), "must have no query and no fragment")
-	check(strings.HasSuffix(issuer, "/"), "must not end with a slash: STS compares it with the token's iss byte by byte")
+	check(strings.HasSuffix(issuer, "//"), "must end with one slash at most: STS compares it with the token's iss byte by byte")
 	check(len(issuer) > 255, "must have at most 255 characters")
 	return errors.Join(errs...)
 }

@@ -44,6 +44,10 @@ type PodRoleArgs struct {
 	// empty leaves it to Pulumi. A fixed name is what a pod's proof and an
 	// operator's search look for; changing it replaces the role.
 	RoleName string
+	// FormerName is the component's name in an earlier release, whose role, policy
+	// and attachments are carried over; empty for none. The caller gives the
+	// component itself an alias too.
+	FormerName string
 	// Description is what the role is for, at most 1000 characters.
 	Description string
 	// Trust is the trust policy's JSON (see [WebIdentityTrust] and
@@ -102,7 +106,7 @@ func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pul
 	if args.PermissionsBoundary != "" {
 		roleArgs.PermissionsBoundary = pulumi.String(args.PermissionsBoundary)
 	}
-	role, err := iam.NewRole(ctx, names.Autonamed(name+"-role", names.MaxRole), roleArgs, child)
+	role, err := iam.NewRole(ctx, names.Autonamed(name+"-role", names.MaxRole), roleArgs, child, args.formerly("-role", names.MaxRole))
 	if err != nil {
 		return nil, fmt.Errorf("role of %s: %w", name, err)
 	}
@@ -110,7 +114,7 @@ func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pul
 		if _, err := iam.NewRolePolicy(ctx, names.Autonamed(name+"-policy", names.MaxPolicy), &iam.RolePolicyArgs{
 			Role:   role.Name,
 			Policy: policy,
-		}, child); err != nil {
+		}, child, args.formerly("-policy", names.MaxPolicy)); err != nil {
 			return nil, fmt.Errorf("policy of role %s: %w", name, err)
 		}
 	}
@@ -132,6 +136,15 @@ func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pul
 		return nil, fmt.Errorf("register outputs of %s %q: %w", Type, name, err)
 	}
 	return component, nil
+}
+
+// formerly is the alias of a child whose name is shortened, and so need not begin
+// with its component's, by which Pulumi would find it.
+func (args *PodRoleArgs) formerly(suffix string, limit int) pulumi.ResourceOption {
+	if args.FormerName == "" {
+		return pulumi.Aliases(nil)
+	}
+	return pulumi.Aliases([]pulumi.Alias{{Name: pulumi.String(names.Autonamed(args.FormerName+suffix, limit))}})
 }
 
 func (args *PodRoleArgs) maxSession() int {

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -37,6 +38,11 @@ type Demo struct {
 	Image string
 	// PodName is the pod's name; empty means the service account's.
 	PodName string
+	// ResourceName is the pod's logical name, and FormerName one that it had;
+	// empty means the workload's name and "-pod". It has to follow from namespace
+	// and PodName alone: where two identities swap their pods' names, each pod is
+	// then changed in its place, and none is made while another has its name.
+	ResourceName, FormerName string
 }
 
 func (d *Demo) podName(identity Identity) string {
@@ -77,11 +83,17 @@ func (b *builder) demoPod(demo *Demo, roleArn pulumi.StringInput, in parts) erro
 	})
 	account := pulumi.String(b.identity.ServiceAccount).ToStringOutput()
 	if in.by != nil {
-		account = in.by.Await(b.ctx, injection.Account{
-			Namespace: b.identity.Namespace, Name: b.identity.ServiceAccount, RoleArn: roleArn, Resource: b.account,
-		})
+		who := injection.Account{Namespace: b.identity.Namespace, Name: b.identity.ServiceAccount, RoleArn: roleArn}
+		if b.account != nil {
+			who.Resource = b.account
+		}
+		account = in.by.Await(b.ctx, who)
 	}
-	_, err := corev1.NewPod(b.ctx, b.name+"-pod", &corev1.PodArgs{
+	options := b.child()
+	if demo.FormerName != "" {
+		options = append(options, pulumi.Aliases([]pulumi.Alias{{Name: pulumi.String(demo.FormerName)}}))
+	}
+	_, err := corev1.NewPod(b.ctx, cmp.Or(demo.ResourceName, b.name+"-pod"), &corev1.PodArgs{
 		Metadata: b.metadata(name),
 		Spec: corev1.PodSpecArgs{
 			ServiceAccountName: account,
@@ -120,7 +132,7 @@ func (b *builder) demoPod(demo *Demo, roleArn pulumi.StringInput, in parts) erro
 				EmptyDir: corev1.EmptyDirVolumeSourceArgs{SizeLimit: pulumi.String("64Mi")},
 			}}),
 		},
-	}, b.child()...)
+	}, options...)
 	if err != nil {
 		return fmt.Errorf("demo pod %s/%s: %w", b.identity.Namespace, name, err)
 	}

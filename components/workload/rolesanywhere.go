@@ -146,11 +146,7 @@ func NewRolesAnywhere(ctx *pulumi.Context, name string, args *RolesAnywhereArgs,
 	}, faults); err != nil {
 		return nil, err
 	}
-	level := levelRestricted
-	if helper.Delivery == DeliveryNode {
-		level = levelPrivileged
-	}
-	b, err := newBuilder(ctx, RolesAnywhereType, name, args.Identity, level, opts)
+	b, err := newBuilder(ctx, RolesAnywhereType, name, args.Identity, opts)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ package workload
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,16 +31,27 @@ const (
 	RolesAnywhereType   = "k3s-aws-auth:workload:RolesAnywhere"
 )
 
+// What marks the objects that this package makes.
+const (
+	PartOfLabel = "app.kubernetes.io/part-of"
+	PartOf      = "k3s-aws-auth"
+)
+
 // Identity is the ServiceAccount that an identity's pods run as.
 type Identity struct {
 	Namespace      string
 	ServiceAccount string
-	// CreateNamespace makes the namespace too. One identity of a namespace
-	// does it, and the others depend on that one.
-	CreateNamespace bool
+	// Owner is the value of [OwnerLabel] of the ServiceAccount.
+	Owner string
+	// ExistingAccount leaves the ServiceAccount to whoever makes it: what it
+	// needs is then in [Workload.Annotate].
+	ExistingAccount bool
 	// After must exist before everything in the namespace, such as the namespace
-	// that another workload makes.
+	// itself (see [NewNamespace]).
 	After []pulumi.Resource
+	// Clear resolves once the ServiceAccount's name is known to be free, or its
+	// object to be the stack's own. Nil does not wait.
+	Clear pulumi.StringInput
 	// Region is the AWS region that pods call.
 	Region string
 }
@@ -50,8 +62,9 @@ type Workload struct {
 
 	// ServiceAccount is the ServiceAccount's name, once it exists.
 	ServiceAccount pulumi.StringOutput `pulumi:"serviceAccount"`
-	// Namespace is the namespace that this workload made; nil if it made none.
-	Namespace pulumi.Resource
+	// Annotate are the commands that give an existing ServiceAccount what it
+	// needs; empty where the workload makes it, or where it needs nothing.
+	Annotate pulumi.StringOutput
 	// Prove is the command that shows the identity from inside the demo pod;
 	// empty without one.
 	Prove pulumi.StringOutput `pulumi:"prove"`
@@ -74,7 +87,7 @@ func NewInstanceProfile(ctx *pulumi.Context, name string, args *InstanceProfileA
 	if err := validate("InstanceProfile", name, args.Identity, args.Demo, map[string]pulumi.StringInput{"RoleArn": args.RoleArn}, nil); err != nil {
 		return nil, err
 	}
-	b, err := newBuilder(ctx, InstanceProfileType, name, args.Identity, levelRestricted, opts)
+	b, err := newBuilder(ctx, InstanceProfileType, name, args.Identity, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +137,7 @@ func NewWebIdentity(ctx *pulumi.Context, name string, args *WebIdentityArgs, opt
 	if err := validate("WebIdentity", name, args.Identity, args.Demo, map[string]pulumi.StringInput{"RoleArn": args.RoleArn}, faults); err != nil {
 		return nil, err
 	}
-	b, err := newBuilder(ctx, WebIdentityType, name, args.Identity, levelRestricted, opts)
+	b, err := newBuilder(ctx, WebIdentityType, name, args.Identity, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -175,12 +188,6 @@ func NewWebIdentity(ctx *pulumi.Context, name string, args *WebIdentityArgs, opt
 // readable by the pod's fsGroup.
 const secretMode = 0o440
 
-// Pod Security levels of a namespace that this package creates.
-const (
-	levelRestricted = "restricted"
-	levelPrivileged = "privileged"
-)
-
 // builder makes the children of a workload, in order.
 type builder struct {
 	ctx       *pulumi.Context
@@ -190,35 +197,18 @@ type builder struct {
 	typeToken string
 	// labels are the ServiceAccount's, beside those of all children.
 	labels map[string]string
-	// account is the ServiceAccount, once it is made.
+	// account is the ServiceAccount, once it is made; nil for an existing one.
 	account *corev1.ServiceAccount
 	// before are the children that a pod needs.
 	before []pulumi.Resource
 }
 
-func newBuilder(ctx *pulumi.Context, typeToken, name string, identity Identity, level string, opts []pulumi.ResourceOption) (*builder, error) {
+func newBuilder(ctx *pulumi.Context, typeToken, name string, identity Identity, opts []pulumi.ResourceOption) (*builder, error) {
 	b := &builder{ctx: ctx, name: name, identity: identity, component: &Workload{}, typeToken: typeToken,
 		before: slices.Clone(identity.After)}
 	if err := ctx.RegisterComponentResource(typeToken, name, b.component, opts...); err != nil {
 		return nil, fmt.Errorf("register %s %q: %w", typeToken, name, err)
 	}
-	if !identity.CreateNamespace {
-		return b, nil
-	}
-	namespace, err := corev1.NewNamespace(ctx, name+"-namespace", &corev1.NamespaceArgs{
-		Metadata: metav1.ObjectMetaArgs{
-			Name: pulumi.String(identity.Namespace),
-			Labels: pulumi.StringMap{
-				"pod-security.kubernetes.io/enforce": pulumi.String(level),
-				"pod-security.kubernetes.io/warn":    pulumi.String(levelRestricted),
-			},
-		},
-	}, b.child()...)
-	if err != nil {
-		return nil, fmt.Errorf("namespace %s: %w", identity.Namespace, err)
-	}
-	b.component.Namespace = namespace
-	b.before = append(b.before, namespace)
 	return b, nil
 }
 
@@ -240,16 +230,27 @@ func (b *builder) metadata(name string) metav1.ObjectMetaArgs {
 		Namespace: pulumi.String(b.identity.Namespace),
 		Name:      pulumi.String(name),
 		Labels: pulumi.StringMap{
-			"app.kubernetes.io/name":    pulumi.String(names.Shorten(b.identity.ServiceAccount, 63)),
-			"app.kubernetes.io/part-of": pulumi.String("k3s-aws-auth"),
+			"app.kubernetes.io/name": pulumi.String(names.Shorten(b.identity.ServiceAccount, 63)),
+			PartOfLabel:              pulumi.String(PartOf),
 		},
 	}
 }
 
 func (b *builder) serviceAccount(annotations pulumi.StringMap) error {
+	b.component.Annotate = b.annotate(annotations)
+	if b.identity.ExistingAccount {
+		b.component.ServiceAccount = pulumi.String(b.identity.ServiceAccount).ToStringOutput()
+		return nil
+	}
 	metadata := b.metadata(b.identity.ServiceAccount)
+	if b.identity.Clear != nil {
+		metadata.Name = once(b.identity.Clear, b.identity.ServiceAccount)
+	}
 	if annotations != nil {
 		metadata.Annotations = annotations
+	}
+	if b.identity.Owner != "" {
+		metadata.Labels.(pulumi.StringMap)[OwnerLabel] = pulumi.String(b.identity.Owner)
 	}
 	for key, value := range b.labels {
 		metadata.Labels.(pulumi.StringMap)[key] = pulumi.String(value)
@@ -262,6 +263,33 @@ func (b *builder) serviceAccount(annotations pulumi.StringMap) error {
 	b.before = append(b.before, account)
 	b.component.ServiceAccount = account.Metadata.Name().Elem()
 	return nil
+}
+
+// once is a name that is not used before an input has resolved.
+func once(clear pulumi.StringInput, name string) pulumi.StringOutput {
+	return clear.ToStringOutput().ApplyT(func(string) string { return name }).(pulumi.StringOutput)
+}
+
+// annotate returns the commands that give an existing ServiceAccount its
+// annotations and labels.
+func (b *builder) annotate(annotations pulumi.StringMap) pulumi.StringOutput {
+	if !b.identity.ExistingAccount || len(annotations) == 0 {
+		return pulumi.String("").ToStringOutput()
+	}
+	return annotations.ToStringMapOutput().ApplyT(func(values map[string]string) string {
+		command := func(verb string, values map[string]string) string {
+			words := []string{"kubectl --namespace", b.identity.Namespace, verb, "serviceaccount", b.identity.ServiceAccount, "--overwrite"}
+			for _, key := range slices.Sorted(maps.Keys(values)) {
+				words = append(words, key+"="+values[key])
+			}
+			return strings.Join(words, " ")
+		}
+		commands := command("annotate", values)
+		if len(b.labels) > 0 {
+			commands += " && " + command("label", b.labels)
+		}
+		return commands
+	}).(pulumi.StringOutput)
 }
 
 // finish makes the demo pod if there is one, and registers the outputs.

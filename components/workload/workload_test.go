@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -251,34 +252,73 @@ func TestCertificateIsASecret(t *testing.T) {
 	}
 }
 
+// TestNamespace holds that a namespace is made for nobody in particular, that what
+// is in it waits for it, and that Pulumi never deletes it.
 func TestNamespace(t *testing.T) {
-	for name, tc := range map[string]struct {
-		helper workload.Helper
-		want   string
-	}{
-		"restricted": {workload.Helper{}, "restricted"},
-		"node":       {workload.Helper{Delivery: workload.DeliveryNode, NodeSHA256: strings.Repeat("ab", 32)}, "privileged"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			recorder, err := pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {
-				args := rolesAnywhereArgs()
-				args.CreateNamespace, args.Namespace, args.Helper = true, "team", tc.helper
-				_, err := workload.NewRolesAnywhere(ctx, "uploader", args)
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			labels := recorder.Get(t, "uploader-namespace").Input("metadata").(map[string]any)["labels"].(map[string]any)
-			if labels["pod-security.kubernetes.io/enforce"] != tc.want {
-				t.Errorf("labels %v", labels)
-			}
-			for _, child := range []string{"account", "certificate", "config", "pod"} {
-				if !slices.Contains(recorder.Get(t, "uploader-"+child).DependsOn, "uploader-namespace") {
-					t.Errorf("%s does not wait for its namespace", child)
-				}
-			}
-		})
+	recorder, err := pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {
+		namespace, err := workload.NewNamespace(ctx, "lab-team", &workload.NamespaceArgs{Name: "team", Owner: "lab", Level: workload.LevelBaseline})
+		if err != nil {
+			return err
+		}
+		args := rolesAnywhereArgs()
+		args.Namespace, args.After = "team", []pulumi.Resource{namespace.Resource}
+		_, err = workload.NewRolesAnywhere(ctx, "uploader", args)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := recorder.Get(t, "lab-team-namespace")
+	labels := made.Input("metadata").(map[string]any)["labels"].(map[string]any)
+	want := map[string]any{
+		"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted",
+		"app.kubernetes.io/part-of": "k3s-aws-auth", "k3s-aws-auth/cluster": "lab",
+	}
+	if !reflect.DeepEqual(labels, want) {
+		t.Errorf("labels %v", labels)
+	}
+	if made.Parent != "lab-team" || !made.RetainOnDelete {
+		t.Errorf("parent %q, retained %v", made.Parent, made.RetainOnDelete)
+	}
+	for _, child := range []string{"account", "certificate", "config", "pod"} {
+		if !slices.Contains(recorder.Get(t, "uploader-"+child).DependsOn, "lab-team-namespace") {
+			t.Errorf("%s does not wait for its namespace", child)
+		}
+	}
+	for name, args := range map[string]*workload.NamespaceArgs{"nil": nil, "name": {Name: "Team"}, "level": {Name: "team", Level: "none"}} {
+		if _, err := pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {
+			_, err := workload.NewNamespace(ctx, "lab-team", args)
+			return err
+		}); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// TestExistingAccount holds that another's ServiceAccount is left alone, and that
+// the workload says what it needs.
+func TestExistingAccount(t *testing.T) {
+	var annotate, account string
+	recorder, err := pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {
+		who := identity()
+		who.ExistingAccount = true
+		w, err := workload.NewWebIdentity(ctx, "uploader", &workload.WebIdentityArgs{Identity: who, RoleArn: pulumi.String(roleArn), Demo: demo()})
+		if err == nil {
+			pulumitest.Result(ctx, w.Annotate, &annotate)
+			pulumitest.Result(ctx, w.ServiceAccount, &account)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := recorder.OfType("kubernetes:core/v1:ServiceAccount"); len(got) != 0 {
+		t.Errorf("made %v", got)
+	}
+	want := "kubectl --namespace default annotate serviceaccount uploader --overwrite eks.amazonaws.com/audience=sts.amazonaws.com " +
+		"eks.amazonaws.com/role-arn=" + roleArn + " eks.amazonaws.com/sts-regional-endpoints=true eks.amazonaws.com/token-expiration=86400"
+	if annotate != want || account != "uploader" {
+		t.Errorf("annotate %q, account %q", annotate, account)
 	}
 }
 

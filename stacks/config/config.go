@@ -7,6 +7,7 @@
 package config
 
 import (
+	"cmp"
 	"strconv"
 
 	"k3s-aws-auth/components/iampolicy"
@@ -28,6 +29,13 @@ const (
 const (
 	DNSRoute53  = "route53"
 	DNSExternal = "external"
+)
+
+// Pod Security levels of namespaces, the strictest first.
+const (
+	LevelRestricted = "restricted"
+	LevelBaseline   = "baseline"
+	LevelPrivileged = "privileged"
 )
 
 // Config is a stack's whole configuration, validated. Each field's json tag is
@@ -185,6 +193,8 @@ type Identity struct {
 	Namespace         string      `json:"namespace"`
 	ServiceAccount    string      `json:"serviceAccount"`
 	CreateNamespace   bool        `json:"createNamespace"`
+	PodSecurity       string      `json:"podSecurity"`
+	CreateAccount     bool        `json:"createServiceAccount"`
 	MaxSessionSeconds int         `json:"maxSessionSeconds"`
 	Statements        []Statement `json:"statements"`
 	ManagedPolicyArns []string    `json:"managedPolicyArns"`
@@ -275,6 +285,9 @@ func (c *Config) KubernetesMinor() int {
 	return minor
 }
 
+// Injects reports whether the setup gives pods something that could be injected.
+func (c *Config) Injects() bool { return c.Setup == "irsa-s3" || c.Setup == "irsa-cloudfront" }
+
 // Existing reports whether the cluster is somebody else's.
 func (c *Config) Existing() bool { return c.Cluster.Mode == ModeExisting }
 
@@ -288,7 +301,13 @@ func (c *Config) Balanced() bool {
 func (c *Config) ArmAgents() bool { return arm(c.Cluster.AgentInstanceType) }
 
 // setDefaults gives a list entry its defaults before its keys are read.
-func (i *Identity) setDefaults() { i.MaxSessionSeconds = 3600 }
+func (i *Identity) setDefaults() { i.CreateAccount, i.MaxSessionSeconds = true, 3600 }
+
+// Key is what an identity is: its namespace and its ServiceAccount, of which no
+// two identities have both. The names of its resources begin with it. A namespace
+// has no dots, so the first one ends it, and no earlier name (an identity's Name)
+// has any.
+func (i *Identity) Key() string { return i.Namespace + "." + i.ServiceAccount }
 
 // setDefaults gives a list entry its defaults before its keys are read.
 func (s *Statement) setDefaults() { s.Effect = iampolicy.Allow }
@@ -309,6 +328,38 @@ func (i *Identity) useUsualAccount() {
 	if i.ServiceAccount == "" {
 		i.ServiceAccount = usual.Name
 	}
+}
+
+// Namespace is one that the program makes.
+type Namespace struct {
+	Name string
+	// Level is the Pod Security level that is enforced there.
+	Level string
+}
+
+// Namespaces returns the namespaces to make, sorted by name: those that any
+// identity asks for, each with the one level that its identities agree on.
+func (c *Config) Namespaces() []Namespace {
+	levels := map[string]string{}
+	for _, i := range c.Identities {
+		if i.CreateNamespace && levels[i.Namespace] == "" {
+			levels[i.Namespace] = i.PodSecurity
+		}
+	}
+	var all []Namespace
+	for _, name := range sortedKeys(levels) {
+		all = append(all, Namespace{Name: name, Level: cmp.Or(levels[name], c.defaultLevel())})
+	}
+	return all
+}
+
+// defaultLevel is the level of a namespace for which nobody names one: the
+// strictest that the program's own pods meet.
+func (c *Config) defaultLevel() string {
+	if c.Setup == "roles-anywhere" && c.RolesAnywhere.Helper.Delivery == DeliveryNode {
+		return LevelPrivileged // its volume is a hostPath
+	}
+	return LevelRestricted
 }
 
 // ResourceTags returns the tags of every taggable resource: the user's, one that

@@ -46,7 +46,7 @@ func TestLoadCompletesWithDefaults(t *testing.T) {
 	want.Network.Zones = []string{"eu-central-1a"}
 	want.Network.APICIDRs = []string{"203.0.113.7/32"}
 	want.Identities = []Identity{{
-		Name: "uploader", Namespace: "default", ServiceAccount: "uploader", MaxSessionSeconds: 3600,
+		Name: "uploader", Namespace: "default", ServiceAccount: "uploader", MaxSessionSeconds: 3600, CreateAccount: true,
 		Statements: []Statement{{Effect: "Allow", Actions: []string{"s3:PutObject"}, Resources: []string{"${demo.bucketArn}/uploader/*"}}},
 	}}
 	require.Equal(t, &want, got)
@@ -331,9 +331,9 @@ func TestLoadReportsEveryRuleOfOneKey(t *testing.T) {
 			`alarms.emails[0]: found "Ops <ops@example.com>": must be a mail address such as ops@example.com`,
 			`alarms.emails[2]: found "a@b.c": must be another address than alarms.emails[1]`,
 		}},
-		{"issuers to register", "issuer", `{"register":["http://a.example.com","https://a.example.com/","https://b.example.com","https://b.example.com","https://c:8080","https://*.example.com"]}`, []string{
+		{"issuers to register", "issuer", `{"register":["http://a.example.com","https://a.example.com//","https://b.example.com","https://b.example.com","https://c:8080","https://*.example.com"]}`, []string{
 			`issuer.register[0]: found "http://a.example.com": must be the URL of an issuer`,
-			`issuer.register[1]: found "https://a.example.com/": must be the URL`,
+			`issuer.register[1]: found "https://a.example.com//": must be the URL`,
 			`issuer.register[3]: found "https://b.example.com": must be another issuer than issuer.register[2]`,
 			`issuer.register[4]: found "https://c:8080": must be the URL`,
 			`issuer.register[5]: found "https://*.example.com": must be the URL`,

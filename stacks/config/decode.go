@@ -51,6 +51,10 @@ func decode(path string, raw any, target reflect.Value, p *Problems) {
 		decodeSlice(path, raw, target, p)
 	case reflect.String:
 		if text, ok := raw.(string); ok {
+			if stampPattern.MatchString(text) {
+				p.Add(path, "the date "+Quote(text), "text: put it in quotes, or YAML makes a moment of it")
+				return
+			}
 			target.SetString(text)
 			return
 		}
@@ -71,6 +75,10 @@ func decode(path string, raw any, target reflect.Value, p *Problems) {
 		panic("config: no decoder for " + target.Type().String())
 	}
 }
+
+// stampPattern matches how Go writes a moment: what is left of a date that stands
+// in a stack's file without quotes once Pulumi has read it.
+var stampPattern = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)? [+-][0-9]{4} \S+$`)
 
 func decodeStruct(path string, raw any, target reflect.Value, p *Problems) {
 	fields := keysOf(target.Type())
@@ -100,6 +108,10 @@ func decodeMap(path string, raw any, target reflect.Value, p *Problems) {
 		value := reflect.New(target.Type().Elem()).Elem()
 		if object[key] == nil {
 			p.Add(join(path, key), "null", "a value, or not there at all")
+			continue
+		}
+		if stampPattern.MatchString(key) {
+			p.Add(join(path, key), "the date "+Quote(key)+" as a key", "text: put it in quotes, or YAML makes a moment of it")
 			continue
 		}
 		decode(join(path, key), object[key], value, p)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/presets"
 )
 
@@ -15,7 +16,7 @@ func validateIdentities(c *Config, demo bool, p *Problems) {
 	if len(c.Identities) == 0 {
 		p.Add("identities", "nothing", "a list with at least one pod identity")
 	}
-	names, accounts := map[string]string{}, map[string]string{}
+	names, accounts, levels := map[string]string{}, map[string]string{}, map[string]int{}
 	for i, identity := range c.Identities {
 		at := fmt.Sprintf("identities[%d]", i)
 		validateIdentity(at, c, identity, demo, p)
@@ -23,6 +24,13 @@ func validateIdentities(c *Config, demo bool, p *Problems) {
 			p.Add(at+".name", Quote(identity.Name), "another name than that of %s", first)
 		} else {
 			names[identity.Name] = at
+		}
+		if level := identity.PodSecurity; level != "" && identity.CreateNamespace {
+			if first, said := levels[identity.Namespace]; !said {
+				levels[identity.Namespace] = i
+			} else if other := c.Identities[first].PodSecurity; other != level {
+				p.Add(at+".podSecurity", Quote(level), "%s, which identities[%d].podSecurity says of the same namespace", other, first)
+			}
 		}
 		account := identity.Namespace + "/" + identity.ServiceAccount
 		if first, taken := accounts[account]; taken && identity.ServiceAccount != "" {
@@ -41,6 +49,7 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 	}
 	validateNamespace(at+".namespace", i, p)
 	validateServiceAccount(at+".serviceAccount", i.ServiceAccount, p)
+	validateLevel(at+".podSecurity", i, c, p)
 	between(at+".maxSessionSeconds", i.MaxSessionSeconds, minRoleMaximum, maxSession, " seconds", p)
 	if len(i.Statements) == 0 && len(i.ManagedPolicyArns) == 0 && len(i.AssumeRoles) == 0 && i.Preset.Name == "" {
 		p.Add(at+".statements", "nothing", "at least one statement, unless managedPolicyArns, preset or assumeRoles give permissions")
@@ -48,7 +57,7 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 	sids := map[string]int{}
 	for j, s := range i.Statements {
 		key := fmt.Sprintf("%s.statements[%d]", at, j)
-		validateStatement(key, s, demo, p)
+		validateStatement(key, s, demo, c, p)
 		if first, taken := sids[s.Sid]; taken && s.Sid != "" {
 			p.Add(key+".sid", Quote(s.Sid), "another sid than that of %s.statements[%d]", at, first)
 		} else {
@@ -97,13 +106,11 @@ func validatePreset(at string, c *Config, i Identity, sids map[string]int, p *Pr
 // validatePolicyArn checks the ARN of a managed policy and reports whether it is
 // one.
 func validatePolicyArn(key, arn string, c *Config, p *Problems) bool {
-	switch match := policyArnPattern.FindStringSubmatch(arn); {
-	case match == nil:
+	switch {
+	case !policyArnPattern.MatchString(arn):
 		p.Add(key, Quote(arn), "the ARN of a managed policy such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")
-	case regionPattern.MatchString(c.Region) && match[1] != c.Partition():
-		p.Add(key, Quote(arn), "in partition %s, that of %s", c.Partition(), c.Region)
 	default:
-		return true
+		return c.inPartition(key, arn, p)
 	}
 	return false
 }
@@ -132,11 +139,10 @@ func (c *Config) CheckAccount(account string) error {
 func validateAssumed(key string, roles []Assumed, c *Config, p *Problems) {
 	for j, role := range roles {
 		at := fmt.Sprintf("%s[%d]", key, j)
-		switch match := roleArnPattern.FindStringSubmatch(role.RoleArn); {
-		case match == nil:
+		switch {
+		case !roleArnPattern.MatchString(role.RoleArn):
 			p.Add(at+".roleArn", Quote(role.RoleArn), "the ARN of one role such as arn:aws:iam::111122223333:role/reader")
-		case regionPattern.MatchString(c.Region) && match[1] != c.Partition():
-			p.Add(at+".roleArn", Quote(role.RoleArn), "in partition %s, that of %s: no role is assumed across partitions", c.Partition(), c.Region)
+		case !c.inPartition(at+".roleArn", role.RoleArn, p):
 		case slices.IndexFunc(roles, func(r Assumed) bool { return r.RoleArn == role.RoleArn }) < j:
 			p.Add(at+".roleArn", Quote(role.RoleArn), "listed once")
 		}
@@ -158,6 +164,20 @@ func validateNamespace(key string, i Identity, p *Problems) {
 	}
 }
 
+// validateLevel checks the Pod Security level of a namespace that the program
+// makes.
+func validateLevel(key string, i Identity, c *Config, p *Problems) {
+	switch levels := []string{LevelRestricted, LevelBaseline, LevelPrivileged}; {
+	case i.PodSecurity == "":
+	case !slices.Contains(levels, i.PodSecurity):
+		choice(key, i.PodSecurity, levels, p)
+	case !i.CreateNamespace:
+		p.Add(key, Quote(i.PodSecurity), "left out unless createNamespace is true: the level of another's namespace is not the program's to set")
+	case c.defaultLevel() == LevelPrivileged && i.PodSecurity != LevelPrivileged:
+		p.Add(key, Quote(i.PodSecurity), "privileged with rolesAnywhere.helper.delivery node, whose pods have a hostPath volume")
+	}
+}
+
 func validateServiceAccount(key, name string, p *Problems) {
 	switch {
 	case strings.ContainsAny(name, "*?"):
@@ -171,7 +191,7 @@ func validateServiceAccount(key, name string, p *Problems) {
 	}
 }
 
-func validateStatement(at string, s Statement, demo bool, p *Problems) {
+func validateStatement(at string, s Statement, demo bool, c *Config, p *Problems) {
 	choice(at+".effect", s.Effect, []string{"Allow", "Deny"}, p)
 	if !sidPattern.MatchString(s.Sid) {
 		p.Add(at+".sid", Quote(s.Sid), "letters and digits only")
@@ -182,9 +202,11 @@ func validateStatement(at string, s Statement, demo bool, p *Problems) {
 	each(at+".notActions", s.NotActions, validateAction, p)
 	resource := func(key, value string, p *Problems) {
 		validatePlaceholders(key, value, demo, p)
-		if value != "*" && !resourceArn.MatchString(substitute(value, sampleBucketArn)) {
+		if !iampolicy.IsResource(substitute(value, sampleBucketArn)) {
 			p.Add(key, Quote(value), "*, an ARN (arn:partition:service:region:account:resource) or %s/...", DemoBucketArn)
 		}
+		validateCharacters(key, value, p)
+		c.inPartition(key, value, p)
 	}
 	each(at+".resources", s.Resources, resource, p)
 	each(at+".notResources", s.NotResources, resource, p)
@@ -204,7 +226,16 @@ func validateStatement(at string, s Statement, demo bool, p *Problems) {
 			if len(values) == 0 {
 				p.Add(below, "nothing", "a list with at least one value")
 			}
-			each(below, values, func(key, value string, p *Problems) { validatePlaceholders(key, value, demo, p) }, p)
+			each(below, values, func(key, value string, p *Problems) {
+				validatePlaceholders(key, value, demo, p)
+				validateCharacters(key, value, p)
+				if must := iampolicy.OperandFault(operator, value); must != "" {
+					p.Add(key, describe(value), "%s for %s", must, operator)
+				}
+				if strings.Contains(operator, "Arn") {
+					c.inPartition(key, value, p)
+				}
+			}, p)
 		}
 	}
 	// The rules above are worded for a reader of the configuration; whatever the
@@ -214,6 +245,14 @@ func validateStatement(at string, s Statement, demo bool, p *Problems) {
 	}
 	if err := s.policy(sampleBucketArn).ValidateIdentity(); err != nil {
 		p.Add(at, "a statement that IAM refuses", "corrected: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+}
+
+// validateCharacters checks a value for what IAM takes in a policy at all
+// (PolicyDocument of https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html).
+func validateCharacters(key, value string, p *Problems) {
+	if strings.ContainsFunc(value, func(r rune) bool { return r > 0xff || r < ' ' }) {
+		p.Add(key, Quote(value), "characters up to U+00FF, which are all that IAM takes in a policy, and no control characters")
 	}
 }
 

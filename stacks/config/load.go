@@ -94,7 +94,7 @@ func hasKubeconfig(text string) bool {
 func decodeTop(key, text string, target reflect.Value, p *Problems) {
 	switch target.Kind() {
 	case reflect.String:
-		target.SetString(text)
+		decode(key, text, target, p)
 	case reflect.Bool:
 		switch text {
 		case "true", "false":

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+
+	"k3s-aws-auth/components/iampolicy"
 )
 
 // Limits that setups apply too. Both are IAM's.
@@ -38,25 +40,26 @@ var (
 	sha256Pattern    = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	amiPattern       = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
 	instancePattern  = regexp.MustCompile(`^[a-z][a-z0-9]*[0-9][a-z0-9-]*\.(nano|micro|small|medium|large|[0-9]*xlarge|metal(-[0-9]+xl)?)$`)
-	regionPattern    = regexp.MustCompile(`^[a-z]{2}(-[a-z]+){1,2}-[1-9]$`)
+	regionPattern    = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+){1,2}-[1-9][0-9]?$`)
 	zoneIDPattern    = regexp.MustCompile(`^Z[0-9A-Z]{1,31}$`)
-	policyArnPattern = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov|aws-iso|aws-iso-b|aws-iso-e|aws-iso-f):iam::(aws|[0-9]{12}):policy/[0-9A-Za-z_+=,.@/-]{1,512}$`)
-	roleArnPattern   = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov|aws-iso|aws-iso-b|aws-iso-e|aws-iso-f):iam::[0-9]{12}:role/[0-9A-Za-z_+=,.@/-]{1,512}$`)
-	resourceArn      = regexp.MustCompile(`^arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:\S+$`)
+	policyArnPattern = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::(aws|[0-9]{12}):policy/[0-9A-Za-z_+=,.@/-]{1,512}$`)
+	roleArnPattern   = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::[0-9]{12}:role/[0-9A-Za-z_+=,.@/-]{1,512}$`)
 	actionPattern    = regexp.MustCompile(`^(\*|[0-9A-Za-z-]+:[0-9A-Za-z*?]+)$`)
 	sidPattern       = regexp.MustCompile(`^[0-9A-Za-z]*$`)
-	conditionKey     = regexp.MustCompile(`^[0-9A-Za-z._-]+:[^\s]+$`)
-	tagPattern       = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
-	imagePattern     = regexp.MustCompile(`^[a-z0-9][a-z0-9._:/-]*$`)
-	nodePathPattern  = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
-	cronPattern      = regexp.MustCompile(`^[0-9*/,-]+( [0-9A-Za-z*/,?-]+){4}$`)
-	digestPattern    = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	imageTagPattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+	// conditionKey is service:name, and behind a slash a tag's key, in which tags
+	// have spaces.
+	conditionKey    = regexp.MustCompile(`^[0-9A-Za-z._-]+:[^\s/]+(/[^\x00-\x1f]*\S)?$`)
+	tagPattern      = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+	imagePattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9._:/-]*$`)
+	nodePathPattern = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
+	cronPattern     = regexp.MustCompile(`^[0-9*/,-]+( [0-9A-Za-z*/,?-]+){4}$`)
+	digestPattern   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	imageTagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 	// externalIDPattern is STS's, of AssumeRole, but for the longest length.
 	externalIDPattern = regexp.MustCompile(`^[0-9A-Za-z_+=,.@:/-]{2,}$`)
 	// issuerPattern is what IAM takes as the URL of an OIDC provider, as far as
 	// tokens of Kubernetes use it.
-	issuerPattern     = regexp.MustCompile(`^https://[a-z0-9.-]+(/[0-9A-Za-z._~-]+)*$`)
+	issuerPattern     = regexp.MustCompile(`^https://[a-z0-9.-]+(/[0-9A-Za-z._~-]+)*/?$`)
 	nodeLabelPattern  = regexp.MustCompile(`^([a-z0-9.-]{1,253}/)?[0-9A-Za-z]([0-9A-Za-z_.-]{0,61}[0-9A-Za-z])?$`)
 	labelValuePattern = regexp.MustCompile(`^([0-9A-Za-z]([0-9A-Za-z_.-]{0,61}[0-9A-Za-z])?)?$`)
 	operatorPattern   = regexp.MustCompile(`^((ForAllValues|ForAnyValue):)?(` +
@@ -111,12 +114,33 @@ func partitionOf(region string) string {
 		{"us-isof-", "aws-iso-f"},
 		{"eu-isoe-", "aws-iso-e"},
 		{"us-iso-", "aws-iso"},
+		{"eusc-", "aws-eusc"},
 	} {
 		if strings.HasPrefix(region, p.prefix) {
 			return p.partition
 		}
 	}
 	return "aws"
+}
+
+// partitions are those that the program knows its way in: their host names are in
+// the boot script and in issuers' URLs, and pulumi-aws v6 and what it is made of
+// know their regions. aws-eusc, the European Sovereign Cloud, is newer than that
+// provider.
+var partitions = []string{"aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f"}
+
+// inPartition reports whether an ARN is in the stack's partition, and adds a
+// problem where it names another. It is the one rule for every list of ARNs: IAM
+// refuses a policy that names another partition (MalformedPolicyDocument), in the
+// middle of a deployment, and no role is assumed and no policy attached across
+// them.
+func (c *Config) inPartition(key, arn string, p *Problems) bool {
+	partition := iampolicy.Partition(arn)
+	if partition == "" || !regionPattern.MatchString(c.Region) || partition == c.Partition() {
+		return true
+	}
+	p.Add(key, Quote(arn), "in partition %s, that of %s", c.Partition(), c.Region)
+	return false
 }
 
 // Partition returns the AWS partition that the stack's region is in.

@@ -60,7 +60,7 @@ func validatePlaceholders(key, value string, demo bool, p *Problems) {
 			p.Add(key, Quote(whole), "used only where demo is true, since there is no demo bucket otherwise")
 		case whole == DemoBucketArn, isPolicyVariable(name):
 		default:
-			p.Add(key, Quote(whole), "%s or a policy variable of IAM such as ${aws:PrincipalAccount}%s",
+			p.Add(key, Quote(whole), "%s or a policy variable of IAM such as ${aws:PrincipalAccount} or ${aws:PrincipalTag/team, 'none'}%s",
 				DemoBucketArn, didYouMean(whole, []string{DemoBucketArn}))
 		}
 		rest = tail
@@ -73,7 +73,10 @@ func isPolicyVariable(name string) bool {
 	if name == "*" || name == "?" || name == "$" {
 		return true
 	}
-	key, _, _ := strings.Cut(name, ",")
+	key, otherwise, has := strings.Cut(name, ",")
+	if otherwise = strings.TrimSpace(otherwise); has && (len(otherwise) < 2 || otherwise[0] != '\'' || otherwise[len(otherwise)-1] != '\'') {
+		return false
+	}
 	return conditionKey.MatchString(strings.TrimSpace(key))
 }
 

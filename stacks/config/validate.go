@@ -53,8 +53,11 @@ func validateSetup(c *Config, setups []Setup, p *Problems) {
 }
 
 func validateRegion(c *Config, p *Problems) {
-	if !regionPattern.MatchString(c.Region) {
+	switch partition := c.Partition(); {
+	case !regionPattern.MatchString(c.Region):
 		p.Add("aws:region", Quote(c.Region), "a region such as eu-central-1")
+	case !slices.Contains(partitions, partition):
+		p.Add("aws:region", Quote(c.Region), "in one of the partitions %s: partition %s is not supported", oneOf(partitions), partition)
 	}
 }
 
@@ -265,7 +268,7 @@ func validateIssuerURLs(key string, urls []string, p *Problems) {
 		host, _, _ = strings.Cut(host, "/")
 		if !found || !isHostname(host) || !issuerPattern.MatchString(url) {
 			p.Add(at, Quote(url), "the URL of an issuer as it stands in tokens: https://, a host name in lower case, "+
-				"no port, query or slash at its end")
+				"no port or query, one slash at its end at most, which stands in the tokens too")
 		}
 		if first := slices.Index(urls, url); first < i {
 			p.Add(at, Quote(url), "another issuer than %s[%d]", key, first)

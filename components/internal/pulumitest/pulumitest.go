@@ -33,6 +33,7 @@ type Resource struct {
 	// DeleteBeforeReplace is false also where the option is not given.
 	DeleteBeforeReplace bool
 	Protect             bool
+	RetainOnDelete      bool
 	Inputs              resource.PropertyMap
 }
 
@@ -101,7 +102,8 @@ func (r *Recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	seen := Resource{
 		Type: args.TypeToken, Name: args.Name, Inputs: args.Inputs,
 		Parent: nameOf(args.RegisterRPC.GetParent()), Provider: nameOf(args.Provider), Protect: args.RegisterRPC.GetProtect(),
-		IgnoreChanges: args.RegisterRPC.GetIgnoreChanges(), DeleteBeforeReplace: args.RegisterRPC.GetDeleteBeforeReplace(),
+		RetainOnDelete: args.RegisterRPC.GetRetainOnDelete(),
+		IgnoreChanges:  args.RegisterRPC.GetIgnoreChanges(), DeleteBeforeReplace: args.RegisterRPC.GetDeleteBeforeReplace(),
 	}
 	for _, urn := range args.RegisterRPC.GetDependencies() {
 		seen.DependsOn = append(seen.DependsOn, nameOf(urn))

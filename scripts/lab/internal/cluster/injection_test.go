@@ -189,6 +189,63 @@ func TestAdmissionPolicy(t *testing.T) {
 		again := must("default", "uploader", func(p *corev1.Pod) { p.Spec = *once.Spec.DeepCopy() })
 		require.Equal(t, once.Spec, again.Spec)
 	})
+	t.Run("something else in the token's place", func(t *testing.T) {
+		elsewhere := []corev1.VolumeMount{{Name: "aws-iam-token", MountPath: "/cache"}}
+		named := func(source corev1.VolumeSource) []corev1.Volume {
+			return []corev1.Volume{{Name: "aws-iam-token", VolumeSource: source}}
+		}
+		projected := func(audience, path string) corev1.VolumeSource {
+			return corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{
+				ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Audience: audience, Path: path}}}}}
+		}
+		empty := corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
+		for name, source := range map[string]corev1.VolumeSource{
+			"emptyDir": empty,
+			"secret":   {Secret: &corev1.SecretVolumeSource{SecretName: "s"}},
+			"audience": projected("vault", "token"),
+			"path":     projected("sts.amazonaws.com", "other"),
+			"no token": {Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{
+				ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "c"}}}}}},
+		} {
+			_, err := admit("default", "uploader", func(p *corev1.Pod) {
+				p.Spec.Volumes = named(source)
+				p.Spec.Containers[0].VolumeMounts = elsewhere
+				p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "sidecar", Image: "x"})
+			})
+			require.ErrorContains(t, err, "the pod has a volume aws-iam-token of its own without the token", name)
+		}
+		_, err := admit("default", "uploader", func(p *corev1.Pod) {
+			p.Spec.Volumes = []corev1.Volume{{Name: "mine", VolumeSource: empty}}
+			p.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "mine", MountPath: "/var/run/secrets/eks.amazonaws.com/serviceaccount/"}}
+		})
+		require.ErrorContains(t, err, "a container mounts a volume of its own at /var/run/secrets/eks.amazonaws.com/serviceaccount")
+
+		// The token itself, wherever else a container has it.
+		pod := must("default", "uploader", func(p *corev1.Pod) {
+			p.Spec.Volumes = named(projected("sts.amazonaws.com", "token"))
+			p.Spec.Containers[0].VolumeMounts = elsewhere
+		})
+		require.Contains(t, pod.Spec.Containers[0].VolumeMounts, corev1.VolumeMount{
+			Name: "aws-iam-token", ReadOnly: true, MountPath: "/var/run/secrets/eks.amazonaws.com/serviceaccount"})
+		// Who has an identity of its own keeps it, with its volume.
+		must("default", "uploader", func(p *corev1.Pod) {
+			p.Spec.Volumes = named(projected("vault", "jwt"))
+			p.Spec.Containers[0].VolumeMounts = elsewhere
+			p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "AWS_WEB_IDENTITY_TOKEN_FILE", Value: "/cache/jwt"}}
+		})
+	})
+	t.Run("variables", func(t *testing.T) { // docs/injection.md says how many
+		many := func(n int) error {
+			_, err := admit("default", "uploader", func(p *corev1.Pod) {
+				for i := range n {
+					p.Spec.Containers[0].Env = append(p.Spec.Containers[0].Env, corev1.EnvVar{Name: fmt.Sprintf("VARIABLE_%d", i), Value: "x"})
+				}
+			})
+			return err
+		}
+		require.NoError(t, many(1500))
+		require.ErrorContains(t, many(3000), "cost limit")
+	})
 	t.Run("without annotations but the role", func(t *testing.T) {
 		pod := must("default", "own", nil)
 		require.Equal(t, roleArn+"-own", envOf(pod.Spec.Containers[0])["AWS_ROLE_ARN"])
