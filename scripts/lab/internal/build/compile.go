@@ -149,6 +149,12 @@ func leanModules(ctx context.Context, root, tools string, show *progress) (modfi
 			if !of {
 				continue
 			}
+			if original, edits := strings.CutSuffix(rel, ".edits.json"); edits {
+				if err := edited(filepath.Join(from, original), filepath.Join(tools, f), filepath.Join(to, original)); err != nil {
+					return "", err
+				}
+				continue
+			}
 			if _, err := os.Stat(filepath.Join(from, rel)); err != nil {
 				return "", fmt.Errorf("%s stands for a file that %s does not have: %w", f, path, err)
 			}
@@ -161,6 +167,38 @@ func leanModules(ctx context.Context, root, tools string, show *progress) (modfi
 		}
 	}
 	return modfile, errors.Join(os.Rename(unfinished, modfile), dropOld(dir, h.name))
+}
+
+// edited writes a file with the edits of another one. Each must fit exactly once, so that another version of the module
+// is noticed.
+func edited(from, edits, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(edits)
+	if err != nil {
+		return err
+	}
+	var list []struct{ Old, New string }
+	if err := json.Unmarshal(data, &list); err != nil {
+		return fmt.Errorf("%s: %w", edits, err)
+	}
+	result := string(text)
+	for i, e := range list {
+		if n := strings.Count(result, e.Old); n != 1 {
+			return fmt.Errorf("%s: edit %d fits %d times, must fit once: the module is another version than it was made for", edits, i, n)
+		}
+		result = strings.Replace(result, e.Old, e.New, 1)
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	// The copy of the module has the original, which may be read-only.
+	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.WriteFile(to, []byte(result), 0o644)
 }
 
 // changedModules downloads the modules that the given files belong to and returns each one's directory. The longest path

@@ -15,7 +15,7 @@ var schema []byte
 //go:embed terraform-mapping.json
 var terraformMapping []byte
 
-// Version is the version of the provider's Go SDK that the product uses; the linker sets it.
+// Version is the provider's own; the linker sets it.
 var Version string
 
 func main() {
