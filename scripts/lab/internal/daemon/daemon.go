@@ -65,6 +65,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
+	if err := os.WriteFile(state.Trust(dir), append(g.CA(), systemRoots()...), 0o600); err != nil {
+		return err
+	}
 	if err := os.WriteFile(state.CABundle(dir), g.CA(), 0o600); err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	go func() { _ = g.ServeTLS(endpoint, "host") }()
-	proxy, err := serveHTTP(g.Proxy())
+	proxy, err := serveHTTP(g.Proxy(gate.Past))
 	if err != nil {
 		return err
 	}
@@ -219,6 +222,16 @@ func controls(g *gate.Gate, m *machines.Machines, before map[string][]string, me
 	mux.HandleFunc("GET /_lab/messages", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(messages()) })
 	mux.HandleFunc("POST /_lab/apiserver", func(w http.ResponseWriter, r *http.Request) { changeAPIServers(w, r, m) })
 	return mux
+}
+
+// systemRoots are the CAs that this machine trusts: what goes past the lab is verified as it was before.
+func systemRoots() []byte {
+	for _, path := range []string{os.Getenv("SSL_CERT_FILE"), "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem"} {
+		if data, err := os.ReadFile(path); err == nil {
+			return append([]byte("\n"), data...)
+		}
+	}
+	return nil
 }
 
 func newToken() (string, error) {

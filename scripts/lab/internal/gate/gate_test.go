@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
@@ -576,7 +577,13 @@ func newSite(l *lab, host string) *site {
 func TestProxy(t *testing.T) {
 	l := newLab(t)
 	newSite(l, "issuer.example.com").set("/doc", "page")
-	proxy := httptest.NewServer(l.Proxy())
+	elsewhere := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "past") }))
+	defer elsewhere.Close()
+	var past []string
+	proxy := httptest.NewServer(l.Proxy(func(ctx context.Context, address string) (net.Conn, error) {
+		past = append(past, address)
+		return Past(ctx, elsewhere.Listener.Addr().String())
+	}))
 	defer proxy.Close()
 	u, err := url.Parse(proxy.URL)
 	require.NoError(t, err)
@@ -593,13 +600,24 @@ func TestProxy(t *testing.T) {
 	require.NoError(t, err)
 	events := l.Events()
 	require.Equal(t, "host", events[len(events)-1].Source)
-	for _, u := range []string{"https://nowhere.example.com/", "https://10.0.0.1/", "https://localhost/", "https://sts.amazonaws.com:444/", "http://issuer.example.com/doc"} {
+	for _, u := range []string{"https://localhost/", "https://127.0.0.2/", "https://sts.amazonaws.com:444/", "https://console.aws.amazon.com/", "http://issuer.example.com/doc"} {
 		resp, err := client.Get(u)
 		if err == nil {
 			require.Equal(t, http.StatusForbidden, resp.StatusCode, u)
 			require.NoError(t, resp.Body.Close())
 		}
 	}
+	require.Empty(t, past, "nothing of AWS's, of the lab's or of this machine goes past it")
+	pool := x509.NewCertPool()
+	pool.AddCert(elsewhere.Certificate())
+	client = &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(u), TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "example.com"}}}
+	resp, err = client.Get("https://modules.example.org:8443/")
+	require.NoError(t, err)
+	body, err = io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, "past", string(body))
+	require.Equal(t, []string{"modules.example.org:8443"}, past)
 }
 
 func TestControl(t *testing.T) {

@@ -73,7 +73,7 @@ func (m *Machines) openBalancers(vm *machine) (closeAll func(), err error) {
 	}
 	for _, l := range m.o.ELB.Listeners() {
 		address := net.JoinHostPort(l.Address, strconv.Itoa(l.Port))
-		listener, err := m.o.Sandbox.ListenNode(vm.name, address)
+		listener, err := m.o.Sandbox.ListenNode(vm.instance.ID, address)
 		if err != nil {
 			closeAll()
 			return nil, err

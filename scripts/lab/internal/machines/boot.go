@@ -97,7 +97,7 @@ func (m *Machines) start(vm *machine, args []string, out *os.File) (*sandbox.Pro
 		mounts = append(mounts, sandbox.Mount{Source: m.o.K3s, Target: path, ReadOnly: true})
 	}
 	return m.o.Sandbox.Run(sandbox.ContainerSpec{
-		Node: vm.name, Hostname: vm.name, Args: args, Mounts: mounts, Stdout: out, Stderr: out,
+		Node: vm.instance.ID, Hostname: vm.name, Args: args, Mounts: mounts, Stdout: out, Stderr: out,
 		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"},
 	})
 }

@@ -275,12 +275,12 @@ func (m *Machines) boot(ctx context.Context, vm *machine) error {
 		return err
 	}
 	if m.o.Sandbox != nil {
-		network, err := m.o.Sandbox.AddNode(vm.name, vm.instance.PrivateIP)
+		network, err := m.o.Sandbox.AddNode(vm.instance.ID, vm.instance.PrivateIP)
 		if err != nil {
 			return err
 		}
 		defer func() {
-			err := errors.Join(network.Close(), m.o.Sandbox.RemoveNode(vm.name))
+			err := errors.Join(network.Close(), m.o.Sandbox.RemoveNode(vm.instance.ID))
 			if err != nil {
 				m.log.Printf("network of %s: %v", vm.name, err)
 			}
@@ -424,7 +424,7 @@ func (m *Machines) runAgent(ctx context.Context, vm *machine, started func()) er
 	if err != nil {
 		return err
 	}
-	server, err := m.serverAt(ctx, config.Server)
+	server, err := m.serverAt(ctx, vm, config.Server)
 	if err != nil {
 		return err
 	}
@@ -444,12 +444,12 @@ func (m *Machines) runAgent(ctx context.Context, vm *machine, started func()) er
 }
 
 // serverAt waits for a server at the URL that an agent was given: a server's private address, or a load balancer.
-func (m *Machines) serverAt(ctx context.Context, url string) (*cluster.Server, error) {
+func (m *Machines) serverAt(ctx context.Context, vm *machine, url string) (*cluster.Server, error) {
 	for {
-		if server := m.otherServer(nil, url); server != nil {
+		if server := m.otherServer(vm, url); server != nil {
 			return server, nil
 		}
-		if err := m.bootErrorAt(hostOf(url)); err != nil {
+		if err := m.bootErrorAt(vm, hostOf(url)); err != nil {
 			return nil, fmt.Errorf("the server at %s did not boot: %w", url, err)
 		}
 		select {
@@ -460,19 +460,21 @@ func (m *Machines) serverAt(ctx context.Context, url string) (*cluster.Server, e
 	}
 }
 
-// bootErrorAt is why the machine with a private address did not boot; nil where it did or is still at it.
-func (m *Machines) bootErrorAt(privateIP string) error {
+// bootErrorAt is why the machine with a private address of another's VPC did not boot; nil where it did or is still at
+// it.
+func (m *Machines) bootErrorAt(from *machine, privateIP string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, vm := range m.machines {
-		if vm.instance.PrivateIP == privateIP && vm.err != nil {
+		if vm.at(from, privateIP) && vm.err != nil {
 			return vm.err
 		}
 	}
 	return nil
 }
 
-// otherServer is a running server at a URL that is not the given machine; nil where there is none now.
+// otherServer is a running server at a URL, as the given machine reaches it, that is not that machine; nil where there is
+// none now.
 func (m *Machines) otherServer(self *machine, url string) *cluster.Server {
 	var candidates []string
 	for _, t := range m.targets(net.JoinHostPort(hostOf(url), apiPort)) {
@@ -481,11 +483,17 @@ func (m *Machines) otherServer(self *machine, url string) *cluster.Server {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for id, vm := range m.machines {
-		if vm != self && vm.server != nil && (vm.instance.PrivateIP == hostOf(url) || slices.Contains(candidates, id)) {
+		if vm != self && vm.server != nil && (vm.at(self, hostOf(url)) || slices.Contains(candidates, id)) {
 			return vm.server
 		}
 	}
 	return nil
+}
+
+// at tells whether a machine is the one that another one reaches at a private address: the VPCs of an account may have
+// the same addresses, and each is a network of its own.
+func (vm *machine) at(from *machine, privateIP string) bool {
+	return vm.instance.PrivateIP == privateIP && vm.instance.VPCID == from.instance.VPCID
 }
 
 // serverOf is an instance's control plane; nil where it has none now.

@@ -96,7 +96,7 @@ func (m *Machines) version(vm *machine) (string, error) {
 // runner runs a machine's pods: in its namespaces, or on the host where there are none.
 func (m *Machines) runner(vm *machine) kubelet.Runner {
 	if m.o.Sandbox != nil {
-		return kubelet.NewSandboxRunner(m.o.Sandbox, vm.name)
+		return kubelet.NewSandboxRunner(m.o.Sandbox, vm.instance.ID)
 	}
 	env := append([]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT=" + vm.metadataURL}, m.o.HostEnv...)
 	return kubelet.NewHostRunner(filepath.Join(m.o.Dir, vm.instance.ID, "images"), env)

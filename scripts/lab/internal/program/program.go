@@ -72,7 +72,7 @@ func Environment(l *state.Lab, dir string) map[string]string {
 		"AWS_SHARED_CREDENTIALS_FILE":                 filepath.Join(dir, "no-credentials"),
 		"HTTPS_PROXY":                                 l.Proxy,
 		"NO_PROXY":                                    "localhost,127.0.0.1,127.0.0.0/8",
-		"SSL_CERT_FILE":                               state.CABundle(dir),
+		"SSL_CERT_FILE":                               state.Trust(dir),
 		"KUBECONFIG":                                  state.Kubeconfig(dir),
 		"PULUMI_BACKEND_URL":                          "file://" + filepath.ToSlash(state.Backend(dir)),
 		"PULUMI_CONFIG_PASSPHRASE_FILE":               state.Passphrase(dir),

@@ -62,6 +62,9 @@ func Dir(setup string) (string, error) {
 	return filepath.Join(root, setup), err
 }
 
+// Trust is the file of a lab's directory with the lab's CA and those that the machine trusts anyway.
+func Trust(dir string) string { return filepath.Join(dir, "trust.pem") }
+
 // CABundle is the file of a lab's directory with the CAs that its clients trust.
 func CABundle(dir string) string { return filepath.Join(dir, "ca-bundle.pem") }
 

@@ -15,8 +15,8 @@ var schema []byte
 //go:embed terraform-mapping.json
 var terraformMapping []byte
 
-// Version is the provider's own; the linker sets it.
-var Version string
+// Version is the release that this module is of, under the pseudo-version in scripts/tools/go.mod.
+const Version = "v4.25.0"
 
 func main() {
 	provider.Serve("kubernetes", Version, schema, terraformMapping)
