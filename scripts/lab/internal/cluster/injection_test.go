@@ -244,7 +244,7 @@ func TestAdmissionPolicy(t *testing.T) {
 			return err
 		}
 		require.NoError(t, many(1500))
-		require.ErrorContains(t, many(3000), "cost limit")
+		require.ErrorContains(t, many(9000), "cost limit")
 	})
 	t.Run("without annotations but the role", func(t *testing.T) {
 		pod := must("default", "own", nil)
