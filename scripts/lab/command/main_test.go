@@ -63,7 +63,9 @@ func TestImportsNothingOfTheProduct(t *testing.T) {
 	require.Contains(t, modules, "k3s-aws-auth/scripts")
 	require.NotContains(t, modules, "k3s-aws-auth")
 	for _, m := range modules {
-		require.False(t, strings.HasPrefix(m, "github.com/pulumi/pulumi-"), "%s is a provider's SDK", m)
+		for _, sdk := range []string{"aws", "kubernetes", "tls"} {
+			require.False(t, strings.HasPrefix(m, "github.com/pulumi/pulumi-"+sdk+"/sdk/"), "%s is what the program is made of", m)
+		}
 	}
 }
 
