@@ -22,15 +22,16 @@ type bench struct {
 	old, now, labs, command string
 }
 
-// prepare extracts the program of a ref below dir, and builds the lab's command. to is the program to upgrade to; this
+// prepare extracts the program of a ref, and builds the lab's command below dir. The old program is kept in the user's
+// cache, by its commit: the compiler's own cache knows programs by their directory. to is the program to upgrade to; this
 // checkout's where it is empty.
 func prepare(ctx context.Context, ref, to, dir string) (*bench, error) {
 	product, scripts, err := labs.Directories()
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{old: filepath.Join(dir, "old"), now: product, labs: filepath.Join(dir, "labs"), command: filepath.Join(dir, "lab")}
-	if err := extract(ctx, product, ref, b.old); err != nil {
+	b := &bench{now: product, labs: filepath.Join(dir, "labs"), command: filepath.Join(dir, "lab")}
+	if b.old, err = extract(ctx, product, ref); err != nil {
 		return nil, err
 	}
 	if to != "" {
@@ -57,24 +58,31 @@ func prepare(ctx context.Context, ref, to, dir string) (*bench, error) {
 	return b, nil
 }
 
-// extract writes the files of a ref into a directory, without the scripts: the lab that tries a program is the newest.
-func extract(ctx context.Context, repository, ref, dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
+// extract writes the files of a ref into a directory, which it returns, without the scripts: the lab that tries a program
+// is the newest.
+func extract(ctx context.Context, repository, ref string) (string, error) {
 	// The ref is an argument of rev-parse alone, and what comes out of it is a hash.
 	commit, err := output(ctx, "git", "-C", repository, "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}")
 	if err != nil {
-		return fmt.Errorf("--from: found %q: must be a commit, branch or tag of this repository: %w", ref, err)
+		return "", fmt.Errorf("--from: found %q: must be a commit, branch or tag of this repository: %w", ref, err)
+	}
+	commit = strings.TrimSpace(commit)
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "k3s-aws-auth", "upgrade", commit)
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
+		return "", err
 	}
 	archive := filepath.Join(dir, ".tar")
-	if _, err := output(ctx, "git", "-C", repository, "archive", "--format=tar", "--output="+archive, strings.TrimSpace(commit)); err != nil {
-		return err
+	if _, err := output(ctx, "git", "-C", repository, "archive", "--format=tar", "--output="+archive, commit); err != nil {
+		return "", err
 	}
 	if _, err := output(ctx, "tar", "-xf", archive, "-C", dir); err != nil {
-		return err
+		return "", err
 	}
-	return errors.Join(os.Remove(archive), os.RemoveAll(filepath.Join(dir, "scripts")))
+	return dir, errors.Join(os.Remove(archive), os.RemoveAll(filepath.Join(dir, "scripts")))
 }
 
 func output(ctx context.Context, name string, args ...string) (string, error) {

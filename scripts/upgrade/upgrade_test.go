@@ -198,6 +198,8 @@ func TestExchanger(t *testing.T) {
 
 // TestPrepare: the old program is that of the ref, and is tried by this checkout's lab.
 func TestPrepare(t *testing.T) {
+	t.Setenv("GOCACHE", goEnv(t, "GOCACHE"))
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	for _, ref := range []string{"no-such-ref", "--output=x"} {
 		_, err := prepare(t.Context(), ref, "", t.TempDir())
 		require.ErrorContains(t, err, "--from")
@@ -210,4 +212,11 @@ func TestPrepare(t *testing.T) {
 	}
 	require.NoDirExists(t, filepath.Join(b.old, "scripts"))
 	require.FileExists(t, b.command)
+}
+
+func goEnv(t *testing.T, name string) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", name).Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
 }
