@@ -168,7 +168,7 @@ func CompareTrust(before, after *policy.Document) (gained, lost, now []Trustee) 
 	if len(lost) == 0 {
 		for _, q := range narrower {
 			if q.Open == None {
-				lost = append(lost, Trustee{Who: "some requests of " + q.Who + conditionsNow(after, q.who, t, "unless "), Issuer: q.Issuer})
+				lost = append(lost, Trustee{Who: "some requests of " + q.Who + conditionsNow(before, after, t.principals[q.who]), Issuer: q.Issuer})
 			}
 		}
 	}
@@ -224,19 +224,26 @@ func suffix(s *policy.Statement) string {
 	return ""
 }
 
-func conditionsNow(d *policy.Document, who int, t *trust, word string) string {
+// conditionsNow tells what newly narrows a principal's way in: the conditions of Allow and Deny statements that were not there.
+func conditionsNow(before, after *policy.Document, who Principal) string {
+	words := func(s *policy.Statement) string { return s.Effect + Conditions(s.Conditions) }
 	var list []string
-	for i := range d.Statements {
-		if s := &d.Statements[i]; t.principals[who].matches(s) {
-			if text := Conditions(s.Conditions); text != "" {
-				list = append(list, text)
-			}
+	for i := range after.Statements {
+		s := &after.Statements[i]
+		text := Conditions(s.Conditions)
+		if !who.matches(s) || text == "" || before != nil && slices.ContainsFunc(before.Statements, func(o policy.Statement) bool { return words(&o) == words(s) }) {
+			continue
+		}
+		if s.Effect == "Deny" {
+			list = append(list, "refused if "+text)
+		} else {
+			list = append(list, "let in only if "+text)
 		}
 	}
 	if len(list) == 0 {
 		return ""
 	}
-	return ", " + word + strings.Join(list, ", or ")
+	return ": " + strings.Join(list, "; ")
 }
 
 // freeOnly tells whether two policies differ only in what a caller chooses freely.

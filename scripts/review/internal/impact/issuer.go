@@ -276,7 +276,9 @@ func (w *world) distributions() []Sign {
 			}
 			return out
 		}
-		if added := difference(domains(c.After), domains(c.Before)); len(added) > 0 {
+		if unknown(c.After.Value("origins")) {
+			add(Warning, "unclear", name+": its origins are known only after the update", be)
+		} else if added := difference(domains(c.After), domains(c.Before)); len(added) > 0 {
 			add(Danger, "issuer-origin-changed", name+" takes its documents from "+orUnknown(strings.Join(added, ", ")), be)
 		} else if changed(c, "origins") {
 			add(Warning, "distribution-changed", name+" changes how it reads its origin", "the bucket may refuse it, or answer to others too")

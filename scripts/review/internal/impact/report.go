@@ -215,7 +215,7 @@ func merged(signs []Sign) []Sign {
 }
 
 // severity orders the signs of one level: what lets strangers in comes before what breaks.
-var severity = []string{"preview-", "trust-", "reads-signing-key", "writes-", "jwks-", "issuer-", "reaches-", "secret-", "bucket-public", "permissions-", "imds", "hop-limit", "boundary-"}
+var severity = []string{"preview-", "trust-", "permissions-", "reads-signing-key", "writes-", "jwks-", "issuer-", "reaches-", "secret-", "bucket-public", "imds", "hop-limit", "boundary-"}
 
 func rank(s Sign) int {
 	n := len(severity)
