@@ -1,0 +1,186 @@
+package config
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// withStatement is a valid configuration of a region with one statement.
+func withStatement(t *testing.T, region string, statement map[string]any) map[string]string {
+	t.Helper()
+	text, err := json.Marshal([]map[string]any{{"name": "app", "namespace": "apps", "serviceAccount": "app", "statements": []any{statement}}})
+	require.NoError(t, err)
+	values := valid()
+	values["aws:region"], values["k3s-aws-auth:identities"] = region, string(text)
+	values["k3s-aws-auth:network"] = `{"zones":["` + region + `a"],"apiCidrs":["203.0.113.7/32"]}`
+	return values
+}
+
+type (
+	keys       = map[string][]string
+	conditions = map[string]keys
+)
+
+// TestTakesWhatIAMTakes holds that policies as people publish them are not refused.
+func TestTakesWhatIAMTakes(t *testing.T) {
+	for name, c := range map[string]struct {
+		resource   string
+		conditions conditions
+	}{
+		"an empty prefix, AWS's own example": {"arn:aws:s3:::example-company", conditions{"StringEquals": {"s3:prefix": {"", "home/"}, "s3:delimiter": {"/"}}}},
+		"spaces in an object's name":         {"arn:aws:s3:::example-bucket/Team Reports/*", nil},
+		"a default with a space":             {"arn:aws:s3:::example-bucket/${aws:PrincipalTag/team, 'x'}/*", nil},
+		"a tag with spaces as a variable":    {"arn:aws:s3:::example-bucket/${aws:PrincipalTag/cost center}/*", nil},
+		"variables between colons":           {"arn:aws:ec2:${aws:RequestedRegion}:${aws:PrincipalAccount}:instance/*", nil},
+		"a tag with spaces as a key":         {"*", conditions{"StringEquals": {"aws:ResourceTag/cost center": {"4 2"}}}},
+		"any partition":                      {"arn:*:s3:::example/*", nil},
+		"dates":                              {"*", conditions{"DateLessThan": {"aws:CurrentTime": {"2026-12-31T00:00:00Z", "2026-12-31", "1798675200"}}}},
+		"numbers":                            {"*", conditions{"NumericLessThanEqualsIfExists": {"s3:max-keys": {"10", "0.5"}}}},
+		"addresses":                          {"*", conditions{"NotIpAddress": {"aws:SourceIp": {"203.0.113.7", "203.0.113.7/24", "2001:db8::/32"}}}},
+		"ARNs of any partition":              {"*", conditions{"ForAnyValue:ArnLike": {"aws:SourceArn": {"arn:aws:sns:*:*:x", "arn:*:sns:*:*:x", "*"}}}},
+		"truth":                              {"*", conditions{"Bool": {"aws:SecureTransport": {"True"}}, "Null": {"aws:TokenIssueTime": {"false"}}}},
+		"variables as operands":              {"*", conditions{"ArnEquals": {"aws:SourceArn": {"${aws:PrincipalArn}"}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			statement := map[string]any{"actions": []string{"s3:ListBucket"}, "resources": []string{c.resource}}
+			if c.conditions != nil {
+				statement["conditions"] = c.conditions
+			}
+			_, err := loadMap(withStatement(t, "eu-central-1", statement))
+			require.NoError(t, err)
+		})
+	}
+}
+
+// TestRefusesWhatIAMRefuses holds that what IAM would refuse in the middle of a
+// deployment, or take and never match, is refused before it.
+func TestRefusesWhatIAMRefuses(t *testing.T) {
+	const at = "identities[0].statements[0]."
+	for name, c := range map[string]struct {
+		resource   string
+		conditions conditions
+		want       string
+	}{
+		"date":        {"*", conditions{"DateLessThan": {"aws:CurrentTime": {"tomorrow"}}}, `conditions.DateLessThan["aws:CurrentTime"][0]: found "tomorrow": must be a date such as`},
+		"no such day": {"*", conditions{"DateGreaterThan": {"aws:CurrentTime": {"2026-13-31"}}}, "must be a date"},
+		"date without its quotes": {"*", conditions{"DateLessThan": {"aws:CurrentTime": {"2026-12-31 00:00:00 +0000 UTC"}}},
+			`conditions.DateLessThan["aws:CurrentTime"][0]: found the date "2026-12-31 00:00:00 +0000 UTC": must be text: put it in quotes`},
+		"number":                   {"*", conditions{"NumericEquals": {"s3:max-keys": {"ten"}}}, "must be a number for NumericEquals"},
+		"truth":                    {"*", conditions{"Bool": {"aws:SecureTransport": {"yes"}}}, `must be "true" or "false" for Bool`},
+		"address":                  {"*", conditions{"IpAddress": {"aws:SourceIp": {"203.0.113"}}}, "must be an address or a block"},
+		"binary":                   {"*", conditions{"BinaryEquals": {"x:y": {"%"}}}, "must be base64"},
+		"no ARN":                   {"*", conditions{"ArnLike": {"aws:SourceArn": {"topic"}}}, "must be an ARN"},
+		"another partition":        {"*", conditions{"ArnLike": {"aws:SourceArn": {"arn:aws-cn:sns:*:*:x"}}}, "must be in partition aws, that of eu-central-1"},
+		"a resource's":             {"arn:aws-us-gov:s3:::x", nil, `resources[0]: found "arn:aws-us-gov:s3:::x": must be in partition aws, that of eu-central-1`},
+		"beyond Latin-1":           {"arn:aws:s3:::x/€", nil, "characters up to U+00FF"},
+		"a control character":      {"arn:aws:s3:::x/\t", nil, "resources[0]"},
+		"a default without quotes": {"arn:aws:s3:::x/${aws:PrincipalTag/team, x}", nil, "a policy variable of IAM"},
+		"a key with a space":       {"*", conditions{"StringEquals": {"aws:Source Ip": {"x"}}}, "must be a condition key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			statement := map[string]any{"actions": []string{"s3:ListBucket"}, "resources": []string{c.resource}}
+			if c.conditions != nil {
+				statement["conditions"] = c.conditions
+			}
+			_, err := loadMap(withStatement(t, "eu-central-1", statement))
+			require.ErrorContains(t, err, at)
+			require.ErrorContains(t, err, c.want)
+			require.Len(t, strings.Split(err.Error(), "\n"), 1, "one problem: %v", err)
+		})
+	}
+}
+
+// TestOnePartition holds one rule for every list of ARNs, in every partition.
+func TestOnePartition(t *testing.T) {
+	for region, partition := range map[string]string{"us-gov-west-1": "aws-us-gov", "cn-northwest-1": "aws-cn", "us-iso-east-1": "aws-iso"} {
+		values := withStatement(t, region, map[string]any{"actions": []string{"s3:GetObject"}, "resources": []string{"arn:" + partition + ":s3:::x/*"}})
+		_, err := loadMap(values)
+		require.NoError(t, err, region)
+
+		values["k3s-aws-auth:permissionsBoundary"] = "arn:aws:iam::aws:policy/X"
+		values["k3s-aws-auth:identities"] = `[{"name":"app","namespace":"apps","serviceAccount":"app","managedPolicyArns":["arn:aws:iam::aws:policy/X"],` +
+			`"statements":[{"actions":["s3:*"],"resources":["arn:aws:s3:::x","arn:aws:ec2:*:*:security-group/*"]},{"effect":"Deny","actions":["s3:*"],"notResources":["arn:aws:s3:::y"]}],` +
+			`"assumeRoles":[{"roleArn":"arn:aws:iam::111122223333:role/x"}],` +
+			`"preset":{"name":"external-secrets","secretArns":["arn:aws:secretsmanager:x-y-1:111122223333:secret:a-??????"],` +
+			`"parameterArns":["arn:aws:ssm:x-y-1:111122223333:parameter/p"],"kmsKeyArns":["arn:aws:kms:x-y-1:111122223333:key/k"]}}]`
+		_, err = loadMap(values)
+		for _, key := range []string{
+			"permissionsBoundary", "identities[0].managedPolicyArns[0]", "identities[0].statements[0].resources[0]", "identities[0].statements[0].resources[1]",
+			"identities[0].statements[1].notResources[0]", "identities[0].assumeRoles[0].roleArn", "identities[0].preset.secretArns[0]",
+			"identities[0].preset.parameterArns[0]", "identities[0].preset.kmsKeyArns[0]",
+		} {
+			require.ErrorContains(t, err, key+": found", region)
+		}
+		require.Equal(t, 9, strings.Count(err.Error(), "must be in partition "+partition), err)
+	}
+}
+
+func TestPartitionThatIsNotSupported(t *testing.T) {
+	_, err := loadMap(withStatement(t, "eusc-de-east-1", map[string]any{"actions": []string{"s3:GetObject"}, "resources": []string{"arn:aws-eusc:s3:::x/*"}}))
+	require.EqualError(t, err, `aws:region: found "eusc-de-east-1": must be in one of the partitions aws, aws-cn, aws-us-gov, aws-iso, aws-iso-b, aws-iso-e or aws-iso-f: `+
+		`partition aws-eusc is not supported`)
+}
+
+// TestIssuersOfAKS holds that the slash which AKS ends its issuers with is theirs.
+func TestIssuersOfAKS(t *testing.T) {
+	values := valid()
+	values["k3s-aws-auth:issuer"] = `{"register":["https://eastus.oic.prod-aks.azure.com/11111111-2222-3333-4444-555555555555/66666666-7777-8888-9999-000000000000/","https://a.example.com/"]}`
+	got, err := loadMap(values)
+	require.NoError(t, err)
+	require.True(t, strings.HasSuffix(got.Issuer.Register[0], "/"))
+}
+
+// TestDatesNeedQuotes holds that no moment gets in where text was meant, whatever
+// the key.
+func TestDatesNeedQuotes(t *testing.T) {
+	for key, text := range map[string]string{
+		"tags":        `{"expires":"2026-12-31 00:00:00 +0000 UTC"}`,
+		"clusterName": "2026-12-31 00:00:00 +0000 UTC",
+		"issuer":      `{"bucket":"2026-12-31 10:20:30.5 +0200 +0200"}`,
+	} {
+		values := valid()
+		values["k3s-aws-auth:"+key] = text
+		_, err := loadMap(values)
+		require.ErrorContains(t, err, "put it in quotes", key)
+	}
+	values := valid()
+	values["k3s-aws-auth:tags"] = `{"2026-12-31 00:00:00 +0000 UTC":"x"}`
+	_, err := loadMap(values)
+	require.ErrorContains(t, err, "as a key: must be text: put it in quotes")
+	values["k3s-aws-auth:tags"] = `{"expires":"2026-12-31"}`
+	_, err = loadMap(values)
+	require.NoError(t, err)
+}
+
+// TestPodSecurity holds who may set a namespace's level, and that nobody else's is
+// touched.
+func TestPodSecurity(t *testing.T) {
+	one := func(name, more string) string {
+		return `{"name":"` + name + `","namespace":"logging","serviceAccount":"` + name + `"` + more + `,"managedPolicyArns":["arn:aws:iam::aws:policy/X"]}`
+	}
+	load := func(list ...string) (*Config, error) {
+		values := valid()
+		values["k3s-aws-auth:identities"] = "[" + strings.Join(list, ",") + "]"
+		return loadMap(values)
+	}
+	for _, list := range [][]string{
+		{one("a", `,"createNamespace":true`), one("b", `,"createNamespace":true,"podSecurity":"privileged"`)},
+		{one("b", `,"createNamespace":true,"podSecurity":"privileged"`), one("a", "")},
+	} {
+		got, err := load(list...)
+		require.NoError(t, err)
+		require.Equal(t, []Namespace{{"logging", "privileged"}}, got.Namespaces())
+	}
+	got, err := load(one("a", `,"createNamespace":true`))
+	require.NoError(t, err)
+	require.Equal(t, []Namespace{{"logging", "restricted"}}, got.Namespaces())
+	_, err = load(one("a", `,"podSecurity":"baseline"`))
+	require.ErrorContains(t, err, `identities[0].podSecurity: found "baseline": must be left out unless createNamespace is true`)
+	_, err = load(one("a", `,"createNamespace":true,"podSecurity":"none"`))
+	require.ErrorContains(t, err, `identities[0].podSecurity: found "none": must be restricted, baseline or privileged`)
+	_, err = load(one("a", `,"createNamespace":true,"podSecurity":"baseline"`), one("b", `,"createNamespace":true,"podSecurity":"restricted"`))
+	require.ErrorContains(t, err, `identities[1].podSecurity: found "restricted": must be baseline, which identities[0].podSecurity says of the same namespace`)
+}
