@@ -166,13 +166,46 @@ func CompareTrust(before, after *policy.Document) (gained, lost, now []Trustee) 
 	}
 	gained = append(gained, t.rest(before, after, told, wider)...)
 	if len(lost) == 0 {
-		for _, q := range narrower {
-			if q.Open == None {
-				lost = append(lost, Trustee{Who: "some requests of " + q.Who + conditionsNow(before, after, t.principals[q.who]), Issuer: q.Issuer})
+		lost = t.shutOut(before, after, narrower)
+	}
+	return ordered(gained), ordered(lost), ordered(now)
+}
+
+// shutOut is what is lost of those who stay: some of their requests.
+func (t *trust) shutOut(before, after *policy.Document, narrower []question) []Trustee {
+	var out, open []Trustee
+	for _, q := range narrower {
+		x := Trustee{Who: "some requests of " + q.Who + conditionsNow(before, after, t.principals[q.who]), Issuer: q.Issuer}
+		if q.Open == None {
+			out = append(out, x)
+		} else if len(open) == 0 {
+			open = append(open, x)
+		}
+	}
+	if len(out) == 0 {
+		out = open
+	}
+	for who := 0; len(out) == 0 && who < len(t.groups[2]); who++ {
+		p := t.principals[t.groups[2][who].first]
+		for a := range t.groups[0] {
+			if len(t.beyond(t.before, t.after, cell{a, 0, who}, t.always(p)...)) > 0 {
+				out = append(out, Trustee{Who: "some requests of " + p.String() + conditionsNow(before, after, p)})
+				break
 			}
 		}
 	}
-	return ordered(gained), ordered(lost), ordered(now)
+	return out
+}
+
+// always is what every request of a principal has.
+func (t *trust) always(p Principal) []literal {
+	if issuer, ok := issuerOf(p); ok {
+		return []literal{t.present(issuer + ":sub"), t.present(issuer + ":aud")}
+	}
+	if strings.HasPrefix(p.Value, "rolesanywhere.") {
+		return []literal{t.present(anchorKey)}
+	}
+	return nil
 }
 
 // rest is what is gained beyond those whom the questions name.
@@ -193,15 +226,8 @@ func (t *trust) rest(before, after *policy.Document, told map[*policy.Statement]
 	for who := range t.groups[2] {
 		for a := range t.groups[0] {
 			p := t.principals[t.groups[2][who].first]
-			issuer, isIssuer := issuerOf(p)
-			var always []literal // what every such request has
-			if isIssuer {
-				always = []literal{t.present(issuer + ":sub"), t.present(issuer + ":aud")}
-			}
-			if strings.HasPrefix(p.Value, "rolesanywhere.") {
-				always = []literal{t.present(anchorKey)}
-			}
-			for _, r := range t.beyond(t.after, t.before, cell{a, 0, who}, always...) {
+			issuer, _ := issuerOf(p)
+			for _, r := range t.beyond(t.after, t.before, cell{a, 0, who}, t.always(p)...) {
 				if told[r.s] {
 					continue
 				}
@@ -226,6 +252,9 @@ func suffix(s *policy.Statement) string {
 
 // conditionsNow tells what newly narrows a principal's way in: the conditions of Allow and Deny statements that were not there.
 func conditionsNow(before, after *policy.Document, who Principal) string {
+	if after == nil {
+		return ""
+	}
 	words := func(s *policy.Statement) string { return s.Effect + Conditions(s.Conditions) }
 	var list []string
 	for i := range after.Statements {
