@@ -62,7 +62,7 @@ func TestProviderDistribution(t *testing.T) {
 
 	// The certificate, until its record is known.
 	requested := do(t, certs.RequestCertificate, &acm.RequestCertificateInput{DomainName: aws.String("oidc.example.com"), IdempotencyToken: aws.String("tf20260101000000000000000001"),
-		ValidationMethod: acmtypes.ValidationMethodDns, Options: &acmtypes.CertificateOptions{CertificateTransparencyLoggingPreference: acmtypes.CertificateTransparencyLoggingPreferenceEnabled},
+		ValidationMethod: acmtypes.ValidationMethodDns, Options: &acmtypes.CertificateOptions{CertificateTransparencyLoggingPreference: acmtypes.CertificateTransparencyLoggingPreferenceEnabled}, //nolint:staticcheck // the provider sends it
 		Tags: []acmtypes.Tag{{Key: aws.String("Name"), Value: aws.String("issuer")}}})
 	certificate := func() *acmtypes.CertificateDetail {
 		return do(t, certs.DescribeCertificate, &acm.DescribeCertificateInput{CertificateArn: requested.CertificateArn}).Certificate
