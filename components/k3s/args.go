@@ -100,8 +100,10 @@ type EtcdSnapshots struct {
 	Bucket string
 	// Schedule is a cron expression of five fields, in the servers' time (UTC).
 	Schedule string
-	// Retention is how many scheduled snapshots each server keeps on its disk
-	// and, all servers together, in the bucket; at least 1.
+	// Retention is how many scheduled snapshots each server keeps on its disk, and
+	// how many all servers together keep in the bucket: every server makes one each
+	// time, so that of three servers the bucket has the last Retention/3 times. At
+	// least 1.
 	Retention int
 }
 

@@ -18,7 +18,7 @@ IMDS=http://169.254.169.254/latest
 UNITS=/etc/systemd/system
 CONFIG=/etc/rancher/k3s/config.yaml
 DATA=/var/lib/rancher/k3s/server
-ADMITTED=/var/lib/rancher/k3s/agent/client-kubelet.crt
+AGENT=/var/lib/rancher/k3s/agent
 
 # From $SETTINGS/boot.env. An empty K3S_SHA256 means the release's own digest.
 ROLE="" K3S_VERSION="" K3S_SHA256="" REGION="" DNS_SUFFIX=""
@@ -183,14 +183,31 @@ forget_predecessor() {
   return $status
 }
 
-download() { curl --silent --show-error --fail --location --max-time 600 --output "$2" "$1"; }
+# A download that all but stands still is given up and tried again: where the
+# machine's public address changes, an open connection ends without a word.
+download() {
+  curl --silent --show-error --fail --location --connect-timeout 20 --speed-limit 20000 --speed-time 20 --max-time 600 --output "$2" "$1"
+}
+
+# Gives the node the name that AWS's controllers know its machine by. K3s's own
+# would be k3s://<node>. A node that has one already keeps it.
+name_provider() {
+  local id zone file=$CONFIG.d/provider-id.yaml
+  [[ -s $file ]] && return
+  step="asking for the instance's id"
+  need_credentials
+  if ! id=$(imds instance-id) || ! zone=$(imds placement/availability-zone); then fail "no instance id and zone from $IMDS"; fi
+  mkdir -p "$CONFIG.d"
+  echo "kubelet-arg+: [provider-id=aws:///$zone/$id]" >"$file.part"
+  mv "$file.part" "$file"
+}
 
 # Installs the K3s binary of the wanted version, unless it is there already.
 install_k3s() {
   local url suffix arch digest
   step="installing K3s $K3S_VERSION"
   rm -rf /usr/local/bin/.k3s.* # of a run that was killed
-  if [[ -x $K3S ]] && "$K3S" --version | grep -qF "k3s version $K3S_VERSION "; then
+  if [[ -x $K3S && $("$K3S" --version) == *"k3s version $K3S_VERSION "* ]]; then
     return
   fi
   case $(uname -m) in
@@ -261,9 +278,82 @@ ExecStart=/usr/local/sbin/k3s-boot prepare
 StandardOutput=journal+console
 StandardError=journal+console
 EOF
-  chmod 0644 "$UNITS/$SERVICE.service" "$UNITS/k3s-boot.service"
+  cat >"$UNITS/k3s-renew.service" <<EOF
+[Unit]
+Description=Restart K3s before its certificates end
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/k3s-boot renew
+EOF
+  cat >"$UNITS/k3s-renew.timer" <<EOF
+[Unit]
+Description=Look every day whether certificates of K3s end
+
+[Install]
+WantedBy=timers.target
+
+[Timer]
+OnCalendar=*-*-* 00:00:00 UTC
+RandomizedDelaySec=6h
+EOF
+  chmod 0644 "$UNITS/$SERVICE.service" "$UNITS"/k3s-boot.service "$UNITS"/k3s-renew.*
   systemctl daemon-reload
   systemctl enable --quiet "$SERVICE.service" k3s-boot.service
+  systemctl enable --quiet --now k3s-renew.timer
+}
+
+# start SECONDS TRIES: restarts K3s and watches it until it runs. It does not wait
+# inside systemctl: a server whose member etcd does not admit says so in its
+# journal, and would keep systemctl waiting for ever.
+start() {
+  local deadline=$((SECONDS + $1)) tell=$((SECONDS + 30))
+  systemctl stop "$SERVICE.service" # so that what is active below is the new one
+  systemctl start --no-block "$SERVICE.service"
+  until systemctl is-active --quiet "$SERVICE.service"; do
+    if ((SECONDS >= deadline)) || (($(systemctl show --property NRestarts --value "$SERVICE.service") >= $2)); then
+      journalctl --unit "$SERVICE" --lines 20 --no-pager || true
+      fail "systemd keeps trying; follow it with: journalctl -fu $SERVICE"
+    fi
+    if ((SECONDS >= tell)); then
+      log "not yet ($step). The journal's last lines:"
+      journalctl --unit "$SERVICE" --lines 3 --no-pager || true
+      tell=$((SECONDS + 60))
+    fi
+    sleep 2
+  done
+}
+
+# ends DAYS: whether a certificate that K3s made for itself ends so soon. K3s
+# renews them, within 120 days of their end, only when it starts.
+ends() {
+  local certificate list
+  list=$(find "$DATA/tls" "$AGENT" -name '*.crt' ! -name '*-ca.crt' 2>/dev/null) || true # an agent has no $DATA
+  for certificate in $list; do
+    openssl x509 -noout -checkend $(($1 * 86400)) -in "$certificate" >/dev/null || return 0
+  done
+  return 1
+}
+
+# Runs every day. Servers have a day of the week each, so that no two restart at a
+# time, and agents the other two; in its last two weeks an agent takes any day. A
+# restart leaves pods alone.
+renew() {
+  local day=$((EPOCHSECONDS / 86400 % 7)) last=$SETTINGS/renewed
+  step="renewing certificates"
+  ends 90 || return 0
+  case $ROLE in
+    server) ((day == ${SERVER:-0})) || return 0 ;;
+    agent) ((day > 4)) || ends 14 || return 0 ;;
+  esac
+  # What a restart did not renew, K3s does not use any more.
+  [[ -z $(find "$last" -mtime -30 2>/dev/null) ]] || return 0
+  if [[ $ROLE == server ]]; then
+    curl --silent --fail --max-time 20 --output /dev/null --cacert "$DATA/tls/server-ca.crt" https://127.0.0.1:6443/readyz || fail "this server is not ready: it is not restarted while others may be away"
+  fi
+  touch "$last"
+  log "certificates end within 90 days: $SERVICE restarts"
+  start 900 3
 }
 
 main() {
@@ -276,32 +366,34 @@ main() {
     agent) SERVICE=k3s-agent SERVICE_TYPE=exec ;;
     *) fail "unknown ROLE $ROLE" ;;
   esac
+  if [[ ${1-} == renew ]]; then
+    renew
+    return
+  fi
   # K3s's own modes: only the server's directory is closed.
   (umask 022 && mkdir -p /var/lib/rancher/k3s /etc/rancher/k3s)
 
   fetch_secrets
   find_founder
+  name_provider
   install_k3s
   install_units
   if [[ ${1-} == prepare ]]; then return; fi # systemd starts K3s after this
-  local patience=0
-  if joins && [[ ! -d $DATA/db/etcd ]]; then
-    patience=600 # etcd takes one new member at a time
+  local patience=600 tries=3
+  if joins && [[ ! -d $DATA/db/etcd/member ]]; then
+    patience=900 tries=1000 # etcd takes one new member at a time
     step="waiting for a server at $JOIN"
     retry 900 answers || fail "no server answers at $JOIN: there is no cluster to join"
     step="removing its predecessor"
     retry 300 forget_predecessor || fail "its Node stays; by hand: kubectl delete node -l k3s-aws-auth/server=$SERVER"
   fi
   step="starting $SERVICE"
-  if ! retry $patience systemctl restart "$SERVICE.service"; then
-    journalctl --unit "$SERVICE" --lines 20 --no-pager || true
-    fail "systemd keeps trying; follow it with: journalctl -fu $SERVICE"
-  fi
+  start "$patience" "$tries"
   if [[ $ROLE == agent ]]; then
     # systemd knows only that it runs. Once a server has admitted it, it has a
     # certificate; with a wrong token or CA it would ask for one for ever.
     step="joining the cluster"
-    if ! retry 900 test -s "$ADMITTED"; then
+    if ! retry 900 test -s "$AGENT/client-kubelet.crt"; then
       journalctl --unit "$SERVICE" --lines 20 --no-pager || true
       fail "no server has admitted this agent; follow it with: journalctl -fu $SERVICE"
     fi

@@ -1,8 +1,11 @@
 package k3s
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,17 +16,55 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
+
+	"k3s-aws-auth/components/internal/pulumitest"
 )
+
+func unzip(t *testing.T, data []byte) string {
+	t.Helper()
+	r, err := gzip.NewReader(bytes.NewReader(data))
+	require.NoError(t, err)
+	script, err := io.ReadAll(r)
+	require.NoError(t, err)
+	return string(script)
+}
+
+// script is boot.sh as a machine gets it: without the lines that are only a
+// comment.
+func script(t *testing.T) string {
+	t.Helper()
+	source, err := os.ReadFile("boot.sh")
+	require.NoError(t, err)
+	var kept strings.Builder
+	for i, line := range strings.SplitAfter(string(source), "\n") {
+		if i == 0 || !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
+
+// The compressed script is boot.sh's.
+func TestBootScriptIsPacked(t *testing.T) {
+	want := script(t)
+	if pulumitest.Updating() && unzip(t, bootScript) != want {
+		var packed bytes.Buffer
+		w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+		require.NoError(t, err)
+		_, err = w.Write([]byte(want))
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		require.NoError(t, os.WriteFile("boot.sh.gz", packed.Bytes(), 0o600))
+		bootScript = packed.Bytes()
+	}
+	require.Equal(t, want, unzip(t, bootScript), "boot.sh.gz is not boot.sh's; rewrite it with: go test . -update")
+}
 
 func TestBootScriptParses(t *testing.T) {
 	out, err := exec.Command("bash", "-n", "boot.sh").CombinedOutput()
 	require.NoError(t, err, string(out))
-	require.NotContains(t, bootScript, "\t", "a tab would make YAML quote the whole script")
-	for _, r := range bootScript {
-		require.Less(t, r, rune(128), "user data stays ASCII")
-	}
-	require.True(t, strings.HasPrefix(bootScript, "#!/usr/bin/env bash\nset -euo pipefail\n"), bootScript[:80])
-	require.NotContains(t, bootScript, "\n#")
+	require.True(t, strings.HasPrefix(script(t), "#!/usr/bin/env bash\nset -euo pipefail\n"))
+	require.NotContains(t, script(t), "\n#")
 }
 
 func TestBootScriptIsLinted(t *testing.T) {
@@ -72,7 +113,7 @@ while (($#)); do
     --output) output=$2; shift ;;
     --data) data=$2; shift ;;
     --config) config=$(cat); shift ;;
-    --max-time|--request|--header|--aws-sigv4|--cacert|--cert|--key) shift ;;
+    --max-time|--connect-timeout|--speed-limit|--speed-time|--request|--header|--aws-sigv4|--cacert|--cert|--key) shift ;;
     http*) url=$1 ;;
   esac
   shift
@@ -101,6 +142,8 @@ case $url in
     if [[ -e $ROOT/late ]]; then echo '{"__type":"InvalidSignatureException","message":"Signature expired: 20260101T000000Z is now earlier than 20260101T050000Z"}'; exit 22; fi
     printf '{"Parameter":{"Name":"%s","Value":"line 1 of %s\\nline 2\\n"}}' "$name" "$name" ;;
   http://169.254.169.254/latest/meta-data/instance-id) cat "$ROOT/instance-id" | answer ;;
+  http://169.254.169.254/latest/meta-data/placement/availability-zone) printf eu-central-1b | answer ;;
+  https://127.0.0.1:6443/readyz) [[ ! -e $ROOT/unready ]] || exit 22 ;;
   https://join.example.com:6443/) [[ -e $ROOT/cluster ]] || exit 7 ;;
   https://join.example.com:6443/api/v1/nodes\?*) [[ -e $ROOT/cluster ]] || exit 7 ;;
   */sha256sum-*.txt) cat "$ROOT/digests" | answer ;;
@@ -109,9 +152,12 @@ case $url in
 esac
 `,
 	"systemctl": `#!/bin/bash
-echo "systemctl $*" >>"$ROOT/calls"
-[[ $1 != restart || ! -e $ROOT/broken ]] || exit 1
-if [[ $* == "restart k3s-agent.service" && ! -e $ROOT/refused ]]; then
+[[ $1 == is-active || $1 == show ]] || echo "systemctl $*" >>"$ROOT/calls"
+case $1 in
+  is-active) [[ ! -e $ROOT/broken ]]; exit ;;
+  show) if [[ -e $ROOT/broken ]]; then cat "$ROOT/broken"; else echo 0; fi; exit ;;
+esac
+if [[ $* == "start --no-block k3s-agent.service" && ! -e $ROOT/refused ]]; then
   mkdir -p "$ROOT/var/lib/rancher/k3s/agent" && echo certificate >"$ROOT/var/lib/rancher/k3s/agent/client-kubelet.crt"
 fi
 `,
@@ -139,11 +185,11 @@ if [[ -e $ROOT/kill-at ]]; then
 fi
 `+body, 0o755)
 	}
-	script := bootScript
+	boot := script(t)
 	for _, dir := range []string{"/etc/", "/usr/local/", "/var/lib/"} {
-		script = strings.ReplaceAll(script, dir, m.root+dir)
+		boot = strings.ReplaceAll(boot, dir, m.root+dir)
 	}
-	m.write("usr/local/sbin/k3s-boot", script, 0o755)
+	m.write("usr/local/sbin/k3s-boot", boot, 0o755)
 	m.write("etc/k3s-aws-auth/boot.env", "ROLE="+role+"\nK3S_VERSION=v1.35.4+k3s1\nK3S_SHA256="+digest+"\nREGION=eu-central-1\nDNS_SUFFIX=amazonaws.com\n", 0o644)
 	var lines strings.Builder
 	for _, parameter := range parameters {
@@ -152,6 +198,7 @@ fi
 	}
 	m.write("etc/k3s-aws-auth/parameters", lines.String(), 0o644)
 	m.write("arch", arch, 0o644)
+	m.write("instance-id", "i-0", 0o644)
 	m.write("release", binary, 0o644)
 	sum := sha256.Sum256([]byte(binary))
 	m.write("digests", strings.Repeat("0", 64)+"  k3s-airgap-images.tar\n"+hex.EncodeToString(sum[:])+"  k3s\n"+hex.EncodeToString(sum[:])+"  k3s-arm64\n", 0o644)
@@ -221,7 +268,9 @@ func TestBootServer(t *testing.T) {
 	require.Contains(t, calls, "--request PUT --header X-aws-ec2-metadata-token-ttl-seconds:")
 	require.NotContains(t, calls, "very/secret+key", "credentials must not show in the process list")
 	require.NotContains(t, calls, "session==")
-	require.True(t, strings.HasSuffix(calls, "systemctl daemon-reload\nsystemctl enable --quiet k3s.service k3s-boot.service\nsystemctl restart k3s.service\n"), calls)
+	require.True(t, strings.HasSuffix(calls, "systemctl daemon-reload\nsystemctl enable --quiet k3s.service k3s-boot.service\nsystemctl enable --quiet --now k3s-renew.timer\n"+
+		"systemctl stop k3s.service\nsystemctl start --no-block k3s.service\n"), calls)
+	require.Equal(t, "kubelet-arg+: [provider-id=aws:///eu-central-1b/i-0]\n", m.read("etc/rancher/k3s/config.yaml.d/provider-id.yaml"))
 	leftovers, err := filepath.Glob(filepath.Join(m.root, "usr/local/bin/.k3s*"))
 	require.NoError(t, err)
 	require.Empty(t, leftovers)
@@ -234,7 +283,7 @@ func TestBootServer(t *testing.T) {
 	require.Equal(t, "rotated by K3s\n", m.read("var/lib/rancher/k3s/server/tls/service.key"))
 	calls = m.calls()
 	require.NotContains(t, calls, "curl")
-	require.NotContains(t, calls, "restart")
+	require.NotContains(t, calls, "systemctl start")
 
 	// Another version in the user data of that boot is installed.
 	m.write("etc/k3s-aws-auth/boot.env", strings.Replace(m.read("etc/k3s-aws-auth/boot.env"), "v1.35.4+k3s1", "v1.36.0+k3s1", 1), 0o644)
@@ -251,7 +300,7 @@ func TestBootAgent(t *testing.T) {
 	calls := m.calls()
 	require.Contains(t, calls, "/k3s-arm64\n")
 	require.NotContains(t, calls, "sha256sum-", "a given digest is the only one that counts")
-	require.Contains(t, calls, "systemctl restart k3s-agent.service\n")
+	require.Contains(t, calls, "systemctl start --no-block k3s-agent.service\n")
 	unit := m.read("etc/systemd/system/k3s-agent.service")
 	require.Contains(t, unit, "Type=exec\n")
 	require.Contains(t, unit, "/usr/local/bin/k3s agent\n")
@@ -317,12 +366,12 @@ func TestBootReplacedFounder(t *testing.T) {
 	require.Equal(t, "server: https://join.example.com:6443\ntoken-file: t\n", m.read("etc/rancher/k3s/config.yaml"))
 	require.Equal(t, "i-1", m.read("parameter-founder"))
 	calls := m.calls()
-	require.Less(t, strings.Index(calls, "https://join.example.com:6443/"), strings.Index(calls, "systemctl restart"), "it waits for a server first")
+	require.Less(t, strings.Index(calls, "https://join.example.com:6443/"), strings.Index(calls, "systemctl start"), "it waits for a server first")
 	require.Contains(t, calls, "https://join.example.com:6443/api/v1/nodes?labelSelector=k3s-aws-auth%2Fserver%3D0\n")
-	require.Less(t, strings.Index(calls, "--request DELETE"), strings.Index(calls, "systemctl restart"), "etcd takes no member while one is away")
+	require.Less(t, strings.Index(calls, "--request DELETE"), strings.Index(calls, "systemctl start"), "etcd takes no member while one is away")
 
 	m.member(0) // cloud-init writes the configuration anew
-	require.NoError(t, os.MkdirAll(filepath.Join(m.root, "var/lib/rancher/k3s/server/db/etcd"), 0o700))
+	require.NoError(t, os.MkdirAll(filepath.Join(m.root, "var/lib/rancher/k3s/server/db/etcd/member"), 0o700))
 	out, err = m.boot("prepare")
 	require.NoError(t, err, out)
 	require.Equal(t, "server: https://join.example.com:6443\ntoken-file: t\n", m.read("etc/rancher/k3s/config.yaml"))
@@ -342,7 +391,7 @@ func TestBootJoin(t *testing.T) {
 	out, err := m.boot()
 	require.NoError(t, err, out)
 	calls := m.calls()
-	require.NotContains(t, calls, "instance-id", "only server 0 asks who started the cluster")
+	require.NotContains(t, calls, "founder", "only server 0 asks who started the cluster")
 	require.Contains(t, calls, "--cacert /var/lib/rancher/k3s/server/tls/server-ca.crt https://join.example.com:6443/")
 	require.Contains(t, calls, "https://join.example.com:6443/api/v1/nodes?labelSelector=k3s-aws-auth%2Fserver%3D2\n")
 }
@@ -410,7 +459,7 @@ func TestBootFails(t *testing.T) {
 	// Time does not pass in a test: every retry gives up at once.
 	hurry := func(m *machine) {
 		script := m.read("usr/local/sbin/k3s-boot")
-		m.write("usr/local/sbin/k3s-boot", strings.NewReplacer("retry 300 ", "retry 0 ", "retry 600 ", "retry 0 ", "retry 900 ", "retry 0 ", "patience=600", "patience=0").Replace(script), 0o755)
+		m.write("usr/local/sbin/k3s-boot", strings.NewReplacer("retry 300 ", "retry 0 ", "retry 600 ", "retry 0 ", "retry 900 ", "retry 0 ", "patience=600", "patience=0", "patience=900", "patience=0").Replace(script), 0o755)
 	}
 	tests := []struct {
 		name    string
@@ -459,7 +508,14 @@ func TestBootFails(t *testing.T) {
 		}, []string{"FAILED while reading /etc/k3s-aws-auth/boot.env"}},
 		{"K3s does not start", func(t *testing.T) *machine {
 			m := server(t, "")
-			m.write("broken", "", 0o644)
+			m.write("broken", "0", 0o644)
+			return m
+		}, []string{"the journal of k3s", "FAILED while starting k3s"}},
+		{"a join that is never admitted", func(t *testing.T) *machine {
+			m := server(t, "")
+			m.write("broken", "0", 0o644)
+			m.write("cluster", "", 0o644)
+			m.member(1)
 			return m
 		}, []string{"the journal of k3s", "FAILED while starting k3s"}},
 		{"not admitted", func(t *testing.T) *machine {
@@ -488,6 +544,78 @@ func TestBootFails(t *testing.T) {
 			leftovers, err := filepath.Glob(filepath.Join(m.root, "usr/local/bin/.k3s*"))
 			require.NoError(t, err)
 			require.Empty(t, leftovers)
+		})
+	}
+}
+
+// certificate writes a certificate that ends in so many days where K3s has its own.
+func (m *machine) certificate(name string, days int) {
+	m.t.Helper()
+	path := filepath.Join(m.root, "var/lib/rancher/k3s", name)
+	require.NoError(m.t, os.MkdirAll(filepath.Dir(path), 0o700))
+	out, err := exec.Command("/usr/bin/openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=leaf",
+		"-days", strconv.Itoa(days), "-keyout", "/dev/null", "-out", path).CombinedOutput()
+	require.NoError(m.t, err, string(out))
+}
+
+// Certificates that K3s renews only when it starts: each node restarts it in time,
+// servers on days of their own.
+func TestBootRenew(t *testing.T) {
+	if _, err := os.Stat("/usr/bin/openssl"); err != nil {
+		t.Skip("openssl is not installed")
+	}
+	const restarted = "systemctl start --no-block k3s"
+	tests := []struct {
+		name, role string
+		server     int
+		days       int
+		// on are the days of the week, counted from the epoch's, on which it restarts.
+		on []int
+	}{
+		{"far from their end", "server", 0, 91, nil},
+		{"the only server", "server", -1, 89, []int{0}},
+		{"server 0", "server", 0, 89, []int{0}},
+		{"server 4, days before", "server", 4, 3, []int{4}},
+		{"agent", "agent", -1, 89, []int{5, 6}},
+		{"agent, days before", "agent", -1, 13, []int{0, 1, 2, 3, 4, 5, 6}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMachine(t, tt.role, "x86_64", "")
+			// The script's own openssl, and a day that the test chooses.
+			require.NoError(t, os.Remove(filepath.Join(m.root, "bin/openssl")))
+			if tt.server >= 0 {
+				m.member(tt.server)
+			}
+			m.certificate("server/tls/client-ca.crt", 1) // a CA is not K3s's to renew
+			m.certificate("server/tls/etcd/client.crt", 300)
+			m.certificate("agent/client-kubelet.crt", tt.days)
+			script := m.read("usr/local/sbin/k3s-boot")
+			var on []int
+			for day := range 7 {
+				m.write("usr/local/sbin/k3s-boot", strings.Replace(script, "EPOCHSECONDS", strconv.Itoa((day+700)*86400), 1), 0o755)
+				_ = os.Remove(filepath.Join(m.root, "etc/k3s-aws-auth/renewed"))
+				out, err := m.boot("renew")
+				require.NoError(t, err, out)
+				if strings.Contains(m.calls(), restarted) {
+					on = append(on, day)
+					require.Contains(t, out, "certificates end within 90 days")
+					// Once is enough: what this did not renew, K3s does not use.
+					out, err := m.boot("renew")
+					require.NoError(t, err, out)
+					require.NotContains(t, m.calls(), restarted)
+				}
+			}
+			require.Equal(t, tt.on, on)
+			if tt.role == "server" && len(tt.on) > 0 {
+				m.write("usr/local/sbin/k3s-boot", strings.Replace(script, "EPOCHSECONDS", strconv.Itoa((tt.on[0]+700)*86400), 1), 0o755)
+				_ = os.Remove(filepath.Join(m.root, "etc/k3s-aws-auth/renewed"))
+				m.write("unready", "", 0o644)
+				out, err := m.boot("renew")
+				require.Error(t, err, "a server that is not ready stays as it is: others may be away")
+				require.Contains(t, out, "FAILED while renewing certificates")
+				require.NotContains(t, m.calls(), restarted)
+			}
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
@@ -106,7 +107,7 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 	servers, ways, well, err := newServers(ctx, name, args, nodes{
 		role: serverRole, instanceType: args.ServerInstanceType,
 		images: images, hopLimit: 1, group: firewall.servers, profile: serverProfile, after: before,
-	}, here, entrance, serverSecrets(keys, tokens), cluster.settled(ctx, args, keys, entrance), parent)
+	}, here, entrance, serverSecrets(keys, tokens), cluster.settled(ctx, args, keys, entrance, firewall), parent)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", name, err)
 	}
@@ -221,10 +222,11 @@ func (cluster *Cluster) readyKubeconfig(ctx *pulumi.Context, args *ClusterArgs, 
 }
 
 // settled returns the function that waits, except in previews, for a server to
-// be a healthy node of the wanted version, with all other servers well too.
-func (cluster *Cluster) settled(ctx *pulumi.Context, args *ClusterArgs, keys *pki, e *entrance) func(*ec2.Instance, []pulumi.Resource) pulumi.StringOutput {
-	return func(server *ec2.Instance, ways []pulumi.Resource) pulumi.StringOutput {
-		needed := []any{e.endpoint, keys.server.bundlePEM, keys.adminCertPEM, keys.adminKeyPEM, server.PrivateIp, server.ID()}
+// be a healthy node of the wanted version, with all other servers well too; see
+// [serverWait].
+func (cluster *Cluster) settled(ctx *pulumi.Context, args *ClusterArgs, keys *pki, e *entrance, f *firewall) func(int, *ec2.Instance, []pulumi.Resource) pulumi.StringOutput {
+	return func(number int, server *ec2.Instance, ways []pulumi.Resource) pulumi.StringOutput {
+		needed := []any{e.endpoint, keys.server.bundlePEM, keys.adminCertPEM, keys.adminKeyPEM, server.PrivateIp, server.ID(), f.servers}
 		for _, way := range ways {
 			needed = append(needed, way.(pulumi.CustomResource).ID())
 		}
@@ -232,19 +234,54 @@ func (cluster *Cluster) settled(ctx *pulumi.Context, args *ClusterArgs, keys *pk
 			if ctx.DryRun() {
 				return "", nil
 			}
-			access := apiAccess{
-				endpoint: values[0].(string),
-				caPEM:    values[1].(string),
-				certPEM:  values[2].(string),
-				keyPEM:   values[3].(string),
+			id := string(values[5].(pulumi.ID))
+			wait := serverWait{
+				access: apiAccess{
+					endpoint: values[0].(string),
+					caPEM:    values[1].(string),
+					certPEM:  values[2].(string),
+					keyPEM:   values[3].(string),
+				},
+				number: number, servers: args.Servers, privateIP: values[4].(string), instanceID: id, version: args.Version,
+				machines: func(_ context.Context, ages bool) (fleet, error) {
+					return serversIn(ctx, values[6].(string), ages, pulumi.Parent(cluster))
+				},
+				hint: bootHint(id, args.Region),
 			}
-			progress := func(answer string) {
-				_ = ctx.Log.Info("waiting for server "+values[4].(string)+": "+answer, &pulumi.LogArgs{Resource: cluster, Ephemeral: true})
+			wait.progress = func(answer string) {
+				_ = ctx.Log.Info("waiting for server "+wait.privateIP+": "+answer, &pulumi.LogArgs{Resource: cluster, Ephemeral: true})
 			}
-			hint := bootHint(string(values[5].(pulumi.ID)), args.Region)
-			return "", waitForServer(waiting, access, values[4].(string), args.Version, apiDeadline, hint, progress)
+			return "", wait.wait(waiting, apiDeadline)
 		}).(pulumi.StringOutput)
 		// That a server is well is no secret, though the key that asks is one.
 		return pulumi.Unsecret(well).(pulumi.StringOutput)
 	}
+}
+
+// serversIn asks EC2 which machines are in the servers' security group, and,
+// if wanted, since when.
+func serversIn(ctx *pulumi.Context, group string, ages bool, parent pulumi.InvokeOption) (fleet, error) {
+	found, err := ec2.GetInstances(ctx, &ec2.GetInstancesArgs{
+		Filters:            []ec2.GetInstancesFilter{{Name: "instance.group-id", Values: []string{group}}},
+		InstanceStateNames: []string{"pending", "running", "stopping", "stopped"},
+	}, parent)
+	if err != nil {
+		return fleet{}, fmt.Errorf("list the servers' machines: %w", err)
+	}
+	machines := fleet{ids: found.Ids, privateIPs: found.PrivateIps}
+	for _, id := range found.Ids {
+		if !ages {
+			break
+		}
+		one, err := ec2.LookupInstance(ctx, &ec2.LookupInstanceArgs{InstanceId: &id}, parent)
+		if err != nil {
+			return fleet{}, fmt.Errorf("look up %s: %w", id, err)
+		}
+		at, err := time.Parse(time.RFC3339, one.LaunchTime)
+		if err != nil {
+			return fleet{}, fmt.Errorf("launch time of %s: %w", id, err)
+		}
+		machines.launched = append(machines.launched, at)
+	}
+	return machines, nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -27,8 +28,8 @@ func parseUserData(t *testing.T, text string) map[string]string {
 	t.Helper()
 	require.True(t, strings.HasPrefix(text, "#cloud-config\n"), "cloud-init ignores user data that does not begin with #cloud-config")
 	var document struct {
-		WriteFiles []struct{ Path, Permissions, Content string } `yaml:"write_files"`
-		RunCmd     [][]string                                    `yaml:"runcmd"`
+		WriteFiles []struct{ Path, Permissions, Encoding, Content string } `yaml:"write_files"`
+		RunCmd     [][]string                                              `yaml:"runcmd"`
 	}
 	decoder := yaml.NewDecoder(strings.NewReader(text))
 	decoder.KnownFields(true)
@@ -38,6 +39,12 @@ func parseUserData(t *testing.T, text string) map[string]string {
 	for _, file := range document.WriteFiles {
 		require.Regexp(t, "^0[0-7]{3}$", file.Permissions, file.Path)
 		files[file.Path] = file.Content
+		if file.Encoding != "" {
+			require.Equal(t, "gz+b64", file.Encoding)
+			data, err := base64.StdEncoding.DecodeString(file.Content)
+			require.NoError(t, err)
+			files[file.Path] = unzip(t, data)
+		}
 	}
 	return files
 }
@@ -50,7 +57,7 @@ func TestUserData(t *testing.T) {
 	c := preview(t, labArgs())
 	for role, instance := range map[string]string{"server": "lab-server-0", "agent": "lab-agent-1"} {
 		files := c.bootFiles(t, instance)
-		require.Equal(t, bootScript, files["/usr/local/sbin/k3s-boot"], "the script must survive YAML to the byte")
+		require.Equal(t, unzip(t, bootScript), files["/usr/local/sbin/k3s-boot"], "the script must survive YAML to the byte")
 		pulumitest.Golden(t, role+"-config.yaml", files["/etc/rancher/k3s/config.yaml"])
 		pulumitest.Golden(t, role+"-boot.env", files["/etc/k3s-aws-auth/boot.env"])
 		pulumitest.Golden(t, role+"-parameters", files["/etc/k3s-aws-auth/parameters"])
@@ -62,7 +69,7 @@ func TestUserDataWithoutIssuers(t *testing.T) {
 	args := labArgs()
 	args.Issuers = nil
 	config := preview(t, args).bootFiles(t, "lab-server-0")["/etc/rancher/k3s/config.yaml"]
-	require.NotContains(t, config, "kube-apiserver-arg")
+	require.NotContains(t, config, "service-account")
 
 	args.FeatureGates = []string{"MutatingAdmissionPolicy=true", "Other=false"}
 	args.RuntimeConfig = []string{"admissionregistration.k8s.io/v1beta1=true"}
@@ -492,4 +499,11 @@ func servingCertificate(t *testing.T, names []string, caPEM, caKeyPEM string) tl
 	certificate, err := tls.X509KeyPair(append(chain, caPEM...), []byte(keyPEM))
 	require.NoError(t, err)
 	return certificate
+}
+
+// The kubeconfig's certificate outlives those that K3s makes for itself (365 days)
+// even where it is renewed at the last moment.
+func TestAdminOutlivesLeaves(t *testing.T) {
+	require.GreaterOrEqual(t, adminRenewalHours, 365*24, "an `up` a year keeps it alive")
+	require.GreaterOrEqual(t, adminHours-adminRenewalHours, 365*24, "and a new one is not made at each")
 }

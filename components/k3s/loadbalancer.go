@@ -113,12 +113,11 @@ func newBalancer(ctx *pulumi.Context, name, part string, args *ClusterArgs, inte
 		PreserveClientIp:    pulumi.String("false"),
 		DeregistrationDelay: pulumi.Int(60),
 		HealthCheck: lb.TargetGroupHealthCheckArgs{
-			// K3s listens long before it can answer; until then this is 503. It
-			// knows no anonymous requests, so that 401 is the API server's own
-			// answer.
+			// 503 until K3s can answer, 500 while its etcd does not. The servers'
+			// API lets anybody ask this one thing; see authenticationFile.
 			Protocol:           pulumi.String("HTTPS"),
 			Path:               pulumi.String("/readyz"),
-			Matcher:            pulumi.String("200,401"),
+			Matcher:            pulumi.String(readyMatcher(args.Version)),
 			Port:               pulumi.String("traffic-port"),
 			Interval:           pulumi.Int(10),
 			HealthyThreshold:   pulumi.Int(2),

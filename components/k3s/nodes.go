@@ -95,7 +95,7 @@ func newNode(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, i int
 // A server that is replaced goes before its successor comes: that keeps the
 // count of etcd's members at what it should be. The successor joins by the load
 // balancer and removes the old one's Node, by which K3s removes it from etcd.
-func newServers(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, here place, e *entrance, files []secretFile, settled func(*ec2.Instance, []pulumi.Resource) pulumi.StringOutput, parent pulumi.ResourceOption) ([]*ec2.Instance, []pulumi.Resource, pulumi.StringOutput, error) {
+func newServers(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, here place, e *entrance, files []secretFile, settled func(int, *ec2.Instance, []pulumi.Resource) pulumi.StringOutput, parent pulumi.ResourceOption) ([]*ec2.Instance, []pulumi.Resource, pulumi.StringOutput, error) {
 	well := pulumi.String("").ToStringOutput()
 	n.deleteFirst = args.Servers > 1
 	var servers []*ec2.Instance
@@ -110,7 +110,7 @@ func newServers(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, he
 			return nil, nil, well, err
 		}
 		if args.Servers > 1 {
-			well = settled(server, way)
+			well = settled(i, server, way)
 		}
 		servers, ways = append(servers, server), append(ways, way...)
 		before = append([]pulumi.Resource{server}, way...)

@@ -14,11 +14,12 @@ const (
 	// new trust anchor, which nodes take over only through K3s's own
 	// `k3s certificate rotate-ca`. An `up` must never start that by the calendar.
 	caHours = 10 * 365 * 24
-	// adminHours is one year for the kubeconfig's client certificate, since
-	// Kubernetes cannot revoke one. Any `up` in the last 90 days renews it, and
+	// adminHours is two years for the kubeconfig's client certificate: twice what
+	// K3s's own certificates live, so that it is not the first to end, and no more,
+	// since Kubernetes cannot revoke one. Any `up` in the second year renews it, and
 	// nothing but the kubeconfig changes.
-	adminHours        = 365 * 24
-	adminRenewalHours = 90 * 24
+	adminHours        = 2 * 365 * 24
+	adminRenewalHours = 365 * 24
 )
 
 // Key usages. The tls provider wants snake_case; the camelCase of its SDK's

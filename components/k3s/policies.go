@@ -68,7 +68,7 @@ func snapshots(p place, args *ClusterArgs) iampolicy.Document {
 			Actions:   []string{"s3:ListBucket"},
 			Resources: []string{bucket},
 			Conditions: map[string]map[string][]string{
-				"StringLikeIfExists": {"s3:prefix": {args.ClusterName, args.ClusterName + "/*"}},
+				"StringLikeIfExists": {"s3:prefix": {args.ClusterName + "/*"}},
 			},
 		},
 		iampolicy.Statement{

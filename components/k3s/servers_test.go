@@ -1,9 +1,11 @@
 package k3s
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +95,7 @@ func TestBalancers(t *testing.T) {
 		require.Equal(t, "false", target.Input("preserveClientIp"), "a server would not reach itself")
 		check := target.Input("healthCheck").(map[string]any)
 		require.Equal(t, "HTTPS", check["protocol"], "the provider's default is HTTP, which no server speaks")
-		require.Equal(t, "200,401", check["matcher"])
+		require.Equal(t, "200", check["matcher"], "401 is what a server answers whose etcd hangs")
 		for i := range 3 {
 			attachment := c.Find(t, "aws:lb/targetGroupAttachment:TargetGroupAttachment", fmt.Sprintf("%s-server-%d", name, i))
 			require.Equal(t, fmt.Sprintf("lab-server-%d-id", i), attachment.Input("targetId"))
@@ -169,46 +171,91 @@ func TestAgentsFollowInLanes(t *testing.T) {
 	}
 }
 
-// machineNode is a node as the API lists it.
-func machineNode(name, address, version string, ready, server bool) map[string]any {
-	labels := map[string]string{}
+// The health check asks what anonymous callers may ask, and nothing else may be
+// asked so. Versions that cannot say it for single paths stay as they were.
+func TestAnonymousReadiness(t *testing.T) {
+	files := preview(t, prodArgs()).bootFiles(t, "lab-server-1")
+	require.Contains(t, files["/etc/rancher/k3s/config.yaml"], "authentication-config=/etc/rancher/k3s/authentication.yaml\n")
+	require.Equal(t, "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\nanonymous:\n  enabled: true\n  conditions:\n    - path: /readyz\n",
+		files["/etc/rancher/k3s/authentication.yaml"])
+	require.NotContains(t, preview(t, prodArgs()).bootFiles(t, "lab-agent-0"), "/etc/rancher/k3s/authentication.yaml")
+	for version, want := range map[string]string{"v1.31.9+k3s1": "200,401", "v1.33.1+k3s1": "200", "v1.36.0+k3s1": "200"} {
+		require.Equal(t, want, readyMatcher(version), version)
+	}
+	require.Contains(t, authentication("v1.33.1+k3s1"), "/v1beta1\n")
+}
+
+// machineNode is a server's or agent's node as the API lists it.
+func machineNode(number int, version string, ready, server bool) map[string]any {
+	name, labels := fmt.Sprintf("ip-10-0-0-%d", number), map[string]string{}
+	conditions := []any{map[string]string{"type": "Ready", "status": map[bool]string{true: "True", false: "Unknown"}[ready]}}
 	if server {
-		labels["node-role.kubernetes.io/control-plane"] = "true"
+		labels = map[string]string{"node-role.kubernetes.io/control-plane": "true", serverLabel: fmt.Sprint(number)}
+		conditions = append(conditions, map[string]string{"type": "EtcdIsVoter", "status": "True"})
 	}
 	return map[string]any{
 		"metadata": map[string]any{"name": name, "labels": labels},
+		"spec":     map[string]any{"providerID": fmt.Sprintf("aws:///eu-central-1a/i-%d", number)},
 		"status": map[string]any{
-			"addresses":  []any{map[string]string{"type": "Hostname", "address": name}, map[string]string{"type": "InternalIP", "address": address}},
-			"conditions": []any{map[string]string{"type": "Ready", "status": map[bool]string{true: "True", false: "Unknown"}[ready]}},
+			"addresses":  []any{map[string]string{"type": "Hostname", "address": name}, map[string]string{"type": "InternalIP", "address": fmt.Sprintf("10.0.0.%d", number)}},
+			"conditions": conditions,
 			"nodeInfo":   map[string]string{"kubeletVersion": version},
 		},
 	}
 }
 
+func learner(n map[string]any) map[string]any {
+	n["status"].(map[string]any)["conditions"].([]any)[1].(map[string]string)["status"] = "False"
+	return n
+}
+
+func unnamed(n map[string]any) map[string]any {
+	n["spec"] = map[string]any{"providerID": "k3s://" + n["metadata"].(map[string]any)["name"].(string)}
+	return n
+}
+
+// The wait for a server 0 of three or five, with what the API and EC2 say.
 func TestWaitForServer(t *testing.T) {
-	const version = "v1.35.4+k3s1"
-	self := machineNode("one", "10.0.0.5", version, true, true)
+	const version, older = "v1.35.4+k3s1", "v1.35.3+k3s1"
+	node := func(number int) map[string]any { return machineNode(number, version, true, true) }
+	lost := func(number int) map[string]any { return machineNode(number, version, false, true) }
 	tests := []struct {
-		name  string
-		nodes []any
-		age   time.Duration
-		want  string
+		name     string
+		servers  int
+		nodes    []any
+		machines []int
+		age      time.Duration
+		// deleted are the nodes that the wait deletes.
+		deleted []string
+		want    string
 	}{
-		{"well", []any{self, machineNode("two", "10.0.0.6", "v1.35.3+k3s1", true, true), machineNode("agent", "10.0.0.7", version, false, false)}, 9 * time.Second, ""},
-		{"not there", []any{machineNode("two", "10.0.0.6", version, true, true)}, 0, "no node has the address 10.0.0.5 yet"},
-		{"old version", []any{machineNode("one", "10.0.0.5", "v1.35.3+k3s1", true, true)}, 0, "node one has K3s v1.35.3+k3s1 and should have " + version},
-		{"not ready", []any{machineNode("one", "10.0.0.5", version, false, true)}, 0, "node one, a server, is not ready"},
-		{"another server is lost", []any{self, machineNode("two", "10.0.0.6", version, false, true)}, 0, "kubectl delete node two"},
-		{"restarting", []any{self}, 30 * time.Second, "node one has not been heard of for"},
+		{"well", 3, []any{node(0), node(1), machineNode(7, version, false, false)}, []int{0, 1}, 9 * time.Second, nil, ""},
+		{"not there", 3, []any{node(1)}, []int{0, 1}, 0, nil, "no node has the address 10.0.0.0 yet"},
+		{"old version", 3, []any{machineNode(0, older, true, true)}, []int{0}, 0, nil, "node ip-10-0-0-0 has K3s " + older + " and should have " + version},
+		{"not ready", 3, []any{lost(0)}, []int{0}, 0, nil, "node ip-10-0-0-0 is not ready"},
+		{"a learner", 3, []any{learner(node(0)), node(1)}, []int{0, 1}, 0, nil, "node ip-10-0-0-0 is not a voting member of etcd yet"},
+		{"another is broken", 3, []any{node(0), lost(1)}, []int{0, 1}, 0, nil, "aws ec2 terminate-instances --instance-ids i-1"},
+		{"another is gone", 3, []any{node(0), lost(1), node(2)}, []int{0, 2}, 0, []string{"ip-10-0-0-1"}, ""},
+		{"another is gone, named by K3s", 3, []any{node(0), unnamed(lost(1)), unnamed(node(2))}, []int{0, 2}, 0, []string{"ip-10-0-0-1"}, ""},
+		{"two of five are gone", 5, []any{node(0), node(1), lost(2), node(3), lost(4)}, []int{0, 1, 3}, 0, []string{"ip-10-0-0-2", "ip-10-0-0-4"}, ""},
+		{"restarting", 3, []any{node(0)}, []int{0}, 30 * time.Second, nil, "node ip-10-0-0-0 has not been heard of for"},
+		{"upgrade of the last two", 3, []any{node(0), machineNode(1, older, true, true)}, []int{0, 1}, 0, nil, "pulumi config set --path cluster.version " + older},
+		{"upgrade of four of five", 5, []any{node(0), machineNode(1, older, true, true), node(2), node(3)}, []int{0, 1, 2, 3}, 0, nil, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			nodes := slices.Clone(tt.nodes)
+			var deleted []string
 			access := testAccess(t, func(w http.ResponseWriter, r *http.Request) {
-				switch r.URL.Path {
-				case "/readyz":
-				case "/api/v1/nodes":
-					_ = json.NewEncoder(w).Encode(map[string]any{"items": tt.nodes})
-				case "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/one":
+				name, isNode := strings.CutPrefix(r.URL.Path, "/api/v1/nodes/")
+				switch {
+				case r.URL.Path == "/readyz":
+				case r.URL.Path == "/api/v1/nodes":
+					_ = json.NewEncoder(w).Encode(map[string]any{"items": nodes})
+				case isNode && r.Method == http.MethodDelete:
+					deleted = append(deleted, name)
+					nodes = slices.DeleteFunc(nodes, func(n any) bool { return n.(map[string]any)["metadata"].(map[string]any)["name"] == name })
+				case r.URL.Path == "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/ip-10-0-0-0":
 					// The server's clock is an hour ahead of this machine's.
 					now := time.Now().Add(time.Hour)
 					w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
@@ -217,14 +264,51 @@ func TestWaitForServer(t *testing.T) {
 					http.NotFound(w, r)
 				}
 			})
-			err := waitForServer(t.Context(), access, "10.0.0.5", version, 600*time.Millisecond, "The hint.", func(string) {})
+			w := serverWait{access: access, servers: tt.servers, instanceID: "i-0", privateIP: "10.0.0.0", version: version, hint: "The hint.", progress: func(string) {},
+				machines: func(context.Context, bool) (fleet, error) {
+					var f fleet
+					for _, n := range tt.machines {
+						f.ids, f.privateIPs = append(f.ids, fmt.Sprintf("i-%d", n)), append(f.privateIPs, fmt.Sprintf("10.0.0.%d", n))
+					}
+					return f, nil
+				}}
+			err := w.wait(t.Context(), 1200*time.Millisecond)
+			require.Equal(t, tt.deleted, deleted)
 			if tt.want == "" {
 				require.NoError(t, err)
 				return
 			}
 			require.ErrorIs(t, err, errServerNotWell)
 			require.ErrorContains(t, err, tt.want)
-			require.ErrorContains(t, err, "The hint.")
+		})
+	}
+}
+
+// A cluster without a majority cannot be mended by waiting; one that is new can.
+func TestNoMajority(t *testing.T) {
+	old, young := time.Now().Add(-time.Hour), time.Now()
+	for _, tt := range []struct {
+		name     string
+		launched []time.Time
+		lost     bool
+	}{
+		{"first boot", []time.Time{young}, false},
+		{"one of three is left", []time.Time{old}, true},
+		{"one of three is left, and its successors came", []time.Time{old, young, young}, true},
+		{"two of three", []time.Time{old, old, young}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := serverWait{servers: 3, hint: "The hint.", machines: func(_ context.Context, ages bool) (fleet, error) {
+				require.True(t, ages)
+				return fleet{launched: tt.launched}, nil
+			}}
+			err := w.noMajority(t.Context())
+			if !tt.lost {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, errNoMajority)
+			require.ErrorContains(t, err, "sudo k3s server --cluster-reset")
 		})
 	}
 }

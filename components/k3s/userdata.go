@@ -2,7 +2,8 @@ package k3s
 
 import (
 	"bytes"
-	_ "embed"
+	_ "embed" // for the boot script
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
@@ -12,24 +13,14 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-//go:embed boot.sh
-var bootSource string
-
-// bootScript is what a node runs at every boot: boot.sh without the lines that
-// are only a comment, which would take a fifth of the user data. It is not
-// compressed: another release of a compressor would be another user data, and
-// restart every machine.
-var bootScript = withoutComments(bootSource)
-
-func withoutComments(script string) string {
-	var kept strings.Builder
-	for i, line := range strings.SplitAfter(script, "\n") {
-		if i == 0 || !strings.HasPrefix(strings.TrimSpace(line), "#") {
-			kept.WriteString(line)
-		}
-	}
-	return kept.String()
-}
+// bootScript is what a node runs at every boot: boot.sh without the lines that are
+// only a comment, compressed as cloud-init unpacks it: user data is limited. The
+// compressed form is kept, not made: another release of a compressor would be
+// another user data, and restart every machine. The package's tests hold it
+// against boot.sh, and write it with -update.
+//
+//go:embed boot.sh.gz
+var bootScript []byte
 
 // maxUserData is EC2's limit, in bytes before encoding.
 const maxUserData = 16384
@@ -73,6 +64,46 @@ type serverConfig struct {
 	snapshotConfig `yaml:",inline"`
 }
 
+// authenticationFile lets anybody ask a server whether it is ready, and nothing
+// else: a load balancer has no credentials, and without this every question is
+// answered 401, before the server looks at its etcd. K3s leaves its own flag
+// anonymous-auth out where there is such a file.
+const authenticationFile = "/etc/rancher/k3s/authentication.yaml"
+
+const (
+	// anonymousMinor is the first minor version in which anonymous requests can be
+	// allowed for single paths without a feature gate, stableMinor that whose
+	// kind is stable (KEP-4633, KEP-3331).
+	anonymousMinor, stableMinor = 32, 34
+)
+
+// authentication is the content of authenticationFile; empty for versions that
+// do not know it.
+func authentication(version string) string {
+	api := "v1"
+	switch {
+	case minor(version) < anonymousMinor:
+		return ""
+	case minor(version) < stableMinor:
+		api = "v1beta1"
+	}
+	return "apiVersion: apiserver.config.k8s.io/" + api + `
+kind: AuthenticationConfiguration
+anonymous:
+  enabled: true
+  conditions:
+    - path: /readyz
+`
+}
+
+// readyMatcher is what a load balancer takes for ready.
+func readyMatcher(version string) string {
+	if authentication(version) == "" {
+		return "200,401"
+	}
+	return "200"
+}
+
 // snapshotConfig sends etcd's snapshots to a bucket. Without keys in it K3s uses
 // the machine's role.
 type snapshotConfig struct {
@@ -97,10 +128,12 @@ func newSnapshotConfig(args *ClusterArgs, p place) snapshotConfig {
 		EtcdS3:         true,
 		EtcdS3Bucket:   snapshots.Bucket,
 		EtcdS3Endpoint: fmt.Sprintf("s3.%s.%s", p.region, p.dnsSuffix),
-		EtcdS3Folder:   args.ClusterName,
-		EtcdS3Region:   p.region,
-		Schedule:       snapshots.Schedule,
-		Retention:      snapshots.Retention,
+		// K3s lists what begins with it: without the slash also what is in the
+		// folder of a cluster whose name begins alike.
+		EtcdS3Folder: args.ClusterName + "/",
+		EtcdS3Region: p.region,
+		Schedule:     snapshots.Schedule,
+		Retention:    snapshots.Retention,
 	}
 	// Its own count for the bucket came with 1.34; K3s does not start with a flag
 	// that it does not know, and before that one count was for both.
@@ -143,6 +176,9 @@ func newServerConfig(args *ClusterArgs, p place, m member, reachedBy, issuers []
 		// first signs. api-audiences stays K3s's own, since pods ask for their
 		// audience by name.
 		flags = append(flags, "service-account-issuer="+issuer)
+	}
+	if authentication(args.Version) != "" {
+		flags = append(flags, "authentication-config="+authenticationFile)
 	}
 	if len(args.FeatureGates) > 0 {
 		flags = append(flags, "feature-gates="+strings.Join(args.FeatureGates, ","))
@@ -190,7 +226,9 @@ type cloudConfig struct {
 type cloudFile struct {
 	Path        string `yaml:"path"`
 	Permissions string `yaml:"permissions"`
-	Content     string `yaml:"content"`
+	// Encoding is cloud-init's name of how Content is written; empty is as it is.
+	Encoding string `yaml:"encoding,omitempty"`
+	Content  string `yaml:"content"`
 }
 
 // userData renders a node's user data: K3s's configuration (a serverConfig or
@@ -216,14 +254,18 @@ func userData(role string, args *ClusterArgs, p place, m member, config any, fil
 			env += "FOUNDER=" + founderParameter(args.ClusterName) + "\n"
 		}
 	}
+	written := []cloudFile{
+		{Path: "/etc/rancher/k3s/config.yaml", Permissions: "0600", Content: configYAML},
+		{Path: "/etc/k3s-aws-auth/boot.env", Permissions: "0644", Content: env},
+		{Path: "/etc/k3s-aws-auth/parameters", Permissions: "0644", Content: parameters.String()},
+		{Path: "/usr/local/sbin/k3s-boot", Permissions: "0755", Encoding: "gz+b64", Content: base64.StdEncoding.EncodeToString(bootScript)},
+	}
+	if content := authentication(args.Version); role == serverRole && content != "" {
+		written = append(written, cloudFile{Path: authenticationFile, Permissions: "0644", Content: content})
+	}
 	document, err := encodeYAML(cloudConfig{
-		WriteFiles: []cloudFile{
-			{"/etc/rancher/k3s/config.yaml", "0600", configYAML},
-			{"/etc/k3s-aws-auth/boot.env", "0644", env},
-			{"/etc/k3s-aws-auth/parameters", "0644", parameters.String()},
-			{"/usr/local/sbin/k3s-boot", "0755", bootScript},
-		},
-		RunCmd: [][]string{{"/usr/local/sbin/k3s-boot"}},
+		WriteFiles: written,
+		RunCmd:     [][]string{{"/usr/local/sbin/k3s-boot"}},
 	})
 	if err != nil {
 		return "", fmt.Errorf("cloud-config: %w", err)

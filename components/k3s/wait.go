@@ -44,9 +44,16 @@ func waitForAPI(ctx context.Context, access apiAccess, deadline time.Duration, h
 	})
 }
 
-// poll asks until there is no error. It fails with failed, the last answer and
-// hint when the deadline passes. ask also returns what the server said, empty if
-// it said nothing.
+// finalError ends a wait before its deadline.
+type finalError struct{ error }
+
+func (e finalError) Unwrap() error { return e.error }
+
+func final(err error) error { return finalError{err} }
+
+// poll asks until there is no error, or a final one. It fails with failed, the
+// last answer and hint when the deadline passes. ask also returns what the server
+// said, empty if it said nothing.
 func (access apiAccess) poll(ctx context.Context, deadline time.Duration, failed error, hint string, progress func(string), ask func(context.Context, *http.Client) (string, error)) error {
 	client, err := access.client()
 	if err != nil {
@@ -60,6 +67,9 @@ func (access apiAccess) poll(ctx context.Context, deadline time.Duration, failed
 		answer, err := ask(ctx, client)
 		if err == nil {
 			return nil
+		}
+		if over := (finalError{}); errors.As(err, &over) {
+			return over.error
 		}
 		if ctx.Err() == nil || answer != "" {
 			if text := err.Error(); text != last {

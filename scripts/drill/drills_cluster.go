@@ -72,6 +72,20 @@ func clusterDrills() []*Drill {
 				return t.Hands.StopAPIServers(ctx)
 			},
 		},
+		{
+			ID: "a-year-passes", Title: "a year without maintenance",
+			Does:   "let 400 days pass for K3s's own certificates, which it renews only when it starts",
+			Expect: inAll(unaffected),
+			Note: "A timer on each machine restarts K3s in time. Without one everything that speaks to the API server ends after 365 days, and the " +
+				"pods with their tokens.",
+			Absent: func(_ context.Context, t *Target) (string, error) {
+				if _, person := t.Hands.(*Person); person {
+					return errOnlyInALab.Error(), nil
+				}
+				return "", nil
+			},
+			Inject: func(ctx context.Context, t *Target, _ *Recovery) error { return t.Hands.PassTime(ctx, 400) },
+		},
 	}
 }
 

@@ -10,7 +10,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -63,32 +65,69 @@ func (t *Target) Guard(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var ids []string
 	for _, n := range nodes.Items {
 		if mark := productionMark(n.Labels); mark != "" {
 			return refuse("node "+n.Name, mark)
 		}
-		if id := n.Spec.ProviderID[strings.LastIndex(n.Spec.ProviderID, "/")+1:]; strings.HasPrefix(id, "i-") {
-			ids = append(ids, id)
-		}
 	}
-	if len(ids) == 0 {
-		return nil
-	}
-	machines, err := t.EC2().DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: ids})
+	machines, err := t.machines(ctx, nodes.Items)
 	if err != nil {
-		return fmt.Errorf("tags of the machines: %w", err)
+		return err
 	}
-	for _, r := range machines.Reservations {
-		for _, i := range r.Instances {
-			tags := map[string]string{}
-			for _, tag := range i.Tags {
-				tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
-			}
-			if mark := productionMark(tags); mark != "" {
-				return refuse("machine "+aws.ToString(i.InstanceId), mark)
-			}
+	for _, i := range machines {
+		tags := map[string]string{}
+		for _, tag := range i.Tags {
+			tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+		}
+		if mark := productionMark(tags); mark != "" {
+			return refuse("machine "+aws.ToString(i.InstanceId), mark)
 		}
 	}
 	return nil
+}
+
+// machines finds the machine of every node: by the instance's id in its providerID or, where that is K3s's own
+// (k3s://<name>), by its address; of several machines with that address all. A node without a machine is an error: what
+// cannot be seen may be production.
+func (t *Target) machines(ctx context.Context, nodes []corev1.Node) ([]types.Instance, error) {
+	ids, addresses := map[string]string{}, map[string]string{} // the nodes' names by them
+	for _, n := range nodes {
+		if id := n.Spec.ProviderID[strings.LastIndex(n.Spec.ProviderID, "/")+1:]; strings.HasPrefix(n.Spec.ProviderID, "aws://") && strings.HasPrefix(id, "i-") {
+			ids[id] = n.Name
+			continue
+		}
+		address := ""
+		for _, a := range n.Status.Addresses {
+			if a.Type == corev1.NodeInternalIP {
+				address = a.Address
+			}
+		}
+		addresses[address] = n.Name
+	}
+	var found []types.Instance
+	for name, wanted := range map[string]map[string]string{"instance-id": ids, "private-ip-address": addresses} {
+		if len(wanted) == 0 {
+			continue
+		}
+		missing := maps.Clone(wanted)
+		pages := ec2.NewDescribeInstancesPaginator(t.EC2(), &ec2.DescribeInstancesInput{Filters: []types.Filter{{Name: &name, Values: slices.Sorted(maps.Keys(wanted))}}})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("tags of the machines: %w", err)
+			}
+			for _, r := range page.Reservations {
+				for _, i := range r.Instances {
+					found = append(found, i)
+					delete(missing, aws.ToString(i.InstanceId))
+					delete(missing, aws.ToString(i.PrivateIpAddress))
+				}
+			}
+		}
+		if len(missing) > 0 {
+			return nil, fmt.Errorf("no machine of this account and region is that of the nodes %s: a drill does not run where it cannot see whether a machine is marked production",
+				strings.Join(slices.Sorted(maps.Values(missing)), ", "))
+		}
+	}
+	return found, nil
 }

@@ -46,6 +46,11 @@ func (h labHands) AgentClock(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
+// PassTime lets the lab's machines age.
+func (h labHands) PassTime(ctx context.Context, days int) error {
+	return h.lab.Call(ctx, http.MethodPost, "/_lab/pass", map[string]any{"days": days}, nil)
+}
+
 // ForgetKeys drops the issuers' keys from the lab's STS.
 func (h labHands) ForgetKeys(ctx context.Context) error { return h.lab.FlushKeys(ctx) }
 

@@ -200,6 +200,9 @@ func (r *Recorder) Graph() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
+// Updating tells whether the tests run with -update.
+func Updating() bool { return *update }
+
 // Golden compares got with the file testdata/<name>. With -update a file that
 // differs is rewritten, and the test fails all the same, so that no run passes
 // on a text that nobody has looked at.

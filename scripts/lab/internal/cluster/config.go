@@ -45,7 +45,7 @@ type Config struct {
 	ControllerManagerArg  stringList `json:"kube-controller-manager-arg"`
 	SchedulerArg          stringList `json:"kube-scheduler-arg"`
 
-	// The lab takes no snapshots of etcd.
+	// The lab takes no scheduled snapshots of etcd.
 	EtcdS3            bool   `json:"etcd-s3"`
 	EtcdS3Bucket      string `json:"etcd-s3-bucket"`
 	EtcdS3Endpoint    string `json:"etcd-s3-endpoint"`
@@ -73,21 +73,73 @@ func (l *stringList) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// ReadConfig reads /etc/rancher/k3s/config.yaml below a node's root.
+// ReadConfig reads /etc/rancher/k3s/config.yaml below a node's root, and config.yaml.d/*.yaml over it: in the order of
+// their names a key replaces the one before, and key+ adds to its list (k3s-io/k3s, pkg/configfilearg/parser.go).
 func ReadConfig(root string) (*Config, error) {
-	path := filepath.Join(root, "etc/rancher/k3s/config.yaml")
-	data, err := os.ReadFile(path)
+	const main = "/etc/rancher/k3s/config.yaml"
+	data, err := os.ReadFile(filepath.Join(root, main))
 	if err != nil {
+		return nil, err
+	}
+	merged := map[string]any{}
+	if err := yaml.Unmarshal(data, &merged); err != nil {
+		return nil, fmt.Errorf("%s: %w", main, err)
+	}
+	more, err := filepath.Glob(filepath.Join(root, main+".d", "*.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range more {
+		one := map[string]any{}
+		data, err := os.ReadFile(path)
+		if err == nil {
+			err = yaml.Unmarshal(data, &one)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", strings.TrimPrefix(path, root), err)
+		}
+		for _, key := range slices.Sorted(maps.Keys(one)) {
+			name, adds := strings.CutSuffix(key, "+")
+			if !adds {
+				merged[name] = one[key]
+				continue
+			}
+			merged[name] = append(asList(merged[name]), asList(one[key])...)
+		}
+	}
+	if data, err = yaml.Marshal(merged); err != nil {
 		return nil, err
 	}
 	c := &Config{}
 	if err := yaml.UnmarshalStrict(data, c); err != nil {
-		return nil, fmt.Errorf("/etc/rancher/k3s/config.yaml: %w", err)
+		return nil, fmt.Errorf("%s: %w", main, err)
 	}
 	c.DataDir = cmp.Or(c.DataDir, "/var/lib/rancher/k3s")
 	c.ServiceCIDR = cmp.Or(c.ServiceCIDR, "10.43.0.0/16")
 	c.ClusterCIDR = cmp.Or(c.ClusterCIDR, "10.42.0.0/16")
 	return c, nil
+}
+
+func asList(value any) []any {
+	switch v := value.(type) {
+	case nil:
+		return nil
+	case []any:
+		return v
+	}
+	return []any{value}
+}
+
+// ProviderID is the providerID of a node: the kubelet's argument or, where it has none, the one that K3s's own cloud
+// controller gives (pkg/cloudprovider/instances.go: InstanceMetadata).
+func (c *Config) ProviderID(node string) string {
+	id := "k3s://" + node
+	for _, a := range c.KubeletArg {
+		if value, ok := strings.CutPrefix(strings.TrimPrefix(a, "--"), "provider-id="); ok {
+			id = value
+		}
+	}
+	return id
 }
 
 // token returns the value of a token given in place or by file; where names the keys in the error.

@@ -91,7 +91,7 @@ func (a *authority) issue(commonName string, organization, names []string) (cert
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: commonName, Organization: organization},
 		NotBefore:    a.cert.NotBefore,
-		NotAfter:     time.Now().AddDate(1, 0, 0),
+		NotAfter:     time.Now().AddDate(0, 0, leafDays),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
@@ -115,6 +115,89 @@ func (a *authority) issue(commonName string, organization, names []string) (cert
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}), nil
+}
+
+// Validity of leaf certificates, and how near their end K3s renews them when it starts (CertificateRenewDays in
+// pkg/daemons/config/types.go; 365 days are the default of its certificate library). While it runs it renews none.
+const (
+	leafDays  = 365
+	renewDays = 120
+)
+
+// keep issues a certificate into files, unless there is one of this CA with these names that does not end soon
+// (createClientCertKey and createServerSigningCertKey in pkg/daemons/control/deps/deps.go).
+func (a *authority) keep(crt, key, commonName string, organization, names []string) error {
+	if old, err := readCertificate(crt); err == nil && old.CheckSignatureFrom(a.cert) == nil &&
+		time.Until(old.NotAfter) > renewDays*24*time.Hour && coversAll(old, names) {
+		return nil
+	}
+	certPEM, keyPEM, err := a.issue(commonName, organization, names)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(crt, certPEM, 0o600), os.WriteFile(key, keyPEM, 0o600))
+}
+
+func coversAll(cert *x509.Certificate, names []string) bool {
+	for _, n := range names {
+		if cert.VerifyHostname(n) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func readCertificate(path string) (*x509.Certificate, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, fmt.Errorf("%s has no PEM block", path)
+	}
+	return x509.ParseCertificate(block.Bytes)
+}
+
+// Age lets the leaf certificates in K3s's directories of a machine be as they are when so much time has passed. The
+// machine's clock stays, since AWS would refuse what it signs.
+func (s *Server) Age(root string, d time.Duration) error {
+	var paths []string
+	for _, pattern := range []string{"server/tls/*.crt", "agent/*.crt"} {
+		found, err := filepath.Glob(filepath.Join(root, s.Config.DataDir, pattern))
+		if err != nil {
+			return err
+		}
+		paths = append(paths, found...)
+	}
+	for _, path := range paths {
+		old, err := readCertificate(path)
+		if err != nil {
+			return err
+		}
+		if old.IsCA {
+			continue
+		}
+		var by *authority
+		for _, a := range []*authority{s.serverCA, s.clientCA, s.requestHeaderCA} {
+			if old.CheckSignatureFrom(a.cert) == nil {
+				by = a
+			}
+		}
+		if by == nil {
+			return fmt.Errorf("%s is of no CA of this cluster", path)
+		}
+		older := *old
+		older.NotBefore, older.NotAfter = old.NotBefore.Add(-d), old.NotAfter.Add(-d)
+		der, err := x509.CreateCertificate(rand.Reader, &older, by.cert, old.PublicKey, by.key)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // hash is what the secure form of a K3s token pins (K3s's pkg/clientaccess): of a bundle the last certificate, which is

@@ -16,6 +16,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -51,9 +53,13 @@ type Server struct {
 	// Config is what the node was given.
 	Config *Config
 
-	dir, name           string
+	dir, name string
+	data      dataDir
+	// member is the server's name in etcd.
+	member              string
 	kubernetes, etcd    string
 	serverCA, clientCA  *authority
+	requestHeaderCA     *authority
 	password, agentPass string
 	life                context.Context
 	stop                context.CancelFunc
@@ -62,6 +68,8 @@ type Server struct {
 	plane               controlPlane
 	mu                  sync.Mutex
 	exited              error
+	failed              chan struct{}
+	etcdProcess         *os.Process
 }
 
 // StartServer starts etcd, the API server, the controller manager and the scheduler as K3s would with the node's
@@ -71,7 +79,8 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: config, dir: o.Dir, name: o.Name, kubernetes: o.Kubernetes}
+	s := &Server{Config: config, dir: o.Dir, name: o.Name, kubernetes: o.Kubernetes, failed: make(chan struct{}),
+		data: dataDir{root: o.Root, dir: filepath.Join(o.Root, config.DataDir, "server")}}
 	if s.password, err = s.passwordOf(o.Root, config.Token, config.TokenFile, "token"); err != nil {
 		return nil, err
 	}
@@ -81,21 +90,7 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 			return nil, err
 		}
 	}
-	tlsDir := filepath.Join(o.Root, config.DataDir, "server/tls")
 	var errs []error
-	load := func(name string) *authority {
-		a, err := loadAuthority(tlsDir, name)
-		errs = append(errs, err)
-		return a
-	}
-	s.serverCA, s.clientCA = load("server-ca"), load("client-ca")
-	requestHeaderCA := load("request-header-ca")
-	load("etcd/server-ca")
-	load("etcd/peer-ca")
-	signingKey, keyErr := currentKey(filepath.Join(tlsDir, "service.key"))
-	if err := errors.Join(append(errs, keyErr)...); err != nil {
-		return nil, fmt.Errorf("custom CA files: %w", err)
-	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -105,17 +100,63 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	}
 	s.Address = fmt.Sprintf("127.0.0.1:%d", ports[0])
 	s.etcd = fmt.Sprintf("http://127.0.0.1:%d", ports[1])
-	member := []string{"--name", o.Name, "--data-dir", filepath.Join(o.Dir, "etcd"), "--client-url", s.etcd,
-		"--peer-url", fmt.Sprintf("http://127.0.0.1:%d", ports[2])}
-	// A server that has a datastore goes on with it, whatever server its configuration tells it to join.
-	if _, err := os.Stat(filepath.Join(o.Dir, "etcd")); err != nil && config.Server != "" {
+	data := s.data
+	if err := data.forgetRemoved(); err != nil {
+		return nil, err
+	}
+	if s.member, err = data.memberName(o.Name, false); err != nil {
+		return nil, err
+	}
+	member := []string{"--name", s.member, "--data-dir", data.etcd(), "--client-url", s.etcd,
+		"--peer-url", fmt.Sprintf("http://127.0.0.1:%d", ports[2]), "--members", filepath.Join(o.Dir, membersFile)}
+	// A normal start clears the mark of a reset (Cluster.start in pkg/cluster/managed.go).
+	if err := os.Remove(data.path("db/reset-flag")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	// A server that has a datastore goes on with it, whatever server its configuration tells it to join, and compares its
+	// files with the cluster's: by that server where it answers, else by its own datastore (Cluster.Bootstrap in
+	// pkg/cluster/bootstrap.go).
+	initialized := data.initialized()
+	switch {
+	case !initialized && config.Server != "":
 		if o.Join == nil {
 			return nil, fmt.Errorf("no server answers at %s", config.Server)
 		}
 		if err := o.Join.admits(o.Root, config); err != nil {
 			return nil, fmt.Errorf("join %s: %w", config.Server, err)
 		}
+		files, err := o.Join.bootstrapData()
+		if err != nil {
+			return nil, err
+		}
+		if err := data.reconcile(files, false); err != nil {
+			return nil, err
+		}
 		member = append(member, "--join", o.Join.etcd)
+	case initialized && config.Server != "" && o.Join != nil:
+		if files, err := o.Join.bootstrapData(); err == nil {
+			if err := data.reconcile(files, false); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := data.complete(config.SecretsEncryption); err != nil {
+		return nil, err
+	}
+
+	tlsDir := filepath.Join(o.Root, config.DataDir, "server/tls")
+	load := func(name string) *authority {
+		a, err := loadAuthority(tlsDir, name)
+		errs = append(errs, err)
+		return a
+	}
+	s.serverCA, s.clientCA = load("server-ca"), load("client-ca")
+	s.requestHeaderCA = load("request-header-ca")
+	load("etcd/server-ca")
+	load("etcd/peer-ca")
+	signingKey, keyErr := currentKey(filepath.Join(tlsDir, "service.key"))
+	if err := errors.Join(append(errs, keyErr)...); err != nil {
+		return nil, fmt.Errorf("custom CA files: %w", err)
 	}
 
 	file := func(name string, data []byte) string {
@@ -124,28 +165,29 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 		return path
 	}
 	pair := func(a *authority, name, cn string, org, names []string) (crt, key string) {
-		c, k, err := a.issue(cn, org, names)
-		errs = append(errs, err)
-		return file(name+".crt", c), file(name+".key", k)
+		crt, key = filepath.Join(tlsDir, name+".crt"), filepath.Join(tlsDir, name+".key")
+		errs = append(errs, a.keep(crt, key, cn, org, names))
+		return crt, key
 	}
 	names := append([]string{"127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
 		"kubernetes.default.svc.cluster.local", "10.43.0.1", o.PrivateIP}, config.TLSSAN...)
 	servingCrt, servingKey := pair(s.serverCA, "serving-kube-apiserver", "kube-apiserver", nil, names)
 	kubeletCrt, kubeletKey := pair(s.clientCA, "client-kube-apiserver", "system:apiserver", []string{"system:masters"}, nil)
-	proxyCrt, proxyKey := pair(requestHeaderCA, "client-auth-proxy", "system:auth-proxy", nil, nil)
+	proxyCrt, proxyKey := pair(s.requestHeaderCA, "client-auth-proxy", "system:auth-proxy", nil, nil)
 	signing := file("service.current.key", signingKey)
-	managerConfig, err := s.kubeconfig("system:kube-controller-manager", nil)
-	errs = append(errs, err)
-	schedulerConfig, err := s.kubeconfig("system:kube-scheduler", nil)
-	errs = append(errs, err)
-	manager, scheduler := file("controller.kubeconfig", managerConfig), file("scheduler.kubeconfig", schedulerConfig)
+	client := func(name, user string) string {
+		crt, key := pair(s.clientCA, "client-"+name, user, nil, nil)
+		config, err := s.kubeconfig(crt, key)
+		errs = append(errs, err)
+		return file(name+".kubeconfig", config)
+	}
+	manager, scheduler := client("controller", "system:kube-controller-manager"), client("scheduler", "system:kube-scheduler")
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 
 	// K3s v1.35's own defaults, as far as they concern authentication and what the lab can run.
-	apiserver, err := renderArgs(map[string]string{
-		"anonymous-auth":                     "false",
+	defaults := map[string]string{
 		"api-audiences":                      defaultIssuer + ",k3s",
 		"authorization-mode":                 "Node,RBAC",
 		"bind-address":                       "127.0.0.1",
@@ -173,7 +215,16 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 		"service-cluster-ip-range":           config.ServiceCIDR,
 		"tls-cert-file":                      servingCrt,
 		"tls-private-key-file":               servingKey,
-	}, config.APIServerArg)
+	}
+	if config.SecretsEncryption {
+		defaults["encryption-provider-config"] = data.path("cred/encryption-config.json")
+	}
+	// K3s leaves anonymous-auth out where there is a configuration of authentication, which may allow it for paths
+	// (apiServer in pkg/daemons/control/server.go).
+	if !slices.ContainsFunc(config.APIServerArg, func(a string) bool { return strings.HasPrefix(strings.TrimPrefix(a, "--"), "authentication-config=") }) {
+		defaults["anonymous-auth"] = "false"
+	}
+	apiserver, err := renderArgs(defaults, onMachine(o.Root, config.APIServerArg))
 	if err != nil {
 		return nil, fmt.Errorf("kube-apiserver-arg: %w", err)
 	}
@@ -212,6 +263,14 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	s.plane = controlPlane{options: o, apiServer: apiserver, manager: managerArgs, scheduler: schedulerArgs}
 	_, err = s.start(life, o, "etcd", member, nil)
 	if err == nil {
+		// K3s waits for its datastore as long as it takes: an etcd that admits no member, or has no majority, makes
+		// `systemctl restart` of a notify service block.
+		err = s.waitEtcd(ctx, member)
+	}
+	if err == nil {
+		err = s.keepBootstrapData(config.Server == "")
+	}
+	if err == nil {
 		err = s.startControlPlane(ctx, apiserver, nil)
 	}
 	if err != nil {
@@ -219,6 +278,18 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// onMachine lets arguments that name a file of the machine name it below the machine's root.
+func onMachine(root string, args []string) []string {
+	out := slices.Clone(args)
+	for i, a := range out {
+		key, value, _ := strings.Cut(a, "=")
+		if strings.TrimPrefix(key, "--") == "authentication-config" {
+			out[i] = key + "=" + filepath.Join(root, value)
+		}
+	}
+	return out
 }
 
 func (s *Server) passwordOf(root, value, file, where string) (string, error) {
@@ -264,6 +335,11 @@ func (s *Server) start(life context.Context, o ServerOptions, name string, args,
 		log.Close()
 		return nil, err
 	}
+	if name == "etcd" {
+		s.mu.Lock()
+		s.etcdProcess = cmd.Process
+		s.mu.Unlock()
+	}
 	ended := make(chan struct{})
 	s.running.Add(1)
 	go func() {
@@ -273,6 +349,9 @@ func (s *Server) start(life context.Context, o ServerOptions, name string, args,
 		close(ended)
 		if life.Err() == nil {
 			s.mu.Lock()
+			if s.exited == nil {
+				close(s.failed)
+			}
 			s.exited = errors.Join(s.exited, fmt.Errorf("%s ended: %s\n%s", name, cmd.ProcessState, tail(log.Name())))
 			s.mu.Unlock()
 		}
@@ -283,6 +362,7 @@ func (s *Server) start(life context.Context, o ServerOptions, name string, args,
 			return
 		case <-life.Done():
 		}
+		_ = cmd.Process.Signal(syscall.SIGCONT) // one that hangs would not hear the next
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
@@ -292,6 +372,10 @@ func (s *Server) start(life context.Context, o ServerOptions, name string, args,
 	}()
 	return ended, nil
 }
+
+// Failed is closed when a component has ended by itself. K3s is one process, and would have ended with it: as where a
+// controller manager loses its lease.
+func (s *Server) Failed() <-chan struct{} { return s.failed }
 
 // Err tells whether a component has ended by itself, and with what last words.
 func (s *Server) Err() error {
@@ -357,21 +441,17 @@ func (s *Server) RESTConfig(user string, groups []string) (*rest.Config, error) 
 	}, nil
 }
 
-func (s *Server) kubeconfig(user string, groups []string) ([]byte, error) {
-	config, err := s.RESTConfig(user, groups)
-	if err != nil {
-		return nil, err
-	}
+func (s *Server) kubeconfig(crt, key string) ([]byte, error) {
 	k := clientcmdapi.NewConfig()
-	k.Clusters["lab"] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
-	k.AuthInfos["lab"] = &clientcmdapi.AuthInfo{ClientCertificateData: config.CertData, ClientKeyData: config.KeyData}
+	k.Clusters["lab"] = &clientcmdapi.Cluster{Server: "https://" + s.Address, CertificateAuthorityData: s.serverCA.pem}
+	k.AuthInfos["lab"] = &clientcmdapi.AuthInfo{ClientCertificate: crt, ClientKey: key}
 	k.Contexts["lab"] = &clientcmdapi.Context{Cluster: "lab", AuthInfo: "lab"}
 	k.CurrentContext = "lab"
 	return clientcmd.Write(*k)
 }
 
-// Member is what a node gets when it joins.
-type Member struct {
+// Admission is what a node gets when it joins.
+type Admission struct {
 	// REST has the node's own client certificate (system:node:<name>).
 	REST *rest.Config
 	// Serving is the certificate of the node's kubelet, from the server CA.
@@ -382,7 +462,7 @@ type Member struct {
 
 // Join admits a node by its token, as K3s does: the CA that the token pins must be the server's, and the password the
 // agents' or the servers'. name is the node's name and ips are the addresses of its kubelet.
-func (s *Server) Join(nodeToken, name string, ips ...string) (*Member, error) {
+func (s *Server) Join(nodeToken, name string, ips ...string) (*Admission, error) {
 	caHash, password, err := credential(nodeToken)
 	if err != nil {
 		return nil, err
@@ -394,13 +474,13 @@ func (s *Server) Join(nodeToken, name string, ips ...string) (*Member, error) {
 	if !same(s.agentPass) && !same(s.password) {
 		return nil, errors.New("not authorized: the token's password is not the cluster's")
 	}
-	return s.member(name, ips)
+	return s.admission(name, ips)
 }
 
 // Self is the server's own membership: a K3s server is a node too.
-func (s *Server) Self(name string, ips ...string) (*Member, error) { return s.member(name, ips) }
+func (s *Server) Self(name string, ips ...string) (*Admission, error) { return s.admission(name, ips) }
 
-func (s *Server) member(name string, ips []string) (*Member, error) {
+func (s *Server) admission(name string, ips []string) (*Admission, error) {
 	config, err := s.RESTConfig("system:node:"+name, []string{"system:nodes"})
 	if err != nil {
 		return nil, err
@@ -415,7 +495,7 @@ func (s *Server) member(name string, ips []string) (*Member, error) {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(s.clientCA.cert)
-	return &Member{REST: config, Serving: serving, ClientCA: pool}, nil
+	return &Admission{REST: config, Serving: serving, ClientCA: pool}, nil
 }
 
 // AgentInputs reads what an agent was given: the server to join and the token.
@@ -449,13 +529,22 @@ func (s *Server) admits(root string, joining *Config) error {
 	return nil
 }
 
-// Forget takes a server's member out of etcd, as K3s does when its Node is deleted.
-func (s *Server) Forget(ctx context.Context, name string) error {
-	out, err := exec.CommandContext(ctx, s.kubernetes, "etcd-remove", "--client-url", s.etcd, "--name", name).CombinedOutput()
+// Forget takes a member out of etcd, as K3s does when its Node is deleted.
+func (s *Server) Forget(ctx context.Context, member string) error {
+	_, err := s.etcdCommand(ctx, nil, "etcd-remove", "--name", member)
+	return err
+}
+
+// etcdCommand asks this server's member.
+func (s *Server) etcdCommand(ctx context.Context, input []byte, command string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, s.kubernetes, append([]string{command, "--client-url", s.etcd}, args...)...)
+	var said bytes.Buffer
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(input), &said
+	out, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("remove %s from etcd: %w: %s", name, err, bytes.TrimSpace(out))
+		return nil, fmt.Errorf("%s %q: %w: %s", command, args, err, bytes.TrimSpace(said.Bytes()))
 	}
-	return nil
+	return out, nil
 }
 
 // keepPorts chooses ports once and then keeps them: the members of etcd know each other by them.

@@ -54,3 +54,22 @@ func changeAPIServers(w http.ResponseWriter, r *http.Request, m *machines.Machin
 	}
 	_ = json.NewEncoder(w).Encode(map[string]int{"servers": len(servers)})
 }
+
+// passTime is POST /_lab/pass: so many days pass for the certificates of K3s on all machines, and the machines' timers
+// elapse.
+func passTime(w http.ResponseWriter, r *http.Request, m *machines.Machines) {
+	var in struct {
+		Days int `json:"days"`
+	}
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&in); err != nil || in.Days < 1 {
+		http.Error(w, fmt.Sprintf("days must be a number, at least 1: %v", err), http.StatusBadRequest)
+		return
+	}
+	if err := m.Pass(r.Context(), time.Duration(in.Days)*24*time.Hour); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(in)
+}

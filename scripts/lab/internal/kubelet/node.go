@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"slices"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -61,7 +62,9 @@ func (k *Kubelet) nodeStatus(old corev1.NodeStatus) corev1.NodeStatus {
 		KubeletVersion: k.o.Version, OperatingSystem: "linux", Architecture: runtime.GOARCH, OSImage: k.o.OSImage,
 		ContainerRuntimeVersion: "lab://1", KernelVersion: runtime.GOOS, MachineID: k.o.NodeName, SystemUUID: k.o.NodeName, BootID: k.o.NodeName,
 	}
-	status.Conditions = nil
+	// Conditions of others, as K3s's EtcdIsVoter, are none of a kubelet's business.
+	own := []corev1.NodeConditionType{corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure, corev1.NodeReady}
+	status.Conditions = slices.DeleteFunc(status.Conditions, func(c corev1.NodeCondition) bool { return slices.Contains(own, c.Type) })
 	for _, c := range []corev1.NodeCondition{
 		{Type: corev1.NodeMemoryPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasSufficientMemory", Message: "kubelet has sufficient memory available"},
 		{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasNoDiskPressure", Message: "kubelet has no disk pressure"},

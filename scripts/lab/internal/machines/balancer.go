@@ -1,8 +1,14 @@
 package machines
 
 import (
+	"context"
+	"crypto/tls"
 	"net"
+	"net/http"
 	"strconv"
+	"strings"
+	"sync"
+	"time"
 
 	"k3s-aws-auth/scripts/lab/internal/gate/elbv2"
 )
@@ -36,13 +42,22 @@ func (m *Machines) balance() {
 	}
 }
 
-// healthyTarget is the API server of one of a listener's healthy targets, in turn; empty where there is none.
+// healthyTarget is the API server of one of a listener's healthy targets, in turn. Where none is healthy it is one of all,
+// as with a network load balancer ("fail open",
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/network/target-group-health-checks.html); empty where nobody
+// listens on any.
 func (m *Machines) healthyTarget(address string) string {
-	var healthy []string
+	var healthy, all []string
 	for _, t := range m.targets(address) {
 		if server := m.serverOf(t.InstanceID); server != nil {
-			healthy = append(healthy, server.Address)
+			all = append(all, server.Address)
+			if m.healthy(t) {
+				healthy = append(healthy, server.Address)
+			}
 		}
+	}
+	if len(healthy) == 0 {
+		healthy = all
 	}
 	if len(healthy) == 0 {
 		return ""
@@ -60,8 +75,88 @@ func (m *Machines) targets(address string) []elbv2.Target {
 	return nil
 }
 
-// healthy is a target group's health check: the machine has an API server.
-func (m *Machines) healthy(instanceID string, _ int) bool { return m.serverOf(instanceID) != nil }
+// healthInterval is how often targets are asked. A balancer asks every five seconds at most, and believes two answers.
+const healthInterval = time.Second
+
+// healthy is the last answer to a target's health check.
+func (m *Machines) healthy(t elbv2.Target) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.health[t]
+}
+
+// checkHealth asks all targets, again and again, as their groups' health checks say: without credentials, and without
+// looking at the certificate, as a load balancer does.
+func (m *Machines) checkHealth(ctx context.Context) {
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // see above
+	for wait(ctx, healthInterval) {
+		asked := map[elbv2.Target]bool{}
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for _, l := range m.o.ELB.Listeners() {
+			for _, t := range l.Targets {
+				mu.Lock()
+				_, known := asked[t]
+				asked[t] = asked[t] || false
+				mu.Unlock()
+				if known {
+					continue
+				}
+				all.Go(func() {
+					ok := m.checkTarget(ctx, client, t)
+					mu.Lock()
+					asked[t] = ok
+					mu.Unlock()
+				})
+			}
+		}
+		all.Wait()
+		m.mu.Lock()
+		m.health = asked
+		m.mu.Unlock()
+	}
+}
+
+func (m *Machines) checkTarget(ctx context.Context, client *http.Client, t elbv2.Target) bool {
+	server := m.serverOf(t.InstanceID)
+	if server == nil {
+		return false
+	}
+	if t.Protocol == "TCP" {
+		conn, err := net.DialTimeout("tcp", server.Address, client.Timeout)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.ToLower(t.Protocol)+"://"+server.Address+t.Path, nil)
+	if err != nil {
+		return false
+	}
+	answer, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	_ = answer.Body.Close()
+	return matches(t.Matcher, answer.StatusCode)
+}
+
+// matches tells whether a matcher, such as 200 or 200-399,401, has a status.
+func matches(matcher string, status int) bool {
+	for part := range strings.SplitSeq(matcher, ",") {
+		from, to, isRange := strings.Cut(part, "-")
+		if !isRange {
+			to = from
+		}
+		low, err1 := strconv.Atoi(from)
+		high, err2 := strconv.Atoi(to)
+		if err1 == nil && err2 == nil && low <= status && status <= high {
+			return true
+		}
+	}
+	return false
+}
 
 // openBalancers lets a machine's programs reach the load balancers at their own addresses.
 func (m *Machines) openBalancers(vm *machine) (closeAll func(), err error) {

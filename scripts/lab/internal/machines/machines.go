@@ -5,11 +5,14 @@ package machines
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +23,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"k8s.io/client-go/rest"
 
 	"k3s-aws-auth/scripts/lab/internal/cluster"
 	"k3s-aws-auth/scripts/lab/internal/gate"
@@ -64,6 +68,10 @@ type Machines struct {
 	mu        sync.Mutex
 	machines  map[string]*machine
 	addresses map[string]*address
+	health    map[elbv2.Target]bool
+	// over ends with Close.
+	over context.Context
+	end  context.CancelFunc
 }
 
 type machine struct {
@@ -76,6 +84,8 @@ type machine struct {
 	metadataURL string
 	cancel      context.CancelFunc
 	done        chan struct{}
+	// init is set once the machine runs its user data.
+	init *initSystem
 	// server is set where the machine has a running control plane.
 	server *cluster.Server
 	// err is why the boot failed.
@@ -93,6 +103,7 @@ const apiPort = "6443"
 // New makes a hook for the EC2 service.
 func New(o Options) (*Machines, error) {
 	m := &Machines{o: o, log: log.New(o.Log, "machines: ", log.LstdFlags), machines: map[string]*machine{}, addresses: map[string]*address{}, balancers: map[string]*forwarder{}}
+	m.over, m.end = context.WithCancel(context.Background())
 	missing := missingTools()
 	switch {
 	case o.Sandbox == nil:
@@ -108,6 +119,7 @@ func New(o Options) (*Machines, error) {
 	}
 	o.ELB.SetHealth(m.healthy)
 	o.ELB.SetChanged(m.balance)
+	go m.checkHealth(m.over)
 	if m.readsInputs != "" {
 		m.log.Printf("boot scripts are not run: %s. The lab reads their inputs instead", m.readsInputs)
 	}
@@ -199,6 +211,7 @@ func (m *Machines) MetadataOptions(string, ec2.MetadataOptions) {}
 
 // Close ends all machines.
 func (m *Machines) Close() {
+	m.end()
 	m.mu.Lock()
 	var ids, ips []string
 	for id := range m.machines {
@@ -271,8 +284,17 @@ func (m *Machines) boot(ctx context.Context, vm *machine) error {
 	if len(config.RunCmd) == 0 {
 		return errors.New("the user data runs no command: this machine would never do anything. Is it cut short?")
 	}
-	if err := config.apply(vm.root); err != nil {
-		return err
+	// cloud-init does both, write_files and runcmd, once for an instance.
+	mark := filepath.Join(m.o.Dir, vm.instance.ID, "booted")
+	_, err = os.Stat(mark)
+	later := err == nil && m.readsInputs == ""
+	if !later {
+		if err := config.apply(vm.root); err != nil {
+			return err
+		}
+		if err := os.WriteFile(mark, nil, 0o600); err != nil {
+			return err
+		}
 	}
 	if m.o.Sandbox != nil {
 		network, err := m.o.Sandbox.AddNode(vm.instance.ID, vm.instance.PrivateIP)
@@ -312,7 +334,15 @@ func (m *Machines) boot(ctx context.Context, vm *machine) error {
 	}
 	defer init.running.Wait()
 	defer listener.Close()
-	if err := m.runCommands(ctx, vm, config); err != nil {
+	m.mu.Lock()
+	vm.init = init
+	m.mu.Unlock()
+	if later {
+		err = m.laterBoot(ctx, vm, config, init)
+	} else {
+		err = m.runCommands(ctx, vm, config)
+	}
+	if err != nil {
 		return err
 	}
 	<-ctx.Done()
@@ -396,21 +426,33 @@ func (m *Machines) runServer(ctx context.Context, vm *machine, started func()) e
 		m.setServer(vm, nil)
 		server.Stop()
 	}()
-	// Where K3s keeps its datastore: a boot script tells by it that this server has joined already.
-	if err := os.MkdirAll(filepath.Join(vm.root, config.DataDir, "server/db/etcd"), 0o700); err != nil {
-		return err
-	}
 	member, err := server.Self(vm.name, kubeletIP, vm.instance.PrivateIP)
 	if err != nil {
 		return err
 	}
-	go m.followNodes(ctx, server)
-	return m.runKubelet(ctx, vm, server.Config, member, func() {
-		if err := m.markServer(ctx, vm, server); err != nil && ctx.Err() == nil {
+	if err := keepAdmission(vm.root, config, member); err != nil {
+		return err
+	}
+	alive, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-server.Failed():
+			cancel()
+		case <-alive.Done():
+		}
+	}()
+	go m.followMembers(alive, server)
+	err = m.runKubelet(alive, vm, server.Config, member, func() {
+		if err := m.markServer(alive, vm, server); err != nil && alive.Err() == nil {
 			m.log.Printf("%s: %v", vm.name, err)
 		}
 		started()
 	})
+	if failed := server.Err(); failed != nil {
+		return failed
+	}
+	return err
 }
 
 func (m *Machines) setServer(vm *machine, server *cluster.Server) {
@@ -436,11 +478,57 @@ func (m *Machines) runAgent(ctx context.Context, vm *machine, started func()) er
 		// A load balancer: the node outlives the server that admitted it.
 		member.REST.Host = config.Server
 	}
-	// K3s's agent keeps what it was admitted with.
-	if err := writeBelow(vm.root, filepath.Join(config.DataDir, "agent/client-kubelet.crt"), member.REST.CertData, 0o600); err != nil {
+	if err := keepAdmission(vm.root, config, member); err != nil {
 		return err
 	}
 	return m.runKubelet(ctx, vm, config, member, started)
+}
+
+// keepAdmission writes what a node was admitted with where K3s's agent has it, and lets the node use it from there, so that
+// it ages on the disk as it does in the world.
+func keepAdmission(root string, config *cluster.Config, a *cluster.Admission) error {
+	crt, key := filepath.Join(config.DataDir, "agent/client-kubelet.crt"), filepath.Join(config.DataDir, "agent/client-kubelet.key")
+	// The key first: by the certificate a boot script knows that the node is admitted.
+	if err := writeBelow(root, key, a.REST.KeyData, 0o600); err != nil {
+		return err
+	}
+	if err := writeBelow(root, crt, a.REST.CertData, 0o600); err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(a.REST.CAData) {
+		return errors.New("the server CA has no certificate")
+	}
+	// A connection that is not used ends soon: the next one begins with what is on the disk then.
+	a.REST.Transport = &http.Transport{IdleConnTimeout: 5 * time.Second, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(filepath.Join(root, crt), filepath.Join(root, key))
+			return &pair, err
+		}}}
+	a.REST.TLSClientConfig = rest.TLSClientConfig{}
+	return nil
+}
+
+// Age lets the leaf certificates of all machines be as they are when so much time has passed.
+func (m *Machines) Age(d time.Duration) error {
+	m.mu.Lock()
+	var roots []string
+	var server *cluster.Server
+	for _, vm := range m.machines {
+		roots = append(roots, vm.root)
+		if vm.server != nil {
+			server = vm.server
+		}
+	}
+	m.mu.Unlock()
+	if server == nil {
+		return errors.New("no server runs")
+	}
+	var errs []error
+	for _, root := range roots {
+		errs = append(errs, server.Age(root, d))
+	}
+	return errors.Join(errs...)
 }
 
 // serverAt waits for a server at the URL that an agent was given: a server's private address, or a load balancer.

@@ -19,7 +19,7 @@ import (
 const kubeletIP = "127.0.0.1"
 
 // runKubelet runs a machine's kubelet until ctx ends.
-func (m *Machines) runKubelet(ctx context.Context, vm *machine, config *cluster.Config, member *cluster.Member, started func()) error {
+func (m *Machines) runKubelet(ctx context.Context, vm *machine, config *cluster.Config, member *cluster.Admission, started func()) error {
 	client, err := kubernetes.NewForConfig(member.REST)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func (m *Machines) runKubelet(ctx context.Context, vm *machine, config *cluster.
 	runner := m.runner(vm)
 	k, err := kubelet.New(kubelet.Options{
 		NodeName:   vm.name,
-		ProviderID: "aws:///" + vm.instance.Zone + "/" + vm.instance.ID,
+		ProviderID: config.ProviderID(vm.name),
 		Version:    version,
 		Labels:     labels,
 		Taints:     taints,

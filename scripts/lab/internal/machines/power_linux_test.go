@@ -24,8 +24,9 @@ func TestStopAndStart(t *testing.T) {
 	const done = "done: K3s v1.35.4+k3s1, server"
 	r.said(id, done, 1, 2*time.Minute)
 	client := func() kubernetes.Interface {
+		// At a later boot systemd starts K3s once it is prepared.
+		require.Eventually(t, func() bool { return len(r.machines.Servers()) == 1 }, 2*time.Minute, 50*time.Millisecond)
 		servers := r.machines.Servers()
-		require.Len(t, servers, 1)
 		config, err := servers[0].RESTConfig("admin", []string{"system:masters"})
 		require.NoError(t, err)
 		client, err := kubernetes.NewForConfig(config)

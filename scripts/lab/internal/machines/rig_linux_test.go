@@ -1,6 +1,8 @@
 package machines
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -289,6 +291,9 @@ func withoutComments(script string) string {
 	return kept.String()
 }
 
+// authenticationPath is what the product's configuration of servers names.
+const authenticationPath = "/etc/rancher/k3s/authentication.yaml"
+
 // boot runs the script with quick.
 const boot = "BASH_ENV=/etc/k3s-aws-auth/quick /usr/local/sbin/k3s-boot"
 
@@ -297,13 +302,24 @@ func (n *node) userData(t *testing.T) string {
 	t.Helper()
 	var out strings.Builder
 	out.WriteString("#cloud-config\nwrite_files:\n")
-	for _, f := range []struct{ path, mode, content string }{
+	type file struct{ path, mode, content string }
+	files := []file{
 		{"/etc/rancher/k3s/config.yaml", "0600", n.config},
 		{"/etc/k3s-aws-auth/boot.env", "0644", n.env},
 		{"/etc/k3s-aws-auth/parameters", "0644", n.parameters},
 		{"/etc/k3s-aws-auth/quick", "0644", quick},
 		{"/usr/local/sbin/k3s-boot", "0755", n.script},
-	} {
+	}
+	if strings.Contains(n.config, authenticationPath) {
+		files = append(files, file{authenticationPath, "0644", "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\n" +
+			"anonymous:\n  enabled: true\n  conditions:\n    - path: /readyz\n"})
+	}
+	for _, f := range files {
+		if f.path == "/usr/local/sbin/k3s-boot" {
+			// As the product does: user data is limited.
+			fmt.Fprintf(&out, "  - path: %s\n    permissions: %q\n    encoding: gz+b64\n    content: %s\n", f.path, f.mode, packed(t, f.content))
+			continue
+		}
 		fmt.Fprintf(&out, "  - path: %s\n    permissions: %q\n    content: |\n", f.path, f.mode)
 		for line := range strings.Lines(f.content) {
 			out.WriteString("      " + line)
@@ -315,6 +331,16 @@ func (n *node) userData(t *testing.T) string {
 	run, err := yaml.Marshal(map[string]any{"runcmd": n.run})
 	require.NoError(t, err)
 	return out.String() + string(run)
+}
+
+func packed(t *testing.T, text string) string {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, err := w.Write([]byte(text))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return base64.StdEncoding.EncodeToString(out.Bytes())
 }
 
 func read(t *testing.T, path string) string {

@@ -245,7 +245,7 @@ func (s *Service) describeHealth(q *request) ([]wire.Node, error) {
 			state, reason = "unused", "Target.NotRegistered"
 		case !used:
 			state, reason = "unused", "Target.NotInUse"
-		case s.health != nil && s.health(t.id, t.port):
+		case s.health != nil && s.health(g.target(t)):
 			state, reason = "healthy", ""
 		case s.health != nil:
 			state, reason = "unhealthy", "Target.FailedHealthChecks"

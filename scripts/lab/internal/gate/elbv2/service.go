@@ -28,7 +28,7 @@ type Service struct {
 	groups    []*group
 	listeners []*listener
 	tags      map[string]map[string]string // by ARN
-	health    func(instanceID string, port int) bool
+	health    func(Target) bool
 	changed   func()
 }
 
@@ -38,7 +38,7 @@ func New(g *gate.Gate, network *ec2.Service) *Service {
 }
 
 // SetHealth sets who knows whether a target answers; without it targets stay initial.
-func (s *Service) SetHealth(f func(instanceID string, port int) bool) {
+func (s *Service) SetHealth(f func(Target) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.health = f
@@ -58,10 +58,16 @@ type Listener struct {
 	Targets      []Target
 }
 
-// Target is an instance and its port.
+// Target is an instance and its port, with the health check of its group.
 type Target struct {
 	InstanceID string
 	Port       int
+	// Protocol is that of the check; Path and Matcher (such as 200 or 200-399,401) are of HTTP and HTTPS.
+	Protocol, Path, Matcher string
+}
+
+func (g *group) target(t target) Target {
+	return Target{InstanceID: t.id, Port: t.port, Protocol: g.checkProtocol, Path: g.checkPath, Matcher: g.matcher}
 }
 
 // Listeners returns all listeners with their targets, one for each address of the load balancer.
@@ -78,7 +84,7 @@ func (s *Service) Listeners() []Listener {
 		for _, z := range b.zones {
 			x := Listener{ARN: l.arn, Address: z.address, Port: l.port}
 			for _, t := range g.targets {
-				x.Targets = append(x.Targets, Target{t.id, t.port})
+				x.Targets = append(x.Targets, g.target(t))
 			}
 			out = append(out, x)
 		}

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"sort"
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -17,6 +18,8 @@ import (
 
 var ec2Functions = map[string]function{
 	"aws:ec2/getAmi:getAmi":                               getAmi,
+	"aws:ec2/getInstances:getInstances":                   getInstances,
+	"aws:ec2/getInstance:getInstance":                     getInstance,
 	"aws:index/getAvailabilityZones:getAvailabilityZones": getZones,
 }
 
@@ -143,4 +146,58 @@ func getZones(ctx context.Context, c *call) (m, error) {
 		}
 	}
 	return m{"id": c.Client.Region, "names": zoneNames, "zoneIds": ids, "groupNames": engine.List(sorted(groups))}, nil
+}
+
+// getInstances lists instances, those that run where no state is asked for
+// (terraform-provider-aws, internal/service/ec2/ec2_instances_data_source.go). None is no error.
+func getInstances(ctx context.Context, c *call) (m, error) {
+	states := engine.Strs(c.In, "instanceStateNames")
+	if len(states) == 0 {
+		states = []string{"running"}
+	}
+	out, err := c.Client.ec2().DescribeInstances(ctx, &ec2.DescribeInstancesInput{Filters: append(filtersOf(c.In), filter("instance-state-name", states...))})
+	if err != nil {
+		return nil, fmt.Errorf("reading EC2 Instances: %w", err)
+	}
+	ids, private, public := []any{}, []any{}, []any{}
+	for _, r := range out.Reservations {
+		for _, i := range r.Instances {
+			ids = append(ids, aws.ToString(i.InstanceId))
+			if ip := aws.ToString(i.PrivateIpAddress); ip != "" {
+				private = append(private, ip)
+			}
+			if ip := aws.ToString(i.PublicIpAddress); ip != "" {
+				public = append(public, ip)
+			}
+		}
+	}
+	return m{"id": c.Client.Region, "ids": ids, "privateIps": private, "publicIps": public, "ipv6Addresses": []any{}, "instanceTags": m{}, "instanceStateNames": toAny(states)}, nil
+}
+
+// getInstance finds one instance by its id, of which the program reads the launch time alone.
+func getInstance(ctx context.Context, c *call) (m, error) {
+	id := engine.Str(c.In, "instanceId")
+	if id == "" {
+		return nil, errors.New("the lab finds an instance by instanceId alone")
+	}
+	out, err := c.Client.ec2().DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	if err != nil {
+		return nil, fmt.Errorf("reading EC2 Instance: %w", err)
+	}
+	for _, r := range out.Reservations {
+		for _, i := range r.Instances {
+			return m{"id": id, "instanceId": id, "launchTime": aws.ToTime(i.LaunchTime).Format(time.RFC3339), "ami": aws.ToString(i.ImageId),
+				"instanceType": string(i.InstanceType), "privateIp": aws.ToString(i.PrivateIpAddress), "instanceState": string(i.State.Name),
+				"subnetId": aws.ToString(i.SubnetId), "tags": readTags(i.Tags)}, nil
+		}
+	}
+	return nil, errors.New("your query returned no results. Please change your search criteria and try again")
+}
+
+func toAny(in []string) []any {
+	out := make([]any, len(in))
+	for i, v := range in {
+		out[i] = v
+	}
+	return out
 }
