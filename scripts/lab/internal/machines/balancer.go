@@ -158,7 +158,7 @@ func matches(matcher string, status int) bool {
 	return false
 }
 
-// openBalancers lets a machine's programs reach the load balancers at their own addresses.
+// openBalancers lets a machine's programs reach the load balancers at their own addresses, and a server's its own API.
 func (m *Machines) openBalancers(vm *machine) (closeAll func(), err error) {
 	var open []*forwarder
 	closeAll = func() {
@@ -175,5 +175,17 @@ func (m *Machines) openBalancers(vm *machine) (closeAll func(), err error) {
 		}
 		open = append(open, forwardFrom(listener, func() string { return m.healthyTarget(address) }))
 	}
+	// A server's own API, which its boot script asks.
+	own, err := m.o.Sandbox.ListenNode(vm.instance.ID, net.JoinHostPort("127.0.0.1", apiPort))
+	if err != nil {
+		closeAll()
+		return nil, err
+	}
+	open = append(open, forwardFrom(own, func() string {
+		if server := m.serverOf(vm.instance.ID); server != nil {
+			return server.Address
+		}
+		return ""
+	}))
 	return closeAll, nil
 }
