@@ -92,7 +92,7 @@ func Changes(data []byte) ([]Step, error) {
 		step.Reasons = slices.Compact(step.Reasons)
 		byURN[s.URN] = step
 	}
-	var steps []Step
+	steps := []Step{}
 	for _, s := range byURN {
 		steps = append(steps, *s)
 	}
