@@ -200,7 +200,7 @@ func (s *Server) bootstrapKey() string {
 
 // bootstrapData is what a server gives to one that joins.
 func (s *Server) bootstrapData() (map[string]bootstrapFile, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	out, err := s.etcdCommand(ctx, nil, "etcd-get", "--key", s.bootstrapKey())
 	if err != nil || len(out) == 0 {
@@ -223,7 +223,7 @@ func (s *Server) keepBootstrapData(own bool) error {
 		}
 		return s.data.reconcile(stored, false)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	keys, err := s.etcdCommand(ctx, nil, "etcd-get", "--key", "/bootstrap")
 	if err != nil {
@@ -256,7 +256,7 @@ func (s *Server) waitEtcd(ctx context.Context, args []string) error {
 		}
 		if conn, err := net.DialTimeout("tcp", strings.TrimPrefix(at, "http://"), time.Second); err == nil {
 			_ = conn.Close()
-			call, cancel := context.WithTimeout(ctx, 5*time.Second)
+			call, cancel := context.WithTimeout(ctx, time.Minute)
 			_, err := s.etcdCommand(call, nil, "etcd-get", "--key", "/ready")
 			cancel()
 			if err == nil {
