@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"k3s-aws-auth/scripts/internal/policy"
 )
@@ -223,8 +222,7 @@ func divide(patterns []glob, universe glob) (*partition, bool) {
 	mark := make([]int, len(positions))
 	round := 0
 	var scratch []int32
-	var add func(p int32)
-	add = func(p int32) {
+	add := func(p int32) {
 		for mark[p] != round {
 			mark[p] = round
 			scratch = append(scratch, p)
@@ -378,12 +376,6 @@ func overlaps(a, b glob) bool {
 	return !ok || p.in[0].meets(p.in[1])
 }
 
-// within tells whether a pattern has all texts of another one.
-func within(narrow, broad glob) bool {
-	p, ok := divide([]glob{narrow, broad}, anything)
-	return ok && p.in[0].within(p.in[1])
-}
-
 // bits is a set of small numbers.
 type bits []uint64
 
@@ -451,5 +443,3 @@ func (b bits) not(n int) bits {
 	}
 	return out
 }
-
-func valid(s string) bool { return utf8.ValidString(s) }

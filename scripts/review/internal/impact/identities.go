@@ -28,7 +28,6 @@ type role struct {
 	session   int
 	reachable bool // by pods, through the metadata service
 	arn       string
-	free      bool // pods can leave the profile's session policy: a service other than Roles Anywhere is trusted
 }
 
 // holder is a role, user or group, in the stack or named by it.
@@ -269,9 +268,27 @@ func (w *world) profiles(r *preview.Resource, s side, out *role) {
 		return
 	}
 	out.session = min(out.session, longest)
-	if !open && len(session) == 1 {
+	if !open && len(session) == 1 && onlyCertificates(out.trust.parsed) {
 		out.policies.Session, out.shown.Session = session, session
 	}
+}
+
+// onlyCertificates tells whether nobody but Roles Anywhere may assume a role, so that a profile's session policy binds everybody.
+func onlyCertificates(d *policy.Document) bool {
+	if d == nil {
+		return false
+	}
+	for _, s := range d.Statements {
+		if s.Effect != "Allow" {
+			continue
+		}
+		p := s.Principal
+		if p == nil || p.Any || len(p.AWS)+len(p.Federated)+len(p.CanonicalUser) > 0 ||
+			slices.ContainsFunc(p.Service, func(v string) bool { return !strings.HasPrefix(v, "rolesanywhere.") }) {
+			return false
+		}
+	}
+	return true
 }
 
 func profileHas(p, r *preview.Resource, arn string) bool {
@@ -701,7 +718,7 @@ func (w *world) roleSigns(i *Identity, h *holder, was, is role) []Sign {
 			"keep the profile's session policy, or see that the role's policies are as narrow")
 	}
 	signs = append(signs, w.pathSigns(i, was, is)...)
-	if is.there && !was.reachable && is.reachable && was.there && w.byNewMachine(i, c) {
+	if is.there && !was.reachable && is.reachable && was.there && w.byNewMachine(c) {
 		add(Danger, "hop-limit-raised", "every pod on a new machine has the role "+i.Name,
 			"pods reach the machine's role through the metadata service, whatever identity they have", "keep the hop limit at 1 and give pods identities of their own")
 	}
@@ -829,7 +846,7 @@ func (w *world) lifeSigns(i *Identity, h *holder, was, is role, add func(level L
 }
 
 // byNewMachine tells whether a machine that is made now brings a role into the reach of pods.
-func (w *world) byNewMachine(i *Identity, role *preview.Change) bool {
+func (w *world) byNewMachine(role *preview.Change) bool {
 	profiles := w.machineRoles(after)
 	for _, c := range w.byType[typeInstance] {
 		if c.Before == nil && c.After != nil && hopLimit(c.After) >= 2 && role != nil && roleOf(c.After, profiles) == role.Now().URN {

@@ -216,7 +216,7 @@ func discoverySigns(c *preview.Change) []Sign {
 	var signs []Sign
 	issuer, _ := is["issuer"].(string)
 	uri, _ := is["jwks_uri"].(string)
-	if !strings.HasPrefix(uri, strings.TrimSuffix(issuer, "/")+"/") && !(wasKnown && was["jwks_uri"] == uri) {
+	if !strings.HasPrefix(uri, strings.TrimSuffix(issuer, "/")+"/") && (!wasKnown || was["jwks_uri"] != uri) {
 		signs = append(signs, sign(Danger, "issuer-document-changed", "the discovery document sends AWS to "+uri+" for keys, which is not the issuer's own",
 			"whoever answers there can be every identity", safe, c))
 	}

@@ -189,7 +189,7 @@ func (w *world) targets() []target {
 	}
 	list := []target{}
 	const be = "whoever adds a key to it can be every identity"
-	add := func(r *preview.Resource, arn, id, what, why, safe string, actions ...string) {
+	add := func(arn, id, what, why, safe string, actions ...string) {
 		if arn != "" && !slices.ContainsFunc(list, func(t target) bool { return t.arn == arn && t.what == what }) {
 			list = append(list, target{arn, id, what, why, safe, actions})
 		}
@@ -200,32 +200,32 @@ func (w *world) targets() []target {
 		arn := w.arn(r)
 		switch {
 		case isObject(r.Type) && (isKeySet(r) || isDiscovery(r)):
-			add(r, arn, "writes-key-set", "may write the published key set", be, "grant writes below a prefix of a bucket of its own",
+			add(arn, "writes-key-set", "may write the published key set", be, "grant writes below a prefix of a bucket of its own",
 				"s3:PutObject", "s3:DeleteObject", "s3:PutObjectAcl", "s3:RestoreObject", "s3:DeleteObjectVersion", "s3:ReplicateObject")
 			if bucket, ok := r.Text("bucket"); ok && !issuerBuckets[bucket] {
 				issuerBuckets[bucket] = true
-				add(r, fmt.Sprintf("arn:%s:s3:::%s", w.partition, bucket), "writes-key-set", "may say who writes the published key set", be, "leave the issuer's bucket to the stack",
+				add(fmt.Sprintf("arn:%s:s3:::%s", w.partition, bucket), "writes-key-set", "may say who writes the published key set", be, "leave the issuer's bucket to the stack",
 					"s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:PutBucketAcl", "s3:PutBucketPublicAccessBlock", "s3:PutBucketOwnershipControls",
 					"s3:PutReplicationConfiguration", "s3:DeleteBucket", "s3:PutBucketWebsite", "s3:PutLifecycleConfiguration")
 			}
 		case r.Type == typeParameter && isPrivate(r):
-			add(r, arn, "reads-signing-key", "may read the cluster's private keys", "whoever reads the signing key can be every identity", "leave the parameters below server/ to the servers' role alone",
+			add(arn, "reads-signing-key", "may read the cluster's private keys", "whoever reads the signing key can be every identity", "leave the parameters below server/ to the servers' role alone",
 				"ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "ssm:GetParameterHistory")
-			add(r, arn, "writes-signing-key", "may write the cluster's private keys", "servers boot with the key that it chooses", "leave the parameters below server/ to the stack",
+			add(arn, "writes-signing-key", "may write the cluster's private keys", "servers boot with the key that it chooses", "leave the parameters below server/ to the stack",
 				"ssm:PutParameter", "ssm:DeleteParameter", "ssm:DeleteParameters")
 		case r.Type == typeParameter && isJoinToken(r):
-			add(r, arn, "reads-join-token", "may read the agents' join token", "with it a machine joins the cluster, and is given pods and their tokens", "leave the token to the agents' role",
+			add(arn, "reads-join-token", "may read the agents' join token", "with it a machine joins the cluster, and is given pods and their tokens", "leave the token to the agents' role",
 				"ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "ssm:GetParameterHistory")
 		case r.Type == typeDistribution:
-			add(r, arn, "writes-key-set", "may change what the issuer's CloudFront distribution answers", "whoever publishes the keys can be every identity", "leave the distribution to the stack",
+			add(arn, "writes-key-set", "may change what the issuer's CloudFront distribution answers", "whoever publishes the keys can be every identity", "leave the distribution to the stack",
 				"cloudfront:UpdateDistribution", "cloudfront:UpdateDistributionWithStagingConfig", "cloudfront:DeleteDistribution", "cloudfront:AssociateAlias", "cloudfront:TagResource")
 		case r.Type == typeRecord:
 			if zone, ok := r.Text("zoneId"); ok {
-				add(r, fmt.Sprintf("arn:%s:route53:::hostedzone/%s", w.partition, zone), "writes-key-set", "may change where the issuer's name leads", "whoever owns the name publishes the keys, and can be every identity",
+				add(fmt.Sprintf("arn:%s:route53:::hostedzone/%s", w.partition, zone), "writes-key-set", "may change where the issuer's name leads", "whoever owns the name publishes the keys, and can be every identity",
 					"leave the zone's records to the stack", "route53:ChangeResourceRecordSets", "route53:DeleteHostedZone")
 			}
 		case r.Type == typeInstance && isServer(r):
-			add(r, arn, "reaches-servers", "may get onto the cluster's servers", "the signing key is on their disks: whoever reads it can be every identity", "give access to machines to people, not to pods",
+			add(arn, "reaches-servers", "may get onto the cluster's servers", "the signing key is on their disks: whoever reads it can be every identity", "give access to machines to people, not to pods",
 				"ssm:StartSession", "ssm:SendCommand", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:AssociateIamInstanceProfile",
 				"ec2-instance-connect:SendSSHPublicKey", "ec2:ModifyInstanceMetadataOptions", "ec2:CreateReplaceRootVolumeTask", "ec2:GetPasswordData")
 		}
@@ -347,7 +347,7 @@ func (w *world) pathSigns(i *Identity, was, is role) []Sign {
 		}
 		action, _, _ := strings.Cut(b.why[0], ": ")
 		id, what := "permissions-escalate", fmt.Sprintf("%s gains %s on %s", i.Name, action, k)
-		if w.administrator(was, is) && strings.HasPrefix(k, "*") {
+		if administrator(is) && !administrator(was) && strings.HasPrefix(k, "*") {
 			what, why = fmt.Sprintf("%s gains every action on %s", i.Name, k), "that is an administrator"
 		}
 		if b.level == Warning {
@@ -358,12 +358,12 @@ func (w *world) pathSigns(i *Identity, was, is role) []Sign {
 	return signs
 }
 
-// administrator tells whether all of a sudden every action is allowed on everything.
-func (w *world) administrator(was, is role) bool {
-	for _, d := range is.policies.Identity {
+// administrator tells whether every action is allowed on everything, under whatever conditions.
+func administrator(r role) bool {
+	for _, d := range r.policies.Identity {
 		for _, s := range d.Statements {
 			if s.Effect == "Allow" && slices.Contains(s.Actions, "*") && slices.Contains(s.Resources, "*") {
-				return is.policies.Boundary == nil && is.policies.Session == nil
+				return r.policies.Boundary == nil && r.policies.Session == nil
 			}
 		}
 	}

@@ -41,7 +41,7 @@ func (w *world) resourcePolicy(c *preview.Change, property string) []Sign {
 		if issuer && c.Op == preview.Delete {
 			return []Sign{sign(Danger, "issuer-unreachable", "the policy "+now.Name()+" of the issuer's bucket is deleted", "AWS cannot read the key set any more", "remove identities and provider first", c)}
 		}
-		if was.parsed != nil && denies(was.parsed) && !(bucket && w.bucketGoes(c.Before)) {
+		if was.parsed != nil && denies(was.parsed) && (!bucket || !w.bucketGoes(c.Before)) {
 			return []Sign{sign(Warning, "resource-policy-changed", "the policy "+now.Name()+" goes, with what it denied", "identities of the account may do what it kept from them", safe, c)}
 		}
 		return nil

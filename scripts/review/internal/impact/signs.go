@@ -488,7 +488,7 @@ func (w *world) buckets() []Sign {
 	for _, c := range w.byType["aws:s3/bucketOwnershipControls:BucketOwnershipControls"] {
 		was, _ := c.Before.Text("rule", "objectOwnership")
 		is, _ := c.After.Text("rule", "objectOwnership")
-		if was == "BucketOwnerEnforced" && is != was && !(c.Op == preview.Delete && w.bucketGoes(c.Before)) {
+		if was == "BucketOwnerEnforced" && is != was && (c.Op != preview.Delete || !w.bucketGoes(c.Before)) {
 			signs = append(signs, sign(Warning, "acl-changed", "ACLs of "+c.Now().Name()+" are switched on", "an ACL can then open objects to everybody", "keep BucketOwnerEnforced", c))
 		}
 	}
