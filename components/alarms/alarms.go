@@ -96,8 +96,9 @@ type Alarms struct {
 // that notify them.
 //
 // What is told by CloudTrail (refused calls) needs a trail of the account that
-// logs management events in the region, writing ones at least: without a trail
-// EventBridge gets no such events. What Roles Anywhere tells needs none.
+// logs management events in the region, Read events among them, since CloudTrail
+// counts every call of STS as reading: without it EventBridge gets no such events.
+// What Roles Anywhere tells needs none.
 //
 // Names of events and metrics are those of
 //   - https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-sts.html
@@ -228,7 +229,7 @@ func (m *maker) refusedRoles(topic pulumi.StringInput) error {
 	if err != nil {
 		return err
 	}
-	return m.rule("refused", "Refused attempts to assume roles of cluster "+m.args.ClusterName, pulumi.String(pattern), topic,
+	return m.rule("refused", m.trail(), "Refused attempts to assume roles of cluster "+m.args.ClusterName, pulumi.String(pattern), topic,
 		message{
 			text: "Cluster " + m.args.ClusterName + ": <event> of <role> was refused at <time>, asked for from <address>: <error>. " +
 				"Either a pod's service account and its role do not belong together, or somebody tries.",
@@ -237,6 +238,13 @@ func (m *maker) refusedRoles(topic pulumi.StringInput) error {
 				"address": "$.detail.sourceIPAddress", "error": "$.detail.errorMessage",
 			},
 		})
+}
+
+// trail is the state of a rule for calls that CloudTrail records. A rule that is
+// just ENABLED sees none that read only, and so no call of STS
+// (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html).
+func (m *maker) trail() pulumi.StringPtrInput {
+	return pulumi.String("ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS")
 }
 
 // rolePrefix is how the ARNs of the cluster's roles begin.
@@ -252,16 +260,20 @@ func (m *maker) rolesAnywhere(topic pulumi.StringInput) error {
 			"source":      []string{"aws.rolesanywhere"},
 			"detail-type": []string{"AWS API Call via CloudTrail"},
 			"detail": map[string]any{
-				"eventSource":       []string{"rolesanywhere.amazonaws.com"},
-				"eventName":         []string{"CreateSession"},
-				"errorCode":         []any{map[string]bool{"exists": true}},
-				"requestParameters": map[string]any{"trustAnchorArn": []string{arn}},
+				"eventSource": []string{"rolesanywhere.amazonaws.com"},
+				"eventName":   []string{"CreateSession"},
+				"errorCode":   []any{map[string]bool{"exists": true}},
+				// A record without parameters tells too: no published one shows
+				// whether a refused call has them, and better an alarm that is
+				// another cluster's than none.
+				"requestParameters": map[string]any{"trustAnchorArn": []any{arn, map[string]bool{"exists": false}}},
 			},
 		})
 	}).(pulumi.StringOutput)
-	err := m.rule("refused-sessions", "Refused sessions of Roles Anywhere for cluster "+m.args.ClusterName, refused, topic,
+	err := m.rule("refused-sessions", m.trail(), "Refused sessions of Roles Anywhere for cluster "+m.args.ClusterName, refused, topic,
 		message{
-			text: "Cluster " + m.args.ClusterName + ": a session for <role> was refused at <time>, asked for from <address>: <code> <error>",
+			text: "Cluster " + m.args.ClusterName + ": a session of Roles Anywhere was refused at <time>, asked for from <address>: <code> <error> " +
+				"(role: <role>). Where no role is named, it may have been asked of another trust anchor of the account.",
 			paths: map[string]string{
 				"role": "$.detail.requestParameters.roleArn", "time": "$.detail.eventTime", "address": "$.detail.sourceIPAddress",
 				"code": "$.detail.errorCode", "error": "$.detail.errorMessage",
@@ -278,7 +290,7 @@ func (m *maker) rolesAnywhere(topic pulumi.StringInput) error {
 	paths := map[string]string{
 		"serial": "$.detail.certificate-serial-number", "days": "$.detail.days-to-expiry", "issuer": "$.detail.issuer",
 	}
-	err = m.rule("ca-expiry", "The CA of cluster "+m.args.ClusterName+" ends soon", authority, topic, message{
+	err = m.rule("ca-expiry", nil, "The CA of cluster "+m.args.ClusterName+" ends soon", authority, topic, message{
 		text: "Cluster " + m.args.ClusterName + ": CA certificate <serial> (<issuer>) of the trust anchor ends in <days> days. " +
 			"With it every identity of the cluster ends: replace the CA before.",
 		paths: paths,
@@ -289,11 +301,14 @@ func (m *maker) rolesAnywhere(topic pulumi.StringInput) error {
 	days := LeafExpiryDays(m.args.RolesAnywhere.LeafRenewalHours)
 	// The event names neither the trust anchor nor the subject, so this is about
 	// every certificate that is used in account and region.
-	leaves, err := marshal(expiry(days))
+	// A CA's names its trust anchor, and is another rule's.
+	pattern := expiry(days)
+	pattern["resources"] = []any{map[string]bool{"exists": false}}
+	leaves, err := marshal(pattern)
 	if err != nil {
 		return err
 	}
-	return m.rule("leaf-expiry", fmt.Sprintf("Certificates in use that end within %d days", days), pulumi.String(leaves), topic, message{
+	return m.rule("leaf-expiry", nil, fmt.Sprintf("Certificates in use that end within %d days", days), pulumi.String(leaves), topic, message{
 		text: "Certificate <serial> of <issuer> is in use and ends in <days> days. If it is one of cluster " + m.args.ClusterName +
 			", run `pulumi up`: nothing else renews it.",
 		paths: paths,
@@ -392,13 +407,15 @@ type message struct {
 	paths map[string]string
 }
 
-// rule makes a rule that sends messages to the topic.
-func (m *maker) rule(part, description string, pattern, topic pulumi.StringInput, text message) error {
+// rule makes a rule that sends messages to the topic. Its state is ENABLED where
+// it is nil.
+func (m *maker) rule(part string, state pulumi.StringPtrInput, description string, pattern, topic pulumi.StringInput, text message) error {
 	name := m.name + "-" + part
 	child := pulumi.Parent(m.parent)
 	rule, err := cloudwatch.NewEventRule(m.ctx, names.Autonamed(name, maxRule), &cloudwatch.EventRuleArgs{
 		Description:  pulumi.String(description),
 		EventPattern: pattern,
+		State:        state,
 		Tags:         pulumi.ToStringMap(m.args.Tags),
 	}, child)
 	if err != nil {

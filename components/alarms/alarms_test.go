@@ -92,6 +92,19 @@ func TestAlarms(t *testing.T) {
 	}
 }
 
+// TestStates holds that rules for calls see those that read only, which all of
+// STS's are, and that the others are just enabled.
+func TestStates(t *testing.T) {
+	recorder, _ := everything(t)
+	for _, rule := range recorder.OfType("aws:cloudwatch/eventRule:EventRule") {
+		var want any
+		if regexp.MustCompile("API Call via CloudTrail").MatchString(rule.Input("eventPattern").(string)) {
+			want = "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"
+		}
+		require.Equal(t, want, rule.Input("state"), rule.Name)
+	}
+}
+
 // TestMessages holds that each mail is JSON text whose placeholders have paths,
 // and that no path is made for nothing.
 func TestMessages(t *testing.T) {

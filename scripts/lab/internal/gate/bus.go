@@ -15,7 +15,7 @@ type Bus interface {
 }
 
 // SetBus sets where events go. It is called before the gate serves. The account then has a trail with management events,
-// as far as they are about getting credentials: calls of STS, and CreateSession of Roles Anywhere.
+// reading ones too, as far as they are about getting credentials: calls of STS, and CreateSession of Roles Anywhere.
 func (g *Gate) SetBus(b Bus) { g.bus = b }
 
 // put sends an event in the frame that all of EventBridge's have.
@@ -41,21 +41,29 @@ func (g *Gate) trail(c *Call) {
 	if g.bus == nil || c.internal {
 		return
 	}
-	parameters := map[string]any{}
+	var parameters any
 	switch {
 	case c.Service == "sts":
+		given := map[string]any{}
 		for name := range c.Form {
 			if !hidden[name] {
 				first, size := utf8.DecodeRuneInString(name)
-				parameters[string(unicode.ToLower(first))+name[size:]] = c.Form.Get(name)
+				given[string(unicode.ToLower(first))+name[size:]] = c.Form.Get(name)
 			}
 		}
+		parameters = given
 	case c.Service == "rolesanywhere" && c.Action == "CreateSession":
-		_ = json.Unmarshal(c.Body, &parameters) // what is no JSON was refused, and has no parameters
-		for _, name := range []string{"profileArn", "roleArn", "trustAnchorArn"} {
-			if v := c.R.URL.Query().Get(name); v != "" {
-				parameters[name] = v
+		// Of a refused one no published record tells whether it has parameters, or whether it counts as reading: here it
+		// has none and does, which asks more of a rule.
+		if c.failure == nil {
+			given := map[string]any{}
+			_ = json.Unmarshal(c.Body, &given)
+			for _, name := range []string{"profileArn", "roleArn", "trustAnchorArn"} {
+				if v := c.R.URL.Query().Get(name); v != "" {
+					given[name] = v
+				}
 			}
+			parameters = given
 		}
 	default:
 		return
@@ -67,7 +75,7 @@ func (g *Gate) trail(c *Call) {
 	detail := map[string]any{
 		"eventVersion": "1.08", "eventTime": c.Time.UTC().Format(time.RFC3339), "eventSource": c.Service + "." + DNSSuffix, "eventName": c.Action,
 		"awsRegion": c.Region, "sourceIPAddress": address, "userAgent": c.R.UserAgent(), "requestID": c.RequestID, "eventType": "AwsApiCall",
-		"managementEvent": true, "requestParameters": parameters,
+		"managementEvent": true, "readOnly": true, "requestParameters": parameters,
 	}
 	if f := c.failure; f != nil {
 		if strings.HasPrefix(f.Message, "Couldn't retrieve verification key") {

@@ -23,7 +23,7 @@ func (s *Service) Put(region string, event map[string]any) {
 	var matched []*rule
 	for _, name := range slices.Sorted(maps.Keys(s.rules[region])) {
 		r := s.rules[region][name]
-		if r.state == "DISABLED" {
+		if r.state == "DISABLED" || r.state == "ENABLED" && readsOnly(decoded) {
 			continue
 		}
 		var pattern map[string]any
@@ -42,6 +42,14 @@ func (s *Service) Put(region string, event map[string]any) {
 			}
 		}
 	}
+}
+
+// readsOnly tells a management event of CloudTrail about a call that changes nothing, such as each call of STS: rules in
+// state ENABLED do not see it, those in ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS do
+// (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html).
+func readsOnly(event map[string]any) bool {
+	detail, _ := event["detail"].(map[string]any)
+	return event["detail-type"] == "AWS API Call via CloudTrail" && detail["managementEvent"] == true && detail["readOnly"] == true
 }
 
 // message is what a target gets of an event.
@@ -100,7 +108,11 @@ func matchObject(pattern, event map[string]any) bool {
 				return false
 			}
 		case []any:
-			if !matchAny(w, event[name]) {
+			value, given := event[name]
+			if !given {
+				value = absent{}
+			}
+			if !matchAny(w, value) {
 				return false
 			}
 		default:
@@ -116,7 +128,7 @@ func matchAny(wanted []any, value any) bool {
 	if list, ok := value.([]any); ok {
 		values = list
 		if len(list) == 0 {
-			values = []any{nil}
+			values = []any{absent{}}
 		}
 	}
 	for _, w := range wanted {
@@ -129,17 +141,24 @@ func matchAny(wanted []any, value any) bool {
 	return false
 }
 
+// absent is the value of a field that an event does not have.
+type absent struct{}
+
 func matchOne(wanted, value any) bool {
 	filter, ok := wanted.(map[string]any)
 	if !ok {
 		return wanted == value
 	}
 	s, isText := value.(string)
+	_, isAbsent := value.(absent)
+	_, isObject := value.(map[string]any)
 	for name, operand := range filter { // one
 		o, _ := operand.(string)
 		switch name {
 		case "exists":
-			return operand == (value != nil)
+			// Of leaves, null among them, and of nothing else: an object is not there
+			// (https://github.com/aws/event-ruler#exists-matching).
+			return operand == (!isAbsent && !isObject)
 		case "prefix":
 			return isText && strings.HasPrefix(s, o)
 		case "suffix":
@@ -151,7 +170,7 @@ func matchOne(wanted, value any) bool {
 			if !ok {
 				not = []any{operand}
 			}
-			return value != nil && !slices.Contains(not, value)
+			return !isAbsent && !isObject && !slices.Contains(not, value)
 		case "numeric":
 			n, ok := value.(float64)
 			return ok && inRange(operand.([]any), n)

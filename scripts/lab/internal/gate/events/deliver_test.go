@@ -8,7 +8,7 @@ import (
 )
 
 func TestMatching(t *testing.T) {
-	const event = `{"source":"aws.x","resources":["a","b"],"none":[],"detail":{"days":15,"name":"Some-Name","flag":true}}`
+	const event = `{"source":"aws.x","resources":["a","b"],"none":[],"detail":{"days":15,"name":"Some-Name","flag":true,"null":null,"object":{"x":1}}}`
 	for pattern, want := range map[string]bool{
 		`{"source":["aws.x"]}`:                                     true,
 		`{"source":["aws.y","aws.x"]}`:                             true,
@@ -35,6 +35,12 @@ func TestMatching(t *testing.T) {
 		`{"detail":{"days":[{"numeric":[">",15,"<=",20]}]}}`:       false,
 		`{"detail":{"name":[{"numeric":["=",1]}]}}`:                false,
 		`{"detail":{"flag":[true]}}`:                               true,
+		`{"detail":{"null":[null]}}`:                               true,
+		`{"detail":{"null":[{"exists":true}]}}`:                    true,
+		`{"detail":{"gone":[null]}}`:                               false,
+		`{"detail":{"null":{"deep":["x",{"exists":false}]}}}`:      true,
+		`{"detail":{"object":[{"exists":true}]}}`:                  false,
+		`{"detail":{"object":[{"exists":false}]}}`:                 true,
 	} {
 		var p, e map[string]any
 		require.NoError(t, json.Unmarshal([]byte(pattern), &p))

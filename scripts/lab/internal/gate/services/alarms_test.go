@@ -276,9 +276,12 @@ func TestAlarmsAreTold(t *testing.T) {
 		_, err := topics.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: made.TopicArn, AttributeName: aws.String("Policy"), AttributeValue: &text})
 		require.NoError(t, err)
 	}
-	_, err = rules.PutRule(ctx, &eventbridge.PutRuleInput{Name: aws.String("refused"), EventPattern: aws.String(
-		`{"source":["aws.sts"],"detail":{"eventName":["AssumeRole"],"errorCode":["AccessDenied"],"requestParameters":{"roleArn":[{"prefix":"arn:aws:iam::111122223333:role/lab-"}]}}}`)})
-	require.NoError(t, err)
+	rule := func(state eb.RuleState) {
+		_, err := rules.PutRule(ctx, &eventbridge.PutRuleInput{Name: aws.String("refused"), State: state, EventPattern: aws.String(
+			`{"source":["aws.sts"],"detail":{"eventName":["AssumeRole"],"errorCode":["AccessDenied"],"requestParameters":{"roleArn":[{"prefix":"arn:aws:iam::111122223333:role/lab-"}]}}}`)})
+		require.NoError(t, err)
+	}
+	rule("")
 	_, err = rules.PutTargets(ctx, &eventbridge.PutTargetsInput{Rule: aws.String("refused"), Targets: []eb.Target{{Id: aws.String("topic"), Arn: made.TopicArn,
 		InputTransformer: &eb.InputTransformer{InputTemplate: aws.String(`"<event> of <role>: <error>"`), InputPathsMap: map[string]string{
 			"event": "$.detail.eventName", "role": "$.detail.requestParameters.roleArn", "error": "$.detail.errorCode"}}}}})
@@ -293,6 +296,9 @@ func TestAlarmsAreTold(t *testing.T) {
 	try("lab-uploader")
 	require.Empty(t, l.SNS.Messages(), "EventBridge brings no condition keys")
 	policy("")
+	try("lab-uploader")
+	require.Empty(t, l.SNS.Messages(), "calls of STS read only, and a rule that is just enabled does not see them")
+	rule(eb.RuleStateEnabledWithAllCloudtrailManagementEvents)
 	try("other")
 	require.Empty(t, l.SNS.Messages(), "another cluster's role")
 	try("lab-uploader")
