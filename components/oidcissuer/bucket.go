@@ -63,7 +63,8 @@ type BucketIssuer struct {
 // only the two flags about policies are off.
 //
 // An account-level or organization-level Block Public Access forbids all of
-// this; the error then names it, and the CloudFront issuer is the way out.
+// this: S3 then answers AccessDenied and names BlockPublicPolicy, and the
+// CloudFront issuer is the way out.
 func NewBucketIssuer(ctx *pulumi.Context, name string, args *BucketIssuerArgs, opts ...pulumi.ResourceOption) (*BucketIssuer, error) {
 	if err := args.validate(name); err != nil {
 		return nil, err
@@ -73,6 +74,10 @@ func NewBucketIssuer(ctx *pulumi.Context, name string, args *BucketIssuerArgs, o
 		return nil, fmt.Errorf("register %s %q: %w", BucketIssuerType, name, err)
 	}
 	url := IssuerURLFromBucket(args.Bucket, args.Region, args.DNSSuffix)
+	afterBlock, beforePolicy, err := newLag(ctx, name+"-public", publicPolicyLag)
+	if err != nil {
+		return nil, err
+	}
 	storage, err := newStorage(ctx, name, issuer, storageArgs{
 		bucket:        args.Bucket,
 		issuer:        url,
@@ -84,6 +89,7 @@ func NewBucketIssuer(ctx *pulumi.Context, name string, args *BucketIssuerArgs, o
 		logBucket:     args.LogBucket,
 		forceDestroy:  args.ForceDestroy,
 		tags:          pulumi.ToStringMap(args.Tags),
+		onAccess:      afterBlock,
 	})
 	if err != nil {
 		return nil, err
@@ -94,11 +100,12 @@ func NewBucketIssuer(ctx *pulumi.Context, name string, args *BucketIssuerArgs, o
 			return PublicDocumentsPolicy(arn).JSON()
 		}).(pulumi.StringOutput),
 	}, pulumi.Parent(issuer),
-		// S3 refuses a public policy while the block is on, and the provider
-		// does not try again; ownership comes last of the bucket's settings.
-		pulumi.DependsOn(storage.settled))
+		// S3 refuses a public policy while the block is on, and for a while after.
+		// So it comes last: after the settings, the objects, and the rest of that
+		// while.
+		pulumi.DependsOn(append([]pulumi.Resource{storage.discovery, storage.jwks}, storage.settled...)), beforePolicy)
 	if err != nil {
-		return nil, fmt.Errorf("policy of the OIDC documents' bucket (an account-level S3 Block Public Access forbids it): %w", err)
+		return nil, fmt.Errorf("policy of the OIDC documents' bucket: %w", err)
 	}
 
 	issuer.URL = pulumi.String(url).ToStringOutput()

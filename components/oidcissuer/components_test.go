@@ -117,8 +117,17 @@ func TestBucketIssuer(t *testing.T) {
 	}
 	policy := recorder.Get(t, "issuer-policy")
 	pulumitest.Golden(t, "bucket/issuer-policy.json", pulumitest.IndentJSON(t, policy.Input("policy").(string)))
-	if got := strings.Join(policy.DependsOn, " "); !strings.Contains(got, "issuer-access") {
-		t.Errorf("the policy does not wait for the public access block: %s", got)
+	for _, first := range []string{"issuer-access", "issuer-ownership", "issuer-discovery", "issuer-jwks"} {
+		if !slices.Contains(policy.DependsOn, first) {
+			t.Errorf("the policy does not wait for %s: %s", first, policy.DependsOn)
+		}
+	}
+	// S3 takes a while to allow what the block allows.
+	if got := recorder.Get(t, "issuer-access").Hooks; !slices.Equal(got, []string{"after create issuer-public-changed", "after update issuer-public-changed"}) {
+		t.Errorf("a change of the public access block is not noted: %q", got)
+	}
+	if got := policy.Hooks; !slices.Equal(got, []string{"before create issuer-public-wait", "before update issuer-public-wait"}) {
+		t.Errorf("the policy does not wait after it: %q", got)
 	}
 	for _, r := range recorder.Resources() {
 		for _, forbidden := range []string{"acl", "grants"} {

@@ -39,6 +39,8 @@ type storageArgs struct {
 	logBucket     pulumi.StringInput // nil for no access logs
 	forceDestroy  bool
 	tags          pulumi.StringMap
+	// onAccess is an option of the public access block; nil for none.
+	onAccess pulumi.ResourceOption
 }
 
 // newStorage makes the bucket with its access settings and the two objects. A
@@ -62,6 +64,10 @@ func newStorage(ctx *pulumi.Context, name string, parent pulumi.Resource, args s
 	if err != nil {
 		return nil, fmt.Errorf("bucket of the OIDC documents: %w", err)
 	}
+	access := []pulumi.ResourceOption{child}
+	if args.onAccess != nil {
+		access = append(access, args.onAccess)
+	}
 	// All four flags are given, since one that is left out is sent as false.
 	s.access, err = s3.NewBucketPublicAccessBlock(ctx, name+"-access", &s3.BucketPublicAccessBlockArgs{
 		Bucket:                s.bucket.ID(),
@@ -69,7 +75,7 @@ func newStorage(ctx *pulumi.Context, name string, parent pulumi.Resource, args s
 		IgnorePublicAcls:      pulumi.Bool(true),
 		BlockPublicPolicy:     pulumi.Bool(!args.public),
 		RestrictPublicBuckets: pulumi.Bool(!args.public),
-	}, child)
+	}, access...)
 	if err != nil {
 		return nil, fmt.Errorf("public access block of the OIDC documents' bucket: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
 	"github.com/go-jose/go-jose/v4"
 
 	"k3s-aws-auth/scripts/internal/forge"
@@ -224,8 +225,14 @@ func (t *Target) publish(ctx context.Context, f *foreign, undo func(func())) err
 		return err
 	}
 	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::%s/*"}]}`, f.bucket)
-	_, err = client.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &f.bucket, Policy: &policy})
-	return err
+	// S3 may refuse a public policy for some seconds after the block allows it.
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
+		_, err = client.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &f.bucket, Policy: &policy})
+		var denied smithy.APIError
+		if !errors.As(err, &denied) || denied.ErrorCode() != "AccessDenied" || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // trust makes the provider of the issuer and a role that trusts the identity's subject from it.

@@ -34,7 +34,9 @@ type Resource struct {
 	DeleteBeforeReplace bool
 	Protect             bool
 	RetainOnDelete      bool
-	Inputs              resource.PropertyMap
+	// Hooks are the hooks that it is bound to, as "before create <name>".
+	Hooks  []string
+	Inputs resource.PropertyMap
 }
 
 // Input returns an input as plain Go values, secrets unwrapped, or nil.
@@ -109,6 +111,18 @@ func (r *Recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 		seen.DependsOn = append(seen.DependsOn, nameOf(urn))
 	}
 	slices.Sort(seen.DependsOn)
+	hooks := args.RegisterRPC.GetHooks()
+	for _, bound := range []struct {
+		when  string
+		names []string
+	}{
+		{"before create", hooks.GetBeforeCreate()}, {"after create", hooks.GetAfterCreate()},
+		{"before update", hooks.GetBeforeUpdate()}, {"after update", hooks.GetAfterUpdate()},
+	} {
+		for _, name := range bound.names {
+			seen.Hooks = append(seen.Hooks, bound.when+" "+name)
+		}
+	}
 	if r.options.Fail != nil {
 		if err := r.options.Fail(seen); err != nil {
 			return "", nil, err

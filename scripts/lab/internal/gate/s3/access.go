@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"k3s-aws-auth/scripts/internal/policy"
 	"k3s-aws-auth/scripts/lab/internal/gate"
@@ -189,7 +190,7 @@ func (s *Service) putPolicy(w http.ResponseWriter, c *call) error {
 		}
 	}
 	return s.locked(c, func(b *bucket) error {
-		if b.blocks().blockPublicPolicy && publicPolicy(d) {
+		if (b.blocks().blockPublicPolicy || time.Since(b.opened) < policyLag) && publicPolicy(d) {
 			return blocked(c, "s3:PutBucketPolicy", bucketARN(b.name), "public policies are blocked by the BlockPublicPolicy block public access setting.")
 		}
 		b.policy, b.policyText = d, string(c.Body)
@@ -243,15 +244,24 @@ func (s *Service) putBlock(w http.ResponseWriter, c *call) error {
 	}
 	next := &publicAccessBlock{t.Bool("BlockPublicAcls"), t.Bool("IgnorePublicAcls"), t.Bool("BlockPublicPolicy"), t.Bool("RestrictPublicBuckets")}
 	return s.locked(c, func(b *bucket) error {
-		b.block = next
+		b.setBlock(next)
 		w.WriteHeader(http.StatusOK)
 		return nil
 	})
 }
 
+// setBlock replaces the configuration, nil for none.
+func (b *bucket) setBlock(next *publicAccessBlock) {
+	closed := b.blocks().blockPublicPolicy
+	b.block = next
+	if closed && !b.blocks().blockPublicPolicy {
+		b.opened = time.Now()
+	}
+}
+
 func (s *Service) deleteBlock(w http.ResponseWriter, c *call) error {
 	return s.locked(c, func(b *bucket) error {
-		b.block = nil
+		b.setBlock(nil)
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	})

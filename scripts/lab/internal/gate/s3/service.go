@@ -34,9 +34,10 @@ type bucket struct {
 	policy       *policy.Document
 	policyText   string
 	block        *publicAccessBlock
-	ownership    string // empty where the ownership controls were deleted
-	acl          string // canned
-	versioning   string // empty, Enabled or Suspended
+	opened       time.Time // when the block came to allow public policies
+	ownership    string    // empty where the ownership controls were deleted
+	acl          string    // canned
+	versioning   string    // empty, Enabled or Suspended
 	bucketKey    bool
 	lifecycle    *wire.Tree
 	logging      *logging // of server access, nil for none
@@ -65,6 +66,11 @@ func (b *bucket) facts(key, version string) *objectFacts {
 type publicAccessBlock struct {
 	blockPublicAcls, ignorePublicAcls, blockPublicPolicy, restrictPublicBuckets bool
 }
+
+// policyLag is how long S3 still refuses a public policy after the block came to allow it. On AWS this happens now and then,
+// for some seconds that nobody has bounded (https://github.com/env0/templates/pull/258); here always, so that whoever does not
+// wait is found out.
+const policyLag = 4 * time.Second
 
 const (
 	enforced  = "BucketOwnerEnforced"

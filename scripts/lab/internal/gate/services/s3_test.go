@@ -211,7 +211,8 @@ func TestS3PublicAccess(t *testing.T) {
 		require.NoError(t, err)
 	}
 	block(false, true)
-	require.NoError(t, putPolicy())
+	requireCode(t, putPolicy(), "AccessDenied", "BlockPublicPolicy") // for a while yet
+	require.Eventually(t, func() bool { return putPolicy() == nil }, 20*time.Second, 200*time.Millisecond)
 	status, _, _ = l.anonymous(url + ".well-known/openid-configuration")
 	require.Equal(t, 403, status, "RestrictPublicBuckets must keep anonymous callers out")
 	block(false, false)
