@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"k3s-aws-auth/scripts/internal/cli"
+	"k3s-aws-auth/scripts/internal/stackfile"
 	"k3s-aws-auth/stacks"
 )
 
@@ -49,11 +50,11 @@ Exit codes: 0 estimated, 1 the stack's file is not valid or a price is missing, 
 			if min(use.Pods, use.NATGB, use.SnapshotGB, use.AdvancedParameters, use.Mails) < 0 {
 				return cli.Usage(fmt.Errorf("counts are 0 or more"))
 			}
-			stack, cfg, err := readStack(args[0])
+			stack, err := stackfile.Read(args[0])
 			if err != nil {
 				return err
 			}
-			report, err := estimate(stack, cfg, stacks.Setups(), table, use)
+			report, err := estimate(stack.Name, stack.Config, stacks.Setups(), table, use)
 			if err != nil {
 				return err
 			}

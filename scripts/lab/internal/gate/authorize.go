@@ -56,7 +56,11 @@ func (g *Gate) decide(c *Call, service Service, req policy.Request) (policy.Verd
 		in.Identity, in.Boundary = g.iam.policiesOf(p)
 		in.Session = p.SessionPolicies
 	}
-	return policy.Authorize(in), nil
+	verdict := policy.Authorize(in)
+	if g.options.Decided != nil {
+		g.options.Decided(in.Request, verdict)
+	}
+	return verdict, nil
 }
 
 // request completes a requirement with the caller and the global condition keys.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"k3s-aws-auth/scripts/internal/policy"
 )
 
 // Options configures a gate.
@@ -22,6 +24,9 @@ type Options struct {
 	Log io.Writer
 	// Now is the clock; time.Now where nil. Gate.SetClockOffset shifts it.
 	Now func() time.Time
+	// Decided is told each permission that a call was found to need, with what policies say of it; nil for nobody. It may
+	// be called concurrently.
+	Decided func(policy.Request, policy.Verdict)
 }
 
 // Partition of the emulated account and its DNS suffix.

@@ -588,8 +588,10 @@ func (s *iamStore) inventory() map[string][]string {
 			out["iam user"] = append(out["iam user"], name)
 		}
 	}
-	for name := range s.roles {
-		out["iam role"] = append(out["iam role"], name)
+	for name, r := range s.roles {
+		if !strings.HasPrefix(r.path, linkedPath) { // which are the services'
+			out["iam role"] = append(out["iam role"], name)
+		}
 	}
 	for arn := range s.policies {
 		out["iam policy"] = append(out["iam policy"], arn)

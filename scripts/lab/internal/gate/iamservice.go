@@ -61,6 +61,11 @@ func (s *iamService) Requirements(c *Call) ([]policy.Request, error) {
 		requests = append(requests, policy.Request{Action: "iam:PassRole", Resource: roleResource(s.store, c.Form),
 			Context: map[string][]string{"iam:PassedToService": {"ec2.amazonaws.com"}}})
 	}
+	// Tags at creation need the permission to tag
+	// (https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html).
+	if kind, creates := strings.CutPrefix(c.Action, "Create"); creates && len(context["aws:TagKeys"]) > 0 {
+		requests = append(requests, policy.Request{Action: "iam:Tag" + kind, Resource: requests[0].Resource, Context: context})
+	}
 	return requests, nil
 }
 

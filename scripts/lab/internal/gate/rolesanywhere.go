@@ -267,6 +267,21 @@ func (s *rolesAnywhere) Requirements(c *Call) ([]policy.Request, error) {
 				Context: map[string][]string{"iam:PassedToService": {"rolesanywhere.amazonaws.com"}}})
 		}
 	}
+	// Tags at creation need the permission to tag, as they do of other services.
+	if route.name == "CreateTrustAnchor" || route.name == "CreateProfile" {
+		var in struct {
+			Tags []tag `json:"tags"`
+		}
+		if err := decode(c, &in); err != nil {
+			return nil, err
+		}
+		if len(in.Tags) > 0 {
+			out = append(out, policy.Request{Action: "rolesanywhere:TagResource", Resource: resource})
+		}
+	}
+	if route.name == "CreateTrustAnchor" {
+		out = append(out, s.g.NeedsLinkedRole("rolesanywhere.amazonaws.com")...)
+	}
 	return out, nil
 }
 
@@ -459,6 +474,9 @@ func createAnchor(s *rolesAnywhere, c *Call, _ string) (any, error) {
 	}
 	if n >= 50 {
 		return nil, raValidation("Limit exceeded: 50 trust anchors")
+	}
+	if err := s.g.MakeLinkedRole("rolesanywhere.amazonaws.com"); err != nil {
+		return nil, err
 	}
 	s.anchors[a.ID] = a
 	s.addTags(a.ARN, in.Tags)

@@ -117,6 +117,9 @@ func (s *Service) Requirements(c *gate.Call) ([]policy.Request, error) {
 	for _, r := range resources {
 		out = append(out, policy.Request{Action: "cloudwatch:" + name, Resource: r})
 	}
+	if tags, _ := in["Tags"].(cbor.List); name == "PutMetricAlarm" && len(tags) > 0 { // "To use it, you must have cloudwatch:TagResource"
+		out = append(out, policy.Request{Action: "cloudwatch:TagResource", Resource: resources[0]})
+	}
 	return out, nil
 }
 

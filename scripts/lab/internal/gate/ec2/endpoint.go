@@ -33,6 +33,10 @@ var endpointServices = map[string][]string{
 	"elasticloadbalancing": {interfaceType},
 }
 
+// since2024 are regions that AWS has opened since 2024, in which there is no ec2messages
+// (https://docs.aws.amazon.com/systems-manager/latest/userguide/setup-create-vpc.html).
+var since2024 = []string{"ap-southeast-5", "mx-central-1", "ap-southeast-7", "ap-east-2", "ap-southeast-6", "eusc-de-east-1"}
+
 // The policies that endpoints have where none is given, as EC2 spells them.
 const (
 	openGateway   = `{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}`
@@ -121,7 +125,7 @@ func createVpcEndpoint(q *request) ([]wire.Node, error) {
 	switch {
 	case e.service == "":
 		return nil, missing("ServiceName")
-	case !ok || types == nil:
+	case !ok || types == nil || short == "ec2messages" && slices.Contains(since2024, q.r.name):
 		return nil, gate.Errorf(http.StatusBadRequest, "InvalidServiceName", "The Vpc Endpoint Service '%s' does not exist", e.service)
 	case !slices.Contains(types, e.kind):
 		return nil, parameter("Endpoint type (%s) does not match available service types ([%s]).", e.kind, strings.Join(types, ", "))

@@ -144,6 +144,9 @@ func (s *Service) createBalancer(q *request) ([]wire.Node, error) {
 	s.network.Hold(append(subnets(zones), b.groups...)...)
 	s.balancers = append(s.balancers, b)
 	s.setTags(b.arn, q)
+	if err := s.g.MakeLinkedRole("elasticloadbalancing.amazonaws.com"); err != nil {
+		return nil, err
+	}
 	return []wire.Node{wire.Elem("LoadBalancers", wire.Elem("member", b.nodes("provisioning")...))}, nil
 }
 

@@ -189,6 +189,9 @@ func (s *Service) Requirements(c *gate.Call) ([]policy.Request, error) {
 	if len(context["aws:TagKeys"]) > 0 && strings.HasPrefix(c.Action, "Create") {
 		out = append(out, policy.Request{Action: "elasticloadbalancing:AddTags", Resource: out[0].Resource, Context: context})
 	}
+	if c.Action == "CreateLoadBalancer" {
+		out = append(out, s.g.NeedsLinkedRole("elasticloadbalancing.amazonaws.com")...)
+	}
 	return out, nil
 }
 

@@ -368,6 +368,18 @@ func readInstance(ctx context.Context, c *call) (m, error) {
 	if o := i.PrivateDnsNameOptions; o != nil {
 		state["privateDnsNameOptions"] = dump(o, c.Type.Property("privateDnsNameOptions").Object, nil)
 	}
+	// What the provider asks for beside, and without which it fails (terraform-provider-aws v5,
+	// internal/service/ec2/ec2_instance.go, resourceInstanceRead).
+	kinds, err := c.Client.ec2().DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{i.InstanceType}})
+	if optional(err) != nil {
+		return nil, fmt.Errorf("reading EC2 Instance Type (%s): %w", i.InstanceType, err)
+	}
+	if err == nil && len(kinds.InstanceTypes) == 1 && aws.ToBool(kinds.InstanceTypes[0].BurstablePerformanceSupported) {
+		_, err := c.Client.ec2().DescribeInstanceCreditSpecifications(ctx, &ec2.DescribeInstanceCreditSpecificationsInput{InstanceIds: []string{c.ID}})
+		if optional(err) != nil {
+			return nil, fmt.Errorf("reading EC2 Instance (%s) credit specification: %w", c.ID, err)
+		}
+	}
 	readInterfaces(i, c.Old, state)
 	// The launch template that an instance is from is in a tag of AWS's own (flattenInstanceLaunchTemplate in
 	// ec2/ec2_instance.go); what the program said of it stays as it is.

@@ -685,6 +685,9 @@ func readListener(ctx context.Context, c *call) (m, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading ELBv2 Listener (%s): %w", c.ID, err)
 	}
+	if _, err := c.Client.elb().DescribeListenerAttributes(ctx, &elb.DescribeListenerAttributesInput{ListenerArn: &c.ID}); optional(err) != nil {
+		return nil, fmt.Errorf("reading ELBv2 Listener (%s) attributes: %w", c.ID, err)
+	}
 	l := out.Listeners[0]
 	state := m{
 		"arn": c.ID, "loadBalancerArn": aws.ToString(l.LoadBalancerArn), "protocol": string(l.Protocol), "sslPolicy": aws.ToString(l.SslPolicy),

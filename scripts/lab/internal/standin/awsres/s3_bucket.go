@@ -151,6 +151,9 @@ func readBucket(ctx context.Context, c *call) (m, error) {
 		}
 		state["tags"] = out
 	}
+	if err := c.Client.bucketReads(ctx, name); err != nil {
+		return nil, err
+	}
 	if engine.Has(c.Old, "objectLockEnabled") {
 		lock, err := c.Client.s3().GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: &name})
 		if err := optional(absent(err, "ObjectLockConfigurationNotFoundError")); err != nil {
@@ -160,6 +163,63 @@ func readBucket(ctx context.Context, c *call) (m, error) {
 			lock.ObjectLockConfiguration.ObjectLockEnabled == types.ObjectLockEnabledEnabled
 	}
 	return state, nil
+}
+
+// bucketReads asks for what the provider reads of every bucket, though the type's own properties for it are deprecated: a
+// deployer who may not read one of them can't have a bucket (terraform-provider-aws v5, internal/service/s3/bucket.go,
+// resourceBucketRead). What is not there is fine.
+func (c *Client) bucketReads(ctx context.Context, name string) error {
+	api, bucket := c.s3(), aws.String(name)
+	for _, read := range []struct {
+		what string
+		do   func() error
+		none string
+	}{
+		{"policy", func() error { _, err := api.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: bucket}); return err }, "NoSuchBucketPolicy"},
+		{"ACL", func() error { _, err := api.GetBucketAcl(ctx, &s3.GetBucketAclInput{Bucket: bucket}); return err }, ""},
+		{"CORS rules", func() error { _, err := api.GetBucketCors(ctx, &s3.GetBucketCorsInput{Bucket: bucket}); return err }, "NoSuchCORSConfiguration"},
+		{"website", func() error {
+			_, err := api.GetBucketWebsite(ctx, &s3.GetBucketWebsiteInput{Bucket: bucket})
+			return err
+		}, "NoSuchWebsiteConfiguration"},
+		{"versioning", func() error {
+			_, err := api.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: bucket})
+			return err
+		}, ""},
+		{"acceleration", func() error {
+			_, err := api.GetBucketAccelerateConfiguration(ctx, &s3.GetBucketAccelerateConfigurationInput{Bucket: bucket})
+			return err
+		}, ""},
+		{"request payment", func() error {
+			_, err := api.GetBucketRequestPayment(ctx, &s3.GetBucketRequestPaymentInput{Bucket: bucket})
+			return err
+		}, ""},
+		{"logging", func() error {
+			_, err := api.GetBucketLogging(ctx, &s3.GetBucketLoggingInput{Bucket: bucket})
+			return err
+		}, ""},
+		{"lifecycle", func() error {
+			_, err := api.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: bucket})
+			return err
+		}, "NoSuchLifecycleConfiguration"},
+		{"replication", func() error {
+			_, err := api.GetBucketReplication(ctx, &s3.GetBucketReplicationInput{Bucket: bucket})
+			return err
+		}, "ReplicationConfigurationNotFoundError"},
+		{"encryption", func() error {
+			_, err := api.GetBucketEncryption(ctx, &s3.GetBucketEncryptionInput{Bucket: bucket})
+			return err
+		}, "ServerSideEncryptionConfigurationNotFoundError"},
+		{"object lock", func() error {
+			_, err := api.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: bucket})
+			return err
+		}, "ObjectLockConfigurationNotFoundError"},
+	} {
+		if err := optional(read.do()); err != nil && !is(err, read.none) {
+			return fmt.Errorf("reading S3 Bucket (%s) %s: %w", name, read.what, err)
+		}
+	}
+	return nil
 }
 
 func updateBucket(ctx context.Context, c *call) (m, error) {

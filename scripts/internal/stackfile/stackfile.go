@@ -1,4 +1,5 @@
-package main
+// Package stackfile reads a stack's file as the program would.
+package stackfile
 
 import (
 	"encoding/json"
@@ -14,23 +15,32 @@ import (
 	"k3s-aws-auth/stacks/config"
 )
 
-// readStack reads a stack's file, Pulumi.<stack>.yaml, as the program would: the same defaults, the same rules. Rules of
-// a single setup are left out, since all four are compared.
-func readStack(path string) (string, *config.Config, error) {
+// Stack is what a stack's file says.
+type Stack struct {
+	Name   string
+	Config *config.Config
+	// Values are the configuration as the engine hands it to a program: full keys, with objects as JSON. A word stands in
+	// the place of each secret.
+	Values map[string]string
+}
+
+// Read reads a stack's file, Pulumi.<stack>.yaml, as the program would: the same defaults, the same rules. Rules of a
+// single setup are left out.
+func Read(path string) (*Stack, error) {
 	name := filepath.Base(path)
 	stack, ok := strings.CutPrefix(strings.TrimSuffix(name, filepath.Ext(name)), "Pulumi.")
 	if !ok || stack == "" {
-		return "", nil, cli.Usage(fmt.Errorf("%s is no stack's file: its name must be Pulumi.<stack>.yaml", path))
+		return nil, cli.Usage(fmt.Errorf("%s is no stack's file: its name must be Pulumi.<stack>.yaml", path))
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	var file struct {
 		Config map[string]any `yaml:"config"`
 	}
 	if err := yaml.Unmarshal(content, &file); err != nil {
-		return "", nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	values, secrets := map[string]string{}, []string(nil)
 	for key, value := range file.Config {
@@ -42,7 +52,7 @@ func readStack(path string) (string, *config.Config, error) {
 		if !ok {
 			encoded, err := json.Marshal(value)
 			if err != nil {
-				return "", nil, fmt.Errorf("%s: %s: %w", path, key, err)
+				return nil, fmt.Errorf("%s: %s: %w", path, key, err)
 			}
 			text = string(encoded)
 		}
@@ -54,9 +64,9 @@ func readStack(path string) (string, *config.Config, error) {
 	}
 	cfg, err := config.Parse(values, secrets, stack, setups)
 	if err != nil {
-		return "", nil, fmt.Errorf("%s is not valid:\n%w", path, err)
+		return nil, fmt.Errorf("%s is not valid:\n%w", path, err)
 	}
-	return stack, cfg, nil
+	return &Stack{Name: stack, Config: cfg, Values: values}, nil
 }
 
 // hide puts a word in the place of encrypted values, which no estimate needs, and reports whether there are any.
