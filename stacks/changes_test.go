@@ -167,7 +167,7 @@ func TestThreeServers(t *testing.T) {
 	require.Equal(t, []string{"lab-network-public-eu-central-1a-id", "lab-network-public-eu-central-1b-id", "lab-network-public-eu-central-1c-id"}, subnets("api"))
 	require.Equal(t, "https://lab-cluster-api-0000000-0123456789abcdef.elb.eu-central-1.amazonaws.com:6443", e.stackOutputs()["endpoint"].StringValue())
 	require.Len(t, e.of("aws:ec2/natGateway:NatGateway"), 3)
-	require.Len(t, e.of("aws:ec2/vpcEndpoint:VpcEndpoint"), 5)
+	require.Len(t, e.of("aws:ec2/vpcEndpoint:VpcEndpoint"), 4)
 	require.Contains(t, e.one(t, "aws:iam/rolePolicy:RolePolicy", "lab-cluster-server-etcd-snapshots").Inputs["policy"].StringValue(), "arn:aws:s3:::acme-backups/lab/*")
 	require.Empty(t, e.of("aws:ec2/eipAssociation:EipAssociation"))
 }

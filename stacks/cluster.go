@@ -92,6 +92,11 @@ func newCluster(ctx *pulumi.Context, cfg *config.Config, plane identityPlane) (*
 	if cfg.Network.Private {
 		subnets = net.PrivateSubnetIDs
 	}
+	if cfg.ThrottledServers() {
+		if err := ctx.Log.Warn(throttled(cfg), nil); err != nil {
+			return nil, err
+		}
+	}
 	hopLimit := 1
 	if plane.podsUseNodeRole {
 		hopLimit = 2
@@ -131,6 +136,13 @@ func newCluster(ctx *pulumi.Context, cfg *config.Config, plane identityPlane) (*
 	}
 	return &cluster{kubeconfig: made.Kubeconfig, endpoint: made.Endpoint, agentRoleArn: made.AgentRoleArn, provider: made.Provider,
 		identifier: cfg.ClusterName}, nil
+}
+
+// throttled says what servers without credits are in for.
+func throttled(cfg *config.Config) string {
+	return fmt.Sprintf("cluster.cpuCredits is standard, and %s gets no credits at launch: servers boot at their baseline, in 4 to 6 minutes "+
+		"where unlimited takes 2 to 3, and whenever credits run out etcd and leases may miss their deadlines. "+
+		"unlimited costs extra only for what is used above the baseline, by the day.", cfg.Cluster.ServerInstanceType)
 }
 
 // loadBalancer is the one that the API needs, if any.

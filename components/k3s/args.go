@@ -37,7 +37,9 @@ type ClusterArgs struct {
 	AmiID string
 	// RootVolumeGiB is the size of each node's root volume, at least 8.
 	RootVolumeGiB int
-	// CPUCredits is "standard" or "unlimited", for burstable instance types.
+	// CPUCredits is "standard" or "unlimited", for burstable instance types. With
+	// "standard" T3 and T4g boot at their baseline, since only T2 gets credits at
+	// launch.
 	CPUCredits string
 	// LoadBalancer says what the API is reached by: "" is an elastic address on
 	// the only server, "internet" a load balancer that faces the internet and

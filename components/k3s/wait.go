@@ -13,7 +13,8 @@ import (
 )
 
 // How long the API server may take, from the moment its machine runs. A first
-// boot takes one to three minutes.
+// boot takes two to three minutes, and four to six where the machine is throttled to
+// its baseline (T3 with standard credits).
 const apiDeadline = 10 * time.Minute
 
 // Pauses between two questions to the API server, doubling from the first to

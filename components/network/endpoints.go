@@ -10,9 +10,12 @@ import (
 )
 
 // interfaceServices are the services that get an endpoint with addresses in the
-// subnets: SSM's parameters, the three of Session Manager (of which ssm is one)
-// and STS. Each costs by the hour and zone.
-var interfaceServices = []string{"ssm", "ssmmessages", "ec2messages", "sts"}
+// subnets: SSM's parameters, the two of Session Manager (of which ssm is one) and
+// STS. Each costs by the hour and zone. Not ec2messages: the agent does without it
+// from 3.3.40 on, Ubuntu 24.04 brings a later one, and regions launched since 2024
+// have no such endpoint
+// (https://docs.aws.amazon.com/systems-manager/latest/userguide/setup-create-vpc.html).
+var interfaceServices = []string{"ssm", "ssmmessages", "sts"}
 
 // buildEndpoints makes a gateway endpoint for S3, which is free, in all route
 // tables, and interface endpoints in the private subnets, or in the public ones

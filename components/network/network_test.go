@@ -180,7 +180,7 @@ func TestEndpoints(t *testing.T) {
 		require.Equal(t, []any{"lab-private-eu-central-1a-id"}, r.Input("subnetIds"))
 		require.Equal(t, []any{"lab-endpoints-id"}, r.Input("securityGroupIds"))
 	}
-	require.Len(t, recorder.OfType("aws:ec2/vpcEndpoint:VpcEndpoint"), 5)
+	require.Len(t, recorder.OfType("aws:ec2/vpcEndpoint:VpcEndpoint"), 4)
 	rule := recorder.Find(t, "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "lab-endpoints-https")
 	require.Equal(t, "10.0.0.0/16", rule.Input("cidrIpv4"))
 	require.EqualValues(t, 443, rule.Input("fromPort"))

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"k3s-aws-auth/stacks/config"
 )
@@ -11,7 +13,7 @@ import (
 const (
 	hours = 730 // of an average month
 	// endpointServices are the services with interface endpoints: those of the product's network.
-	endpointServices = 4
+	endpointServices = 3
 	// documents are what STS reads to verify a token: discovery and keys.
 	documents = 2
 	// freeRequests are those to CloudFront that no account pays for.
@@ -212,6 +214,13 @@ func alarmItems(setup string, cfg *config.Config, use usage) []item {
 	return items
 }
 
+// burstable tells whether a type's CPU is paid for by credits
+// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances.html).
+func burstable(instanceType string) bool {
+	family, _, _ := strings.Cut(instanceType, ".")
+	return slices.Contains([]string{"t2", "t3", "t3a", "t4g"}, family)
+}
+
 func assumptions(cfg *config.Config, use usage) []string {
 	list := []string{
 		"list prices on demand, without taxes, discounts and an account's free tier; a month of 730 hours",
@@ -225,6 +234,10 @@ func assumptions(cfg *config.Config, use usage) []string {
 	}
 	if cfg.Cluster.EtcdSnapshots.Bucket != "" && use.SnapshotGB == 0 {
 		list = append(list, "etcd snapshots in "+cfg.Cluster.EtcdSnapshots.Bucket+" cost what they take up in S3: --snapshot-gb counts it")
+	}
+	if !cfg.Existing() && cfg.Cluster.CPUCredits == config.CreditsUnlimited && (burstable(cfg.Cluster.ServerInstanceType) || burstable(cfg.Cluster.AgentInstanceType)) {
+		list = append(list, "burstable machines within their baseline: what cluster.cpuCredits unlimited lets them use above it, on the average of a day, "+
+			"costs $0.05 a vCPU-hour ($0.04 for T4g)")
 	}
 	if cfg.Existing() {
 		list = append(list, "the cluster is another's: its machines are not counted")

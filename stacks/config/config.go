@@ -8,7 +8,9 @@ package config
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/presets"
@@ -69,6 +71,12 @@ const (
 const (
 	APIPublic  = "public"
 	APIPrivate = "private"
+)
+
+// Values of cluster.cpuCredits: what a burstable machine does without credits.
+const (
+	CreditsStandard  = "standard"
+	CreditsUnlimited = "unlimited"
 )
 
 // Cluster describes the K3s cluster and its machines, or the cluster of somebody
@@ -246,7 +254,7 @@ func Defaults(stack string) Config {
 			ServerInstanceType: "t3.medium",
 			AgentInstanceType:  "t3.medium",
 			RootVolumeGiB:      20,
-			CPUCredits:         "standard",
+			CPUCredits:         CreditsUnlimited,
 			APIAccess:          APIPublic,
 			EtcdSnapshots:      EtcdSnapshots{Schedule: "0 */12 * * *", Retention: 5},
 		},
@@ -295,6 +303,15 @@ func (c *Config) Existing() bool { return c.Cluster.Mode == ModeExisting }
 // address on the only server cannot do.
 func (c *Config) Balanced() bool {
 	return c.Cluster.Servers > 1 || c.Network.Private || c.Cluster.APIAccess == APIPrivate
+}
+
+// ThrottledServers reports whether the servers run at their baseline, a fifth to
+// a third of a CPU, whenever they are out of credits, from the first boot on: T3
+// and T4g get none at launch, unlike T2
+// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances-standard-mode-concepts.html).
+func (c *Config) ThrottledServers() bool {
+	family, _, _ := strings.Cut(c.Cluster.ServerInstanceType, ".")
+	return !c.Existing() && c.Cluster.CPUCredits == CreditsStandard && slices.Contains([]string{"t3", "t3a", "t4g"}, family)
 }
 
 // ArmAgents reports whether the agents have Arm processors.

@@ -72,7 +72,7 @@ func TestLoadReadsEveryValue(t *testing.T) {
 	require.Equal(t, "blue", got.ClusterName)
 	require.Equal(t, "v1.34.2-rc1+k3s2", got.Cluster.Version)
 	require.Equal(t, 3, got.Cluster.Agents)
-	require.Equal(t, "standard", got.Cluster.CPUCredits, "null keeps the default")
+	require.Equal(t, "unlimited", got.Cluster.CPUCredits, "null keeps the default")
 	require.Equal(t, 1, got.Cluster.Servers, "a key left out keeps its default")
 	require.Equal(t, 60, got.Issuer.CacheTTLSeconds)
 	require.Equal(t, "sidecar", got.RolesAnywhere.Helper.Delivery)
@@ -641,14 +641,27 @@ func TestProductionIsNotOpenToEverybody(t *testing.T) {
 	}
 }
 
-func TestLoadBalancersHaveNoInternalNames(t *testing.T) {
+// TestNamesThatServicesRefuse holds that a cluster's name suits every service,
+// whatever the stack uses of them today.
+func TestNamesThatServicesRefuse(t *testing.T) {
+	for name, must := range map[string]string{
+		"internal-lab": "a name that does not start with internal-, which names of load balancers may not",
+		"sg-lab":       "a name that does not start with sg-, which names of security groups may not",
+		"sthree-lab":   "which S3 reserves",
+		"xn--lab":      "which S3 reserves",
+	} {
+		for _, cluster := range []string{`{}`, `{"servers":3}`} {
+			values := valid()
+			values["k3s-aws-auth:clusterName"], values["k3s-aws-auth:cluster"] = name, cluster
+			_, err := loadMap(values)
+			require.ErrorContains(t, err, `clusterName: found "`+name+`": must be `)
+			require.ErrorContains(t, err, must)
+		}
+	}
 	values := valid()
-	values["k3s-aws-auth:clusterName"] = "internal-lab"
+	values["k3s-aws-auth:clusterName"] = "internals"
 	_, err := loadMap(values)
 	require.NoError(t, err)
-	values["k3s-aws-auth:cluster"] = `{"servers":3}`
-	_, err = loadMap(values)
-	require.ErrorContains(t, err, `clusterName: found "internal-lab": must be a name that does not start with internal-`)
 }
 
 func TestExisting(t *testing.T) {

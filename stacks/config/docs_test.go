@@ -169,7 +169,7 @@ func TestStackFiles(t *testing.T) {
 	// The lab of the article.
 	require.Equal(t, Cluster{
 		Mode: "create", Version: "v1.35.4+k3s1", Servers: 1, Agents: 2,
-		ServerInstanceType: "t3.medium", AgentInstanceType: "t3.medium", RootVolumeGiB: 20, CPUCredits: "standard",
+		ServerInstanceType: "t3.medium", AgentInstanceType: "t3.medium", RootVolumeGiB: 20, CPUCredits: "unlimited",
 		APIAccess: "public", EtcdSnapshots: EtcdSnapshots{Schedule: "0 */12 * * *", Retention: 5},
 	}, cfg.Cluster)
 	require.Equal(t, "eu-central-1", cfg.Region)

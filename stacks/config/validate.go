@@ -66,8 +66,18 @@ func validateClusterName(c *Config, p *Problems) {
 		p.Add("clusterName", Quote(c.ClusterName), "a lower-case letter, then letters, digits and hyphens, "+
 			"at most %d characters (the stack's name is used where the key is not set)", maxClusterName)
 	}
-	if c.Balanced() && strings.HasPrefix(c.ClusterName, "internal-") {
-		p.Add("clusterName", Quote(c.ClusterName), "a name that does not start with internal-, which load balancers may not")
+	// All names in AWS begin with it, so it must suit each service, also those that
+	// this stack does not use yet: another name replaces everything.
+	for _, taken := range []struct{ prefix, by string }{
+		{"internal-", "load balancers"}, // CreateLoadBalancer
+		{"sg-", "security groups"},      // CreateSecurityGroup
+	} {
+		if strings.HasPrefix(c.ClusterName, taken.prefix) {
+			p.Add("clusterName", Quote(c.ClusterName), "a name that does not start with %s, which names of %s may not", taken.prefix, taken.by)
+		}
+	}
+	if must := reservedBucketName(c.ClusterName + "-issuer"); must != "" {
+		p.Add("clusterName", Quote(c.ClusterName), "%s, which S3 reserves", must)
 	}
 }
 
@@ -106,7 +116,7 @@ func validateCluster(config *Config, p *Problems) {
 		}
 	}
 	between("cluster.rootVolumeGiB", c.RootVolumeGiB, 8, 16384, " GiB", p)
-	choice("cluster.cpuCredits", c.CPUCredits, []string{"standard", "unlimited"}, p)
+	choice("cluster.cpuCredits", c.CPUCredits, []string{CreditsStandard, CreditsUnlimited}, p)
 	choice("cluster.apiAccess", c.APIAccess, []string{APIPrivate, APIPublic}, p)
 	if c.EtcdSnapshots.Bucket != "" {
 		// Only its name matters to K3s, which asks by path where a name has dots.
