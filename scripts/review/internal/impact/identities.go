@@ -406,7 +406,7 @@ func (w *world) identities() ([]Identity, []Sign) {
 				continue
 			}
 		}
-		i.PermissionsGained, i.PermissionsLost = access.Compare(was.shown, is.shown)
+		i.PermissionsGained, i.PermissionsLost = permissions(was, is)
 		if is.lost {
 			i.PermissionsLost = nil // what is not known may allow the same
 		}
@@ -486,6 +486,35 @@ func (w *world) loosePolicies(holders []*holder) ([]Identity, []Sign) {
 		all = append(all, i)
 	}
 	return all, signs
+}
+
+// permissions compares what both sides allow. AWS's managed policies that come or go are shown by name; those that stay count:
+// by their content, or as everything, so that a denial that goes is seen under them too.
+func permissions(was, is role) (gained, lost []access.Grant) {
+	a, b := was.shown, is.shown
+	for _, d := range was.policies.Identity {
+		if slices.Contains(is.policies.Identity, d) && !slices.Contains(was.shown.Identity, d) {
+			a.Identity = append(slices.Clone(a.Identity), d)
+			b.Identity = append(slices.Clone(b.Identity), d)
+		}
+	}
+	gained, lost = access.Compare(a, b)
+	if slices.ContainsFunc(was.unknown, func(arn string) bool { return slices.Contains(is.unknown, arn) }) {
+		all := &policy.Document{Version: policy.Version2012, Statements: []policy.Statement{{Effect: "Allow", Actions: []string{"*"}, Resources: []string{"*"}}}}
+		a.Identity, b.Identity = append(slices.Clone(a.Identity), all), append(slices.Clone(b.Identity), all)
+		more, less := access.Compare(a, b)
+		for _, g := range more {
+			if !slices.Contains(gained, g) {
+				gained = append(gained, g)
+			}
+		}
+		for _, g := range less {
+			if !slices.Contains(lost, g) {
+				lost = append(lost, g)
+			}
+		}
+	}
+	return gained, lost
 }
 
 // filled makes a list that JSON shows as [] rather than null.

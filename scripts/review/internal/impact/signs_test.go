@@ -297,3 +297,15 @@ func TestEvaluationNotText(t *testing.T) {
 		t.Errorf("a Deny went: %+v", r.Identities)
 	}
 }
+
+// TestDenialUnderManagedPolicy: a Deny that goes is a gain under a managed policy that stays, whether or not its content is known.
+func TestDenialUnderManagedPolicy(t *testing.T) {
+	deny := `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"s3:*","Resource":"arn:aws:s3:::locked/*"}]}`
+	for _, name := range []string{"AmazonS3FullAccess", "ReadOnlyAccess"} {
+		attached := res(typeAttachment, "a", props{"role": "uploader", "policyArn": "arn:aws:iam::aws:policy/" + name})
+		r := judge(same(podRole(goodTrust)), same(attached), deleted(inline(deny)))
+		if len(r.Identities) != 1 || len(r.Identities[0].PermissionsGained) != 1 || r.Identities[0].PermissionsGained[0].Resource != "arn:aws:s3:::locked/*" {
+			t.Errorf("%s: a Deny went: %+v", name, r.Identities)
+		}
+	}
+}
