@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
+	"k3s-aws-auth/scripts/internal/policy"
 	"k3s-aws-auth/scripts/lab/internal/gate"
 	"k3s-aws-auth/scripts/lab/internal/gate/services"
 )
@@ -31,6 +33,8 @@ type lab struct {
 	*services.Services
 	t      *testing.T
 	offset atomic.Int64
+	// permissions holds the actions that calls were found to need.
+	permissions sync.Map
 }
 
 func newLab(t *testing.T) *lab {
@@ -38,7 +42,7 @@ func newLab(t *testing.T) *lab {
 	l := &lab{t: t}
 	g, err := gate.New(gate.Options{AccountID: account, Region: region, Log: testLog{t}, Now: func() time.Time {
 		return time.Now().Add(time.Duration(l.offset.Load()))
-	}})
+	}, Decided: func(in policy.Request, _ policy.Verdict) { l.permissions.Store(in.Action, true) }})
 	require.NoError(t, err)
 	l.Gate = g
 	l.Services, err = services.Register(g, services.Options{EmulatorURL: os.Getenv("LAB_EMULATOR_URL")})

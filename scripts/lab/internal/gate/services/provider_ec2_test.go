@@ -169,7 +169,7 @@ func newMachine(p *published) *machine {
 // TestProviderVpc reads a VPC as ec2/vpc_.go does, with what belongs to it from birth, and follows the whole network
 // through create, read, update and delete.
 func TestProviderVpc(t *testing.T) {
-	p := newPublished(t)
+	p := newPublished(t).deploying(underlay...)
 	m := newMachine(p)
 
 	v := do(t, m.DescribeVpcs, &ec2.DescribeVpcsInput{VpcIds: []string{m.vpc}}).Vpcs[0]
@@ -205,7 +205,7 @@ func TestProviderVpc(t *testing.T) {
 
 // TestProviderSecurityGroupRule follows a rule (ec2/vpc_security_group_ingress_rule.go, _egress_rule.go).
 func TestProviderSecurityGroupRule(t *testing.T) {
-	p := newPublished(t)
+	p := newPublished(t).deploying(append(underlay, "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule", "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")...)
 	m := newMachine(p)
 	in := do(t, m.AuthorizeSecurityGroupIngress, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: &m.sg,
 		IpPermissions: []types.IpPermission{{FromPort: aws.Int32(6443), ToPort: aws.Int32(6443), IpProtocol: aws.String("tcp"),
@@ -247,7 +247,7 @@ func TestProviderSecurityGroupRule(t *testing.T) {
 // TestProviderInstance follows an instance (ec2/ec2_instance.go) with its elastic address (ec2/ec2_eip.go,
 // ec2_eip_association.go).
 func TestProviderInstance(t *testing.T) {
-	p := newPublished(t)
+	p := newPublished(t).deploying(append(underlay, "aws:iam/role:Role", "aws:iam/instanceProfile:InstanceProfile", "aws:ec2/eip:Eip", "aws:ec2/eipAssociation:EipAssociation")...)
 	m := newMachine(p)
 	name := p.profile("node")
 	image := do(t, m.DescribeImages, &ec2.DescribeImagesInput{Filters: by("name", "*noble*", "architecture", "x86_64")}).Images[0]
@@ -385,7 +385,7 @@ func (p *published) profile(name string) string {
 
 // TestProviderPrivateNetwork follows a NAT gateway (ec2/vpc_nat_gateway.go) and VPC endpoints (ec2/vpc_endpoint.go).
 func TestProviderPrivateNetwork(t *testing.T) {
-	p := newPublished(t)
+	p := newPublished(t).deploying(append(underlay, "aws:ec2/eip:Eip", "aws:ec2/natGateway:NatGateway", "aws:ec2/vpcEndpoint:VpcEndpoint")...)
 	m := newMachine(p)
 	address := do(t, m.AllocateAddress, &ec2.AllocateAddressInput{Domain: types.DomainTypeVpc})
 	nat := do(t, m.CreateNatGateway, &ec2.CreateNatGatewayInput{AllocationId: address.AllocationId, ClientToken: aws.String("terraform-1"),

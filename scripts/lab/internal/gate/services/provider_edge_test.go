@@ -39,7 +39,8 @@ import (
 // certificate_validation.go; route53/zone.go, record.go; cloudfront/origin_access_control.go, cache_policy.go,
 // distribution.go.
 func TestProviderDistribution(t *testing.T) {
-	p := newPublished(t)
+	p := newPublished(t).deploying("aws:acm/certificate:Certificate", "aws:acm/certificateValidation:CertificateValidation", "aws:route53/record:Record", "aws:s3/bucketV2:BucketV2",
+		"aws:cloudfront/cachePolicy:CachePolicy", "aws:cloudfront/distribution:Distribution", "aws:cloudfront/originAccessControl:OriginAccessControl")
 	edge := p.at("us-east-1")
 	certs, dns, cdn, buckets := acm.NewFromConfig(edge), route53.NewFromConfig(p.at(region)), cloudfront.NewFromConfig(p.at(region)), s3.NewFromConfig(p.at(region))
 
@@ -200,7 +201,7 @@ func TestProviderDistribution(t *testing.T) {
 
 // TestProviderBalancer follows elbv2/load_balancer.go, target_group.go, listener.go and target_group_attachment.go.
 func TestProviderBalancer(t *testing.T) {
-	p := newPublished(t)
+	p := newPublished(t).deploying(append(underlay, "aws:lb/listener:Listener", "aws:lb/loadBalancer:LoadBalancer", "aws:lb/targetGroup:TargetGroup", "aws:lb/targetGroupAttachment:TargetGroupAttachment")...)
 	m := newMachine(p)
 	c := elb.NewFromConfig(p.at(region))
 	tags := []elbtypes.Tag{{Key: aws.String("Name"), Value: aws.String("api")}}
@@ -336,7 +337,8 @@ func TestProviderLookups(t *testing.T) {
 // TestProviderAlarms follows sns/topic.go, topic_policy.go, topic_subscription.go; events/rule.go, target.go;
 // cloudwatch/metric_alarm.go.
 func TestProviderAlarms(t *testing.T) {
-	p := newPublished(t)
+	p := newPublished(t).deploying("aws:cloudwatch/eventRule:EventRule", "aws:cloudwatch/eventTarget:EventTarget", "aws:cloudwatch/metricAlarm:MetricAlarm", "aws:sns/topic:Topic",
+		"aws:sns/topicPolicy:TopicPolicy", "aws:sns/topicSubscription:TopicSubscription")
 	topics, rules, alarms := sns.NewFromConfig(p.at(region)), eventbridge.NewFromConfig(p.at(region)), cloudwatch.NewFromConfig(p.at(region))
 
 	topic := do(t, topics.CreateTopic, &sns.CreateTopicInput{Name: aws.String("alarms-1a2b3c4"), Tags: []snstypes.Tag{{Key: aws.String("Name"), Value: aws.String("alarms")}}}).TopicArn
@@ -412,7 +414,7 @@ func TestProviderAlarms(t *testing.T) {
 // provider speaks: terraform-provider-aws v5.100 has github.com/aws/aws-sdk-go-v2/service/cloudwatch v1.45, whose
 // serializers.go are awsAwsquery's.
 func TestProviderAlarmsByQuery(t *testing.T) {
-	p := newPublished(t)
+	p := newPublished(t).deploying("aws:cloudwatch/metricAlarm:MetricAlarm")
 	type document struct {
 		Alarms []struct {
 			Name, AlarmArn, StateValue, TreatMissingData string

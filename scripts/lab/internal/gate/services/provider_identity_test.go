@@ -31,7 +31,7 @@ func iamTags(name string) []iamtypes.Tag {
 // TestProviderRole follows a role with its policies, their attachment and an instance profile: iam/role.go, role_policy.go,
 // role_policy_attachment.go, policy.go, instance_profile.go.
 func TestProviderRole(t *testing.T) {
-	p := newPublished(t)
+	p := newPublished(t).deploying("aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy", "aws:iam/rolePolicyAttachment:RolePolicyAttachment", "aws:iam/instanceProfile:InstanceProfile")
 	c := iam.NewFromConfig(p.at(region))
 	name := aws.String("node-1a2b3c4")
 	// retryCreateRole takes "Invalid principal in policy" for a principal that is not there yet.
@@ -125,7 +125,7 @@ func TestProviderRole(t *testing.T) {
 
 // TestProviderOpenIDConnect follows iam/openid_connect_provider.go.
 func TestProviderOpenIDConnect(t *testing.T) {
-	p := newPublished(t)
+	p := newPublished(t).deploying("aws:iam/openIdConnectProvider:OpenIdConnectProvider")
 	c := iam.NewFromConfig(p.at(region))
 	made := do(t, c.CreateOpenIDConnectProvider, &iam.CreateOpenIDConnectProviderInput{Url: aws.String("https://oidc.example.com"), ClientIDList: []string{"sts.amazonaws.com"},
 		ThumbprintList: []string{"9E99A48A9960B14926BB7F3B02E22DA2B0AB7280"}, Tags: iamTags("issuer")})
@@ -146,7 +146,7 @@ func TestProviderOpenIDConnect(t *testing.T) {
 
 // TestProviderRolesAnywhere follows rolesanywhere/trust_anchor.go and profile.go.
 func TestProviderRolesAnywhere(t *testing.T) {
-	p := newPublished(t)
+	p := newPublished(t).deploying("aws:iam/role:Role", "aws:rolesanywhere/profile:Profile", "aws:rolesanywhere/trustAnchor:TrustAnchor")
 	c, identity := rolesanywhere.NewFromConfig(p.at(region)), iam.NewFromConfig(p.at(region))
 	source := &ratypes.Source{SourceType: ratypes.TrustAnchorTypeCertificateBundle, SourceData: &ratypes.SourceDataMemberX509CertificateData{Value: string(p.CA())}}
 	tags := []ratypes.Tag{{Key: aws.String("Name"), Value: aws.String("ca")}}
@@ -187,7 +187,7 @@ func TestProviderRolesAnywhere(t *testing.T) {
 
 // TestProviderParameter follows ssm/parameter.go, and the public parameter of ssm/parameter_data_source.go.
 func TestProviderParameter(t *testing.T) {
-	p := newPublished(t)
+	p := newPublished(t).deploying("aws:ssm/parameter:Parameter", "aws:ssm/getParameter:getParameter")
 	c := ssm.NewFromConfig(p.at(region))
 	name := aws.String("/lab/cluster/token")
 	do(t, c.PutParameter, &ssm.PutParameterInput{AllowedPattern: aws.String(""), Name: name, Overwrite: aws.Bool(false), Type: ssmtypes.ParameterTypeSecureString, Value: aws.String("one"),
@@ -226,7 +226,9 @@ func TestProviderParameter(t *testing.T) {
 // bucket_public_access_block.go, bucket_ownership_controls.go, bucket_server_side_encryption_configuration.go,
 // bucket_policy.go, bucket_logging.go, bucket_lifecycle_configuration.go and object.go.
 func TestProviderBucket(t *testing.T) {
-	p := newPublished(t)
+	p := newPublished(t).deploying("aws:s3/bucketV2:BucketV2", "aws:s3/bucketVersioningV2:BucketVersioningV2", "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+		"aws:s3/bucketOwnershipControls:BucketOwnershipControls", "aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2",
+		"aws:s3/bucketPolicy:BucketPolicy", "aws:s3/bucketLoggingV2:BucketLoggingV2", "aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2", "aws:s3/bucketObjectv2:BucketObjectv2")
 	c := s3.NewFromConfig(p.at(region))
 	name := aws.String("lab-bucket-1a2b3c4")
 	absent := func(code string, err error) {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -22,6 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"k3s-aws-auth/scripts/internal/deployer"
 )
 
 // The tests TestProvider… make the calls that the published AWS provider makes, in its order and with its parameters, and
@@ -35,7 +38,7 @@ type published struct {
 	proxy *url.URL
 }
 
-// newPublished is a lab whose calls must all be modelled.
+// newPublished is a lab whose calls must all be modelled. Where the program has the scenario's types, see deploying.
 func newPublished(t *testing.T) *published {
 	p := newProxied(t)
 	t.Cleanup(p.requireModelled)
@@ -72,6 +75,36 @@ func (p *published) at(in string) aws.Config {
 	require.NoError(p.t, err)
 	return c
 }
+
+// deploying lets the scenario need no more than what a deployer of the types is given.
+func (p *published) deploying(types ...string) *published {
+	p.t.Cleanup(func() {
+		allowed := map[string]bool{}
+		for _, phase := range deployer.Phases {
+			actions, err := deployer.Actions(types, phase)
+			require.NoError(p.t, err)
+			for _, a := range actions {
+				allowed[a] = true
+			}
+		}
+		p.permissions.Range(func(key, _ any) bool {
+			action := key.(string)
+			assert.True(p.t, allowed[action] || beyond.MatchString(action), "the provider needs %s, which no deployer of %v is given", action, types)
+			return true
+		})
+	})
+	return p
+}
+
+// beyond are actions of the scenarios that deployers do without: those of types that the program has none of (managed
+// policies, zones); disabling in Roles Anywhere and attributes of listeners, which it does not set; and taking off a role's
+// boundary, which nobody is given.
+var beyond = regexp.MustCompile(`^(iam:(Create|Delete|Get|Tag|List)Policy(Version|Versions)?|route53:(CreateHostedZone|DeleteHostedZone|GetDNSSEC|ListHostedZones|ListTagsForResource)` +
+	`|rolesanywhere:Disable(Profile|TrustAnchor)|elasticloadbalancing:ModifyListenerAttributes|iam:DeleteRolePermissionsBoundary)$`)
+
+// underlay are the types that stand below every machine; the machine is there for what its tags take.
+var underlay = []string{"aws:ec2/vpc:Vpc", "aws:ec2/subnet:Subnet", "aws:ec2/internetGateway:InternetGateway", "aws:ec2/routeTable:RouteTable", "aws:ec2/route:Route",
+	"aws:ec2/routeTableAssociation:RouteTableAssociation", "aws:ec2/securityGroup:SecurityGroup", "aws:ec2/instance:Instance"}
 
 // requireModelled fails where a call of the scenario is not modelled.
 func (p *published) requireModelled() {
