@@ -25,7 +25,7 @@ import (
 
 // Versions under which the engine looks the plugins up: those of the SDKs in the product's go.mod.
 const (
-	PulumiVersion             = "v3.225.1"
+	PulumiVersion = "v3.225.1"
 	// KubernetesProviderVersion is what the SDK asks for, and so the name of the plugin's directory. What the lab builds
 	// for it is the newest release whose module the Go module proxy has, 4.25.0, with one behaviour of the newer one:
 	// docs/lab.md says what differs.
