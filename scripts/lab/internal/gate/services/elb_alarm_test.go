@@ -12,6 +12,8 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/stretchr/testify/require"
+
+	"k3s-aws-auth/scripts/lab/internal/gate/elbv2"
 )
 
 func TestNetworkLoadBalancer(t *testing.T) {
@@ -62,7 +64,7 @@ func TestNetworkLoadBalancer(t *testing.T) {
 	_, err = c.CreateListener(ctx, listen)
 	requireCode(t, err, "DuplicateListener")
 	require.Equal(t, types.TargetHealthStateEnumInitial, health())
-	l.ELB.SetHealth(func(id string, port int) bool { return id == *i.InstanceId && port == 6443 })
+	l.ELB.SetHealth(func(target elbv2.Target) bool { return target.InstanceID == *i.InstanceId && target.Port == 6443 })
 	require.Equal(t, types.TargetHealthStateEnumHealthy, health())
 	all := l.ELB.Listeners()
 	require.Len(t, all, 1)
