@@ -35,6 +35,7 @@ func start() error {
 	if err != nil {
 		return err
 	}
+	//nolint:gosec // it is what was built from this checkout
 	return syscall.Exec(path, append([]string{path}, os.Args[1:]...), append(os.Environ(), build.ScriptsVariable+"="+scripts))
 }
 

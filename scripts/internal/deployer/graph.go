@@ -1,6 +1,7 @@
 package deployer
 
 import (
+	"errors"
 	"context"
 	"fmt"
 	"maps"
@@ -40,8 +41,7 @@ func Types(ctx context.Context, stack, account string, values map[string]string)
 		info.Config = values
 	})
 	server.Stop()
-	<-served
-	if err != nil {
+	if err := errors.Join(err, <-served); err != nil {
 		return nil, fmt.Errorf("the stack's resources: %w", err)
 	}
 	return slices.Sorted(maps.Keys(g.types)), nil

@@ -86,7 +86,7 @@ func (h *host) Run(_ context.Context, req *pulumirpc.RunRequest) (*pulumirpc.Run
 	err = cmd.Run()
 	if path := os.Getenv("PULUMI_LAB_PROGRAM_RSS"); path != "" && cmd.ProcessState != nil {
 		if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-			_ = os.WriteFile(path, []byte(strconv.FormatInt(int64(usage.Maxrss), 10)), 0o600)
+			_ = os.WriteFile(path, []byte(strconv.FormatInt(usage.Maxrss, 10)), 0o600)
 		}
 	}
 	var exit *exec.ExitError

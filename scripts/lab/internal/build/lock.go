@@ -1,6 +1,7 @@
 package build
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,7 +17,7 @@ func lock(path string, out io.Writer) (unlock func(), err error) {
 		return nil, err
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == syscall.EWOULDBLOCK {
+	if errors.Is(err, syscall.EWOULDBLOCK) {
 		holder, _ := os.ReadFile(path)
 		show := newProgress(out, fmt.Sprintf("waiting for another build of the lab's programs (process %s)", strings.TrimSpace(string(holder))))
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)

@@ -21,7 +21,7 @@ import (
 const (
 	injectionLabel   = "k3s-aws-auth/injection"
 	injectionEnabled = "enabled"
-	tokenVolume      = "aws-iam-token"
+	tokenVolume      = "aws-iam-token" //nolint:gosec // the name of a volume
 )
 
 // injectionName is that of the Deployments that ask for an identity without a word about it.

@@ -29,8 +29,9 @@ import (
 const (
 	packName    = "k3s-aws-auth-review"
 	packVersion = "1.0.0"
-	// DangerPolicy stops an update, WarningPolicy does not.
-	DangerPolicy  = "danger"
+	// DangerPolicy stops an update.
+	DangerPolicy = "danger"
+	// WarningPolicy does not.
 	WarningPolicy = "warning"
 	// AcceptedKey is the key of the stack's configuration that accepts the dangers of one change.
 	AcceptedKey = "review:accepted"

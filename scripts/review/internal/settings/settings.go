@@ -176,10 +176,9 @@ func (c *check) rules() {
 			continue
 		}
 		any = true
-		switch {
-		case r.Bypass == nil:
+		if r.Bypass == nil {
 			c.miss("ruleset "+r.Name+": bypass", "not in the export", "export it with an administrator's token: others are not shown who may bypass")
-		default:
+		} else {
 			for _, b := range *r.Bypass {
 				c.miss("ruleset "+r.Name+": bypass", fmt.Sprintf("%s may bypass it (%s)", b.Type, b.Mode), "nobody in the bypass list")
 			}
