@@ -1,8 +1,8 @@
 package deployer
 
 import (
-	"errors"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
