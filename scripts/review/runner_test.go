@@ -93,7 +93,8 @@ func (r *runner) run(jobName, stepName, failure string) {
 	out, err := r.try(jobName, stepName)
 	switch {
 	case failure == "" && err != nil:
-		r.t.Fatalf("step %q: %v\n%s", stepName, err, out)
+		summary, _ := os.ReadFile(filepath.Join(r.temp, "summary"))
+		r.t.Fatalf("step %q: %v\n%s\n%s", stepName, err, out, summary)
 	case failure != "" && err == nil:
 		r.t.Errorf("step %q succeeds:\n%s", stepName, out)
 	case failure != "" && !bytes.Contains(out, []byte(failure)):

@@ -1,6 +1,8 @@
 // Package facts holds what the stand-in providers know of pulumi-aws v6.83.4 and pulumi-tls v5.5.1: which types,
 // functions and properties exist, and which properties are required, computed, defaulted, unordered, secret or replace
-// the resource. The tables are generated from the project's schema facts and committed; aws-more.json is kept by hand.
+// the resource. aws-more.json is kept by hand; the other tables are generated from schema.json, an extract of what the
+// providers' sources say: pulumi-aws v6.83.4, terraform-provider-aws v5.100.0, on which it is built, and pulumi-tls v5.0.0
+// (5.5.1 adds maxPathLength alone, which the program does not set). Each entry's `source` says where it was read.
 //
 //go:generate go run ./generate
 package facts
@@ -20,11 +22,12 @@ import (
 //go:embed aws.json
 var awsJSON []byte
 
-// awsMore has the types that aws-schema.json does not have, with the inputs that the stand-in follows: any other is an
+// awsMore has the types that schema.json does not have, with the inputs that the stand-in follows: any other is an
 // error. Names and outputs are those of pulumi-aws's Go SDK v6.83.4 (aws/ec2/natGateway.go and vpcEndpoint.go), what
 // replaces, defaults and is computed is that of terraform-provider-aws v5.100.0 (internal/service/ec2/vpc_nat_gateway.go
 // and vpc_endpoint.go, s3/bucket_lifecycle_configuration.go and bucket_logging.go, sns/topic.go, topic_policy.go and
-// topic_subscription.go, events/rule.go and target.go), which it is built on.
+// topic_subscription.go, events/rule.go and target.go, and for the lookups of instances ec2/ec2_instance_data_source.go and
+// ec2_instances_data_source.go), which it is built on.
 //
 //go:embed aws-more.json
 var awsMore []byte

@@ -1,4 +1,4 @@
-// Package distill turns the project's schema facts (aws-schema.json, prose and rules included) into the tables that
+// Package distill turns the project's schema facts (schema.json, prose and rules included) into the tables that
 // the stand-in providers carry: one JSON document a provider, with what Check and Diff decide on and nothing else.
 package distill
 
@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// source is one entry of aws-schema.json.
+// source is one entry of schema.json.
 type source struct {
 	Kind                string              `json:"kind"`
 	Inputs              map[string]property `json:"inputs"`
@@ -103,7 +103,7 @@ var unverifiedEnums = map[string]bool{
 	"aws:lb/listener:Listener.protocol": true,
 }
 
-// Tables reads aws-schema.json and returns the tables of its providers (aws, tls), each as indented JSON with sorted
+// Tables reads schema.json and returns the tables of its providers (aws, tls), each as indented JSON with sorted
 // keys and a final newline, keyed by package name.
 func Tables(schema []byte) (map[string][]byte, error) {
 	var all map[string]source

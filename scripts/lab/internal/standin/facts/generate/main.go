@@ -1,5 +1,5 @@
-// Command generate rewrites the fact tables of the stand-in providers from the project's schema facts. Run it by
-// `go generate ./lab/internal/standin/facts` in the scripts module; -schema names another aws-schema.json.
+// Command generate rewrites the fact tables of the stand-in providers from schema.json beside them. Run it by
+// `go generate ./lab/internal/standin/facts` in the scripts module; -schema names another file.
 package main
 
 import (
@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	schema := flag.String("schema", "../../../../../../shared/aws-schema.json", "the schema facts to read")
+	schema := flag.String("schema", "schema.json", "the schema facts to read")
 	flag.Parse()
 	if err := run(*schema); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
