@@ -31,7 +31,7 @@ test: ## run all tests; those that need the lab's programs skip, see test-lab
 	go -C scripts test ./...
 
 test-lab: ## run the tests that start the lab's control plane and sandbox
-	$(WITH_TOOLS) go -C scripts test -count=1 -timeout 20m ./lab ./lab/internal/cluster ./lab/internal/kubelet ./lab/internal/machines ./lab/internal/sandbox
+	$(WITH_TOOLS) go -C scripts test -count=1 -timeout 30m ./lab/command ./lab/internal/cluster ./lab/internal/kubelet ./lab/internal/machines ./lab/internal/sandbox
 
 RACED = ./internal/policy ./internal/sigv4 ./lab/internal/gate ./lab/internal/gate/services ./lab/internal/machines \
 	./lab/internal/sandbox ./lab/internal/kubelet ./lab/internal/standin/engine
@@ -56,6 +56,10 @@ fuzz: ## run every fuzz test for FUZZTIME
 	go -C scripts test ./internal/policy $(FUZZ) '^FuzzEvaluate$$'
 	go -C scripts test ./internal/policy $(FUZZ) '^FuzzGlob$$'
 	go -C scripts test ./internal/sigv4 $(FUZZ) '^FuzzDecodeChunks$$'
+	go -C scripts test ./review/internal/access $(FUZZ) '^FuzzCompare$$'
+	go -C scripts test ./review/internal/impact $(FUZZ) '^FuzzReview$$'
+	go -C scripts test ./review/internal/preview $(FUZZ) '^FuzzParse$$'
+	go -C scripts test ./bench/internal/stats $(FUZZ) '^FuzzQuantile$$'
 	go -C scripts test ./lab/internal/gate/ec2 $(FUZZ) '^FuzzWildcard$$'
 	go -C scripts test ./lab/internal/gate/wire $(FUZZ) '^FuzzTree$$'
 	go -C scripts test ./lab/internal/kubelet $(FUZZ) '^FuzzExpand$$'
@@ -64,10 +68,10 @@ golden: ## rewrite the golden files from what the program does now; it fails whe
 	@go test ./components/accesslogs ./components/alarms ./components/iampolicy ./components/injection \
 		./components/instanceprofile ./components/k3s ./components/network ./components/oidcissuer ./components/podrole \
 		./components/presets ./components/rolesanywhere ./components/workload ./stacks -update; failed=$$?; \
-	go -C scripts test ./cost ./review -update || failed=1; git status --short -- '*/testdata/*'; exit $$failed
+	go -C scripts test ./cost ./review ./lab/internal/rehearsal -update || failed=1; git status --short -- '*/testdata/*'; exit $$failed
 
 bench: ## time one setup's warm `up` and `down` in the lab, several times
-	LAB_BENCH=1 go -C scripts test ./lab -run '^$$' -bench Up -benchtime 3x -timeout 30m
+	LAB_BENCH=1 go -C scripts test ./lab/command -run '^$$' -bench Up -benchtime 3x -timeout 30m
 
 IDENTITIES ?= 1,10,100,1000
 bench-scale: ## time preview and up for IDENTITIES in the lab, beside as many trivial resources
