@@ -70,7 +70,11 @@ func Reverse(data []byte) (*Preview, error) {
 		if !known {
 			return nil, fmt.Errorf("the preview has a step %q that this tool cannot turn around, for %s", op, urn)
 		}
-		if turned != "same" {
+		if turned == "same" {
+			if err := settle(s); err != nil {
+				return nil, fmt.Errorf("%s: %w", urn, err)
+			}
+		} else {
 			aws, program := s["oldState"], s["newState"]
 			filled, err := fill(program, aws)
 			if err != nil {
@@ -82,6 +86,54 @@ func Reverse(data []byte) (*Preview, error) {
 		p.steps = append(p.steps, s)
 	}
 	return p, nil
+}
+
+// passedOver are inputs of which AWS never says what the program says, and whose difference the provider passes over: by
+// type, the input and the program's value. A parameter of Intelligent-Tiering has one of the other tiers in AWS
+// (terraform-provider-aws, internal/service/ssm/parameter.go, DiffSuppressFunc of tier).
+var passedOver = map[string]struct{ input, value string }{
+	"aws:ssm/parameter:Parameter": {"tier", "Intelligent-Tiering"},
+}
+
+// settle gives AWS's side of a resource that does not differ what the program says of such an input.
+func settle(s step) error {
+	var aws, program map[string]json.RawMessage
+	if err := errors.Join(object(s["oldState"], &aws), object(s["newState"], &program)); err != nil {
+		return err
+	}
+	var typ string
+	if aws == nil || program == nil || json.Unmarshal(program["type"], &typ) != nil {
+		return nil
+	}
+	over, ok := passedOver[typ]
+	if !ok {
+		return nil
+	}
+	var said map[string]json.RawMessage
+	if err := object(program["inputs"], &said); err != nil {
+		return err
+	}
+	if string(said[over.input]) != string(quoted(over.value)) {
+		return nil
+	}
+	for _, side := range []string{"inputs", "outputs"} {
+		var values map[string]json.RawMessage
+		if err := object(aws[side], &values); err != nil {
+			return err
+		}
+		if values == nil || null(values[over.input]) {
+			continue
+		}
+		values[over.input] = said[over.input]
+		text, err := json.Marshal(values)
+		if err != nil {
+			return err
+		}
+		aws[side] = text
+	}
+	text, err := json.Marshal(aws)
+	s["oldState"] = text
+	return err
 }
 
 func (s step) text(key string) string {

@@ -130,3 +130,38 @@ func TestAccount(t *testing.T) {
 		}
 	}
 }
+
+// TestPassedOver holds that what the provider passes over by its own rules is no drift, and that nothing else is.
+func TestPassedOver(t *testing.T) {
+	state := func(typ, tier, value string) string {
+		return `{"type": "` + typ + `", "inputs": {"tier": "` + tier + `", "value": "` + value + `"}, "outputs": {"tier": "` + tier + `"}}`
+	}
+	const parameter = "aws:ssm/parameter:Parameter"
+	for name, c := range map[string]struct {
+		typ, aws, program, value string
+		same                     bool
+	}{
+		"AWS has chosen a tier":   {parameter, "Standard", "Intelligent-Tiering", "v", true},
+		"another tier":            {parameter, "Standard", "Advanced", "v", false},
+		"another value":           {parameter, "Standard", "Intelligent-Tiering", "w", false},
+		"the like of other types": {"aws:s3/bucketV2:BucketV2", "Standard", "Intelligent-Tiering", "v", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := Reverse([]byte(`{"steps": [{"op": "same", "urn": "urn:pulumi:lab::p::` + c.typ + `::x", "oldState": ` +
+				state(c.typ, c.aws, c.value) + `, "newState": ` + state(c.typ, c.program, "v") + `}]}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			inputs := func(side string) string {
+				var s struct{ Inputs map[string]string }
+				if err := json.Unmarshal(p.steps[0][side], &s); err != nil {
+					t.Fatal(err)
+				}
+				return s.Inputs["tier"] + s.Inputs["value"]
+			}
+			if same := inputs("oldState") == inputs("newState"); same != c.same {
+				t.Errorf("AWS has %s, the program says %s", inputs("oldState"), inputs("newState"))
+			}
+		})
+	}
+}
