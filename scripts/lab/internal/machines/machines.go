@@ -151,12 +151,20 @@ func (m *Machines) Run(i ec2.Instance) {
 	go func() {
 		defer close(vm.done)
 		if err := m.boot(ctx, vm); err != nil && ctx.Err() == nil {
-			m.log.Printf("%s (%s) did not boot: %v", i.ID, name, err)
-			m.mu.Lock()
-			vm.err = err
-			m.mu.Unlock()
+			m.failed(vm, err)
 		}
 	}()
+}
+
+// failed writes down why a machine did not boot, once.
+func (m *Machines) failed(vm *machine, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if vm.err != nil {
+		return
+	}
+	m.log.Printf("%s (%s) did not boot: %v", vm.instance.ID, vm.name, err)
+	vm.err = err
 }
 
 // Terminate ends an instance and everything that runs on it.
@@ -343,6 +351,9 @@ func (m *Machines) boot(ctx context.Context, vm *machine) error {
 		err = m.runCommands(ctx, vm, config)
 	}
 	if err != nil {
+		if ctx.Err() == nil {
+			m.failed(vm, err) // at once: what systemd goes on trying ends with the machine only
+		}
 		return err
 	}
 	<-ctx.Done()
