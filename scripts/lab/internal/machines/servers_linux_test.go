@@ -263,21 +263,6 @@ func TestHealth(t *testing.T) {
 	await(1, "healthy")
 }
 
-// TestJoinWaitsForALostMember boots a server in place of one of five while another is lost too: etcd admits nobody until
-// that one's Node is deleted. The boot script must say so meanwhile, and go on by itself afterwards.
-func TestJoinWaitsForALostMember(t *testing.T) {
-	s := newServers(t, "200")
-	s.up(5)
-	s.terminate(2)
-	s.terminate(4)
-	id := s.boot(2, "10.0.0.22")
-	const waiting = "Waiting for other members to finish joining etcd cluster: etcdserver: unhealthy cluster"
-	require.Eventually(t, func() bool { return strings.Contains(s.console(id), waiting) }, 2*time.Minute, 100*time.Millisecond, "%s", s.console(id))
-	require.NoError(t, s.client().CoreV1().Nodes().Delete(context.Background(), "ip-10-0-0-14", metav1.DeleteOptions{}))
-	s.said(id, "done: K3s", 1, 2*time.Minute)
-	s.voters(4)
-}
-
 // TestYears lets K3s's own certificates age: with the product's timers a cluster survives what it would not without.
 func TestYears(t *testing.T) {
 	r := newRig(t)
