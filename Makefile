@@ -10,7 +10,7 @@ GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 # Builds the lab's programs where they are missing and puts their paths into the environment, for tests that start them.
 WITH_TOOLS = exports="$$(go -C scripts run ./lab tools)" && eval "$$exports" &&
 
-.PHONY: help fork lab upgrade-check refusals test test-lab race lint drill fuzz golden bench bench-cold-start bench-scale
+.PHONY: help fork generate lab upgrade-check refusals test test-lab race lint drill fuzz golden bench bench-cold-start bench-scale
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ help: ## show this help
 lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one setup, or STACK=prod; EXISTING=1: into a cluster that the program did not make; CONFIG=key=value; PLUGINS=aws=PATH for published provider plugins; KEEP=1 leaves them running
 	@echo "starting the lab: compiling its first stage, some seconds on a machine that has compiled nothing yet" >&2
 	@go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(EXISTING),--existing) $(if $(CONFIG),--config $(CONFIG)) $(foreach p,$(PLUGINS),--plugin $(p)) $(if $(KEEP),--keep)
+
+generate: ## write what is made of the configuration's types: docs/config.md's tables, Pulumi.yaml's keys, the schema of stack files
+	@go test -count=1 ./stacks/config -run '^TestGenerated$$' -update && git status --short
 
 fork: ## give this checkout a module path of its own, so that others can import its components: MODULE=github.com/acme/platform-identity
 	@go -C scripts run ./fork "$(MODULE)"

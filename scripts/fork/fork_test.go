@@ -83,7 +83,10 @@ func TestForkOfThisRepository(t *testing.T) {
 	for name, content := range before {
 		after, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
-		require.NotRegexp(t, mentions, string(after), name)
+		require.False(t, bytes.Contains(after, []byte(was+"/")) && mentions.Match(after), "%s names a package of %s", name, was)
+		for _, word := range []string{"PROJECT", "DESCRIPTION"} {
+			require.NotContains(t, content, "${"+word+"}", "%s: `pulumi new` would put something else there", name)
+		}
 		if string(after) != content {
 			require.Equal(t, lines(content), lines(strings.ReplaceAll(string(after), other, was)), name)
 		}

@@ -42,23 +42,61 @@ const (
 
 // Config is a stack's whole configuration, validated. Each field's json tag is
 // its configuration key.
+//
+// These types are where a key is written: the tables of docs/config.md, the config
+// section of Pulumi.yaml and the schema of stack files are made of the fields'
+// comments, tags and defaults, by `make generate`. Tags say what a type does not:
+// setups names those that use a key, where not all do or those of the object around
+// it; required, that it is ("mostly": something else can take its place); default,
+// the default of a key in words; key, the full key of a field of another namespace.
 type Config struct {
-	Setup               string            `json:"setup"`
-	Production          bool              `json:"production"`
-	ClusterName         string            `json:"clusterName"`
-	Cluster             Cluster           `json:"cluster"`
-	Network             Network           `json:"network"`
-	Issuer              Issuer            `json:"issuer"`
-	RolesAnywhere       RolesAnywhere     `json:"rolesAnywhere"`
-	Injection           string            `json:"injection"`
-	Webhook             Webhook           `json:"webhook"`
-	Identities          []Identity        `json:"identities"`
-	PermissionsBoundary string            `json:"permissionsBoundary"`
-	Alarms              Alarms            `json:"alarms"`
-	Demo                bool              `json:"demo"`
-	DemoImage           string            `json:"demoImage"`
-	Tags                map[string]string `json:"tags"`
-	Region              string            `json:"-"` // aws:region
+	// How pods get their AWS credentials: `instance-profile`, `irsa-s3`, `irsa-cloudfront` or
+	// `roles-anywhere`.
+	Setup string `json:"setup" required:"always"`
+	// Refuses what only a trial should do: blocks in `network.apiCidrs` that are wider than a /8. Protects
+	// what all identities hang on from deletion, and keeps old versions of the issuer's documents: see [A
+	// production stack](production.md).
+	Production bool `json:"production"`
+	// The beginning of all names in AWS: lower-case letters, digits and hyphens, a letter first, at most
+	// 28 characters. Unique in the account and region. Changing it replaces everything.
+	ClusterName string `json:"clusterName" default:"the stack's name"`
+	// The K3s cluster and its machines, or the kubeconfig (a secret) of an existing cluster.
+	Cluster Cluster `json:"cluster"`
+	// The VPC, its availability zones and who may reach the Kubernetes API (zones and apiCidrs are
+	// required).
+	Network Network `json:"network"`
+	// How the cluster's OIDC documents are published.
+	Issuer Issuer `json:"issuer" setups:"irsa-s3,irsa-cloudfront"`
+	// Certificates, sessions and the credential helper.
+	RolesAnywhere RolesAnywhere `json:"rolesAnywhere" setups:"roles-anywhere"`
+	// Who gives a pod its token, role and region: `manifest` leaves it to the pod's own manifest,
+	// `admission-policy` lets the API server do it for pods of annotated service accounts (Kubernetes 1.34
+	// or newer), `webhook` runs the amazon-eks-pod-identity-webhook.
+	Injection string `json:"injection" setups:"irsa-s3,irsa-cloudfront"`
+	// The amazon-eks-pod-identity-webhook, with `injection: webhook`.
+	Webhook Webhook `json:"webhook" setups:"irsa-s3,irsa-cloudfront"`
+	// Pod identities, each with a name, a namespace, a service account and its permissions: at least one;
+	// with `roles-anywhere` at most 250.
+	Identities []Identity `json:"identities" required:"always"`
+	// The ARN of a managed policy, of AWS or of the account that is deployed to, that bounds every role
+	// that the program makes.
+	PermissionsBoundary string `json:"permissionsBoundary"`
+	// Whether to make alarms for the identity chain, and whom to mail.
+	Alarms Alarms `json:"alarms"`
+	// Whether to make a bucket, and for each identity a pod that proves it: the pod is ready, and `pulumi
+	// up` done, only when it has called STS as its role and put an object below `<name>/` of the bucket.
+	// Each identity needs permission for that, as in the example of [identities](#identities).
+	Demo bool `json:"demo"`
+	// The image of the demo pods, with the AWS CLI and a shell, by a tag other than `latest` or by digest.
+	DemoImage string `json:"demoImage"`
+	// Tags for every AWS resource that takes tags, at most 8. The program adds `k3s-aws-auth/cluster` with
+	// the cluster's name and, with `production`, `k3s-aws-auth/production`, by which
+	// [drills](experiments.md) keep away.
+	Tags map[string]string `json:"tags"`
+	// The region of everything but CloudFront's certificate, which is in `us-east-1`. It is part of names
+	// and of the issuer's URL, so `AWS_REGION` alone does not do. `irsa-cloudfront` needs a region of the
+	// partition `aws`.
+	Region string `json:"-" key:"aws:region" required:"always"`
 }
 
 // Ways in which cluster.mode may say that the cluster comes about.
@@ -82,38 +120,82 @@ const (
 // Cluster describes the K3s cluster and its machines, or the cluster of somebody
 // else that identities are for.
 type Cluster struct {
-	Mode               string        `json:"mode"`
-	Kubeconfig         string        `json:"kubeconfig"`
-	PublicKeys         []string      `json:"publicKeys"`
-	Version            string        `json:"version"`
-	BinarySHA256       string        `json:"binarySha256"`
-	Servers            int           `json:"servers"`
-	Agents             int           `json:"agents"`
-	ServerInstanceType string        `json:"serverInstanceType"`
-	AgentInstanceType  string        `json:"agentInstanceType"`
-	AmiID              string        `json:"amiId"`
-	RootVolumeGiB      int           `json:"rootVolumeGiB"`
-	CPUCredits         string        `json:"cpuCredits"`
-	APIAccess          string        `json:"apiAccess"`
-	EtcdSnapshots      EtcdSnapshots `json:"etcdSnapshots"`
+	// `create` makes the cluster and its network; `existing` deploys only the identity plane, for a
+	// cluster of yours: see [Existing clusters](#existing-clusters).
+	Mode string `json:"mode"`
+	// A secret: a kubeconfig of the existing cluster, with everything in it (`kubectl config view --raw
+	// --minify --flatten`). Required by `existing`, refused otherwise.
+	Kubeconfig string `json:"kubeconfig" setups:"irsa-s3,irsa-cloudfront,roles-anywhere"`
+	// The keys that verify the existing cluster's tokens, in PEM form. Without them they are read from the
+	// cluster.
+	PublicKeys []string `json:"publicKeys" setups:"irsa-s3,irsa-cloudfront"`
+	// The K3s release. `roles-anywhere` with `image-volume` needs Kubernetes 1.35.
+	Version string `json:"version"`
+	// The SHA-256 of the `k3s` binary, 64 hex digits. Without it, nodes check the release's own list of
+	// digests, which finds damage but not a release that was tampered with.
+	BinarySHA256 string `json:"binarySha256"`
+	// Machines of the control plane: 1, 3 or 5. They run no workloads. More than one are behind a load
+	// balancer and survive the loss of one (of 5: two). See [The cluster](cluster.md).
+	Servers int `json:"servers"`
+	// Machines for workloads, 1 to 100.
+	Agents int `json:"agents"`
+	// EC2 instance type of servers; its family decides between x86-64 and arm64.
+	ServerInstanceType string `json:"serverInstanceType"`
+	// EC2 instance type of agents. With arm64, `roles-anywhere` needs `rolesAnywhere.helper.image`.
+	AgentInstanceType string `json:"agentInstanceType"`
+	// An Ubuntu 24.04 image for all nodes; changing it replaces them. Without it, a new node gets
+	// Canonical's current image and keeps it.
+	AmiID string `json:"amiId"`
+	// Size of each node's encrypted root volume, 8 to 16384 GiB.
+	RootVolumeGiB int `json:"rootVolumeGiB"`
+	// `standard` or `unlimited`, for burstable types. `unlimited`, which is what EC2 itself takes for T3
+	// and T4g, costs extra only where a machine uses more than its baseline on the average of 24 hours:
+	// $0.05 for each vCPU-hour above it ($0.04 for T4g). With `standard` such machines have no credits
+	// when they boot and run at 20 to 30 % of a CPU (only T2 gets launch credits): a server takes twice as
+	// long, and the program warns.
+	CPUCredits string `json:"cpuCredits"`
+	// `public`: the API has an address on the internet, for `network.apiCidrs` only. `private`: it has
+	// addresses of the VPC alone, and whoever deploys must have a way into it.
+	APIAccess string `json:"apiAccess"`
+	// Where copies of etcd go beyond the servers' disks.
+	EtcdSnapshots EtcdSnapshots `json:"etcdSnapshots"`
 }
 
 // EtcdSnapshots describes where copies of etcd go beyond the servers' disks: to
 // a bucket, where one is named.
 type EtcdSnapshots struct {
-	Bucket    string `json:"bucket"`
-	Schedule  string `json:"schedule"`
-	Retention int    `json:"retention"`
+	// A bucket of yours in the same region for etcd's snapshots, which servers then keep there below
+	// `<clusterName>/`. It must outlive the cluster and stay private: a snapshot holds everything of the
+	// cluster. Without it, snapshots are on the servers' disks alone.
+	Bucket string `json:"bucket"`
+	// When, as a cron expression in UTC. Counts with a bucket.
+	Schedule string `json:"schedule"`
+	// How many snapshots to keep on each server, and how many in the bucket, where those of all servers
+	// count together: with three servers, `6` are those of the last two times. Counts with a bucket.
+	Retention int `json:"retention"`
 }
 
 // Network describes the VPC.
 type Network struct {
-	CIDR         string   `json:"cidr"`
-	Zones        []string `json:"zones"`
-	APICIDRs     []string `json:"apiCidrs"`
-	Private      bool     `json:"private"`
-	NAT          string   `json:"nat"`
-	VPCEndpoints bool     `json:"vpcEndpoints"`
+	// The VPC's private IPv4 block, /16 to /24, without host bits, apart from 10.42.0.0/16 and
+	// 10.43.0.0/16, which K3s gives to pods and services.
+	CIDR string `json:"cidr"`
+	// Availability zones of the region, each once, at most 6. Nodes are spread over them in this order;
+	// add new ones at the end, since a subnet's block follows from its place.
+	Zones []string `json:"zones" required:"mostly"`
+	// IPv4 blocks that may reach the Kubernetes API, among them the address that you deploy from: without
+	// it `pulumi up` waits for an API that it cannot reach. Nothing is looked up for you, so that a
+	// deployment from elsewhere changes no firewall.
+	APICIDRs []string `json:"apiCidrs" required:"mostly"`
+	// Whether nodes are in private subnets, without public addresses. Changing it replaces all nodes.
+	Private bool `json:"private"`
+	// How private subnets get out: `single` is one NAT gateway for all zones, `per-zone` one in each.
+	// `none` needs `vpcEndpoints` and an image in `cluster.amiId` that has K3s and its container images,
+	// since nodes then cannot download them.
+	NAT string `json:"nat"`
+	// Whether nodes reach S3, SSM and STS by VPC endpoints, within AWS's network. The ones of SSM and STS
+	// cost by the hour.
+	VPCEndpoints bool `json:"vpcEndpoints"`
 }
 
 // Ways in which network.nat may say that private subnets get out.
@@ -125,32 +207,61 @@ const (
 
 // Issuer describes how the cluster's OIDC documents are published.
 type Issuer struct {
-	Bucket          string   `json:"bucket"`
-	Domain          string   `json:"domain"`
-	DNS             string   `json:"dns"`
-	HostedZoneID    string   `json:"hostedZoneId"`
-	Thumbprint      string   `json:"thumbprint"`
-	CacheTTLSeconds int      `json:"cacheTtlSeconds"`
-	PriceClass      string   `json:"priceClass"`
-	AccessLogDays   int      `json:"accessLogDays"`
-	Register        []string `json:"register"`
+	// The name of the bucket with the OIDC documents, without dots (TLS could not serve it). Without it:
+	// `<clusterName>-issuer-<account>-<region>`. With `irsa-s3` it is part of the issuer's URL, so
+	// changing it changes the issuer of all tokens.
+	Bucket string `json:"bucket"`
+	// The issuer's host name, at most 64 characters (ACM). Required by `irsa-cloudfront`.
+	Domain string `json:"domain" setups:"irsa-cloudfront"`
+	// `route53` writes the DNS records; `external` shows them, in the log while it waits for them and as
+	// the output `dnsRecords`.
+	DNS string `json:"dns" setups:"irsa-cloudfront"`
+	// The Route 53 zone of the domain. Required with `route53`, refused with `external`.
+	HostedZoneID string `json:"hostedZoneId" setups:"irsa-cloudfront"`
+	// `none` gives IAM no thumbprint, since AWS trusts the CAs of S3 and CloudFront; `dynamic` reads the
+	// chain that the issuer presents. A thumbprint cannot be removed again.
+	Thumbprint string `json:"thumbprint"`
+	// How long the documents may be cached, 1 to 86400 seconds: what a rotation of signing keys has to
+	// wait.
+	CacheTTLSeconds int `json:"cacheTtlSeconds"`
+	// CloudFront's price class: `PriceClass_100`, `PriceClass_200` or `PriceClass_All`.
+	PriceClass string `json:"priceClass" setups:"irsa-cloudfront"`
+	// How many days to keep the access logs of the bucket and of the distribution, in a bucket that the
+	// program makes; 0 keeps none. CloudFront delivers no standard logs to buckets of regions that an
+	// account opts in to, where only 0 is allowed with `irsa-cloudfront`.
+	AccessLogDays int `json:"accessLogDays"`
+	// Issuers of clusters whose stacks are in other accounts, to register with IAM in this one, so that
+	// `identities[].issuers` can name them.
+	Register []string `json:"register"`
 }
 
 // RolesAnywhere describes the certificate authority, the leaf certificates and
 // the sessions of setup roles-anywhere.
 type RolesAnywhere struct {
-	CAValidityHours       int    `json:"caValidityHours"`
-	LeafValidityHours     int    `json:"leafValidityHours"`
-	LeafEarlyRenewalHours int    `json:"leafEarlyRenewalHours"`
-	SessionSeconds        int    `json:"sessionSeconds"`
-	Helper                Helper `json:"helper"`
+	// How long the CA is valid (ten years).
+	CAValidityHours int `json:"caValidityHours"`
+	// How long an identity's certificate is valid (90 days); less than the CA.
+	LeafValidityHours int `json:"leafValidityHours"`
+	// How long before its end a certificate is renewed (30 days), by the next `pulumi up`: nothing renews
+	// it in between. Less than `leafValidityHours`, or every run would renew.
+	LeafEarlyRenewalHours int `json:"leafEarlyRenewalHours"`
+	// Length of a session, 900 to 43200 seconds, at most each identity's `maxSessionSeconds`.
+	SessionSeconds int `json:"sessionSeconds"`
+	// How the credential helper gets into pods.
+	Helper Helper `json:"helper"`
 }
 
 // Helper describes how the Roles Anywhere credential helper gets into a pod.
 type Helper struct {
-	Delivery   string `json:"delivery"`
-	Image      string `json:"image"`
-	NodePath   string `json:"nodePath"`
+	// How the credential helper gets into pods: `image-volume`, `sidecar` or `node`. Only `sidecar` uses
+	// the helper's `serve`; the others use `credential-process`.
+	Delivery string `json:"delivery"`
+	// The helper's image with its digest, for `image-volume` and `sidecar`. Without it: the published
+	// image for x86-64, pinned.
+	Image string `json:"image"`
+	// Where `node` expects the helper on the nodes.
+	NodePath string `json:"nodePath"`
+	// The SHA-256 of the helper on the nodes, checked at each pod's start. Required by `node`.
 	NodeSHA256 string `json:"nodeSha256"`
 }
 
@@ -171,73 +282,129 @@ const (
 
 // Webhook describes the amazon-eks-pod-identity-webhook.
 type Webhook struct {
-	Namespace    string            `json:"namespace"`
-	Image        string            `json:"image"`
-	Replicas     int               `json:"replicas"`
+	// The namespace of the webhook, which the program makes.
+	Namespace string `json:"namespace"`
+	// Its image, by a tag other than `latest` or by digest.
+	Image string `json:"image"`
+	// How many pods of it run, 1 to 10.
+	Replicas int `json:"replicas"`
+	// Labels of the nodes that it may run on.
 	NodeSelector map[string]string `json:"nodeSelector"`
-	Tolerations  []Toleration      `json:"tolerations"`
+	// Taints that its pods tolerate.
+	Tolerations []Toleration `json:"tolerations"`
 }
 
 // Toleration is one toleration of the webhook's pods, in Kubernetes's own words.
 type Toleration struct {
-	Key      string `json:"key"`
+	// The taint's key; only `Exists` may go without.
+	Key string `json:"key"`
+	// `Equal` or `Exists`.
 	Operator string `json:"operator"`
-	Value    string `json:"value"`
-	Effect   string `json:"effect"`
+	// The taint's value, with `Equal`.
+	Value string `json:"value"`
+	// `NoSchedule`, `PreferNoSchedule` or `NoExecute`; without it, all of them.
+	Effect string `json:"effect"`
 }
 
 // Alarms describes who is told when the identity chain is about to fail, or is
 // being tried.
 type Alarms struct {
-	Enabled bool     `json:"enabled"`
-	Emails  []string `json:"emails"`
+	// Whether to make a topic, and alarms for it: refused attempts to assume roles, certificates that are
+	// about to expire, errors of the distribution.
+	Enabled bool `json:"enabled"`
+	// Who gets mail from the topic; AWS asks each address to confirm. At most 20.
+	Emails []string `json:"emails"`
 }
 
 // Identity is one pod identity: who it is in Kubernetes and what it may do in
 // AWS. It becomes exactly one role (in setup instance-profile, its permissions
 // go to the agents' role instead).
 type Identity struct {
-	Name              string      `json:"name"`
-	Namespace         string      `json:"namespace"`
-	ServiceAccount    string      `json:"serviceAccount"`
-	CreateNamespace   bool        `json:"createNamespace"`
-	PodSecurity       string      `json:"podSecurity"`
-	CreateAccount     bool        `json:"createServiceAccount"`
-	MaxSessionSeconds int         `json:"maxSessionSeconds"`
-	Statements        []Statement `json:"statements"`
-	ManagedPolicyArns []string    `json:"managedPolicyArns"`
-	Preset            Preset      `json:"preset"`
-	AssumeRoles       []Assumed   `json:"assumeRoles"`
-	Issuers           []string    `json:"issuers"`
+	// The identity's name: lower-case letters, digits and hyphens, at most 40 characters, unique in the
+	// stack.
+	Name string `json:"name" required:"always"`
+	// The namespace of the service account; no wildcards. With a preset, that of its chart may be left
+	// out.
+	Namespace string `json:"namespace" required:"mostly"`
+	// The service account, which the program makes unless `createServiceAccount` is `false`; unique in its
+	// namespace, no wildcards. With a preset, that of its chart may be left out. Not `default`, which
+	// every pod has that names none.
+	ServiceAccount string `json:"serviceAccount" required:"mostly"`
+	// Whether to make the namespace. One entry that asks for it is enough. It enforces a Pod Security
+	// level (`podSecurity`), and the program never deletes it: see [Namespaces and service
+	// accounts](identities.md#namespaces-and-service-accounts).
+	CreateNamespace bool `json:"createNamespace"`
+	// The [Pod Security level](https://kubernetes.io/docs/concepts/security/pod-security-standards/) that
+	// a namespace made by `createNamespace` enforces: `restricted`, `baseline` or `privileged`. Without
+	// it: `restricted`, which refuses pods without a `securityContext`, and log shippers and other pods
+	// with hostPath volumes; with `rolesAnywhere.helper.delivery: node`, `privileged`. Entries of one
+	// namespace must not contradict each other.
+	PodSecurity string `json:"podSecurity"`
+	// Whether to make the service account. With `false` it is another's, such as a chart's, and the output
+	// `identities[].annotate` has the commands that give it what it needs.
+	CreateAccount bool `json:"createServiceAccount"`
+	// The longest session of the role, 3600 to 43200 seconds.
+	MaxSessionSeconds int `json:"maxSessionSeconds" setups:"irsa-s3,irsa-cloudfront,roles-anywhere"`
+	// Permissions as an inline policy, at most 10240 characters as JSON. Required unless
+	// `managedPolicyArns`, `preset` or `assumeRoles` gives permissions.
+	Statements []Statement `json:"statements"`
+	// Managed policies to attach, at most 10, of AWS or of the account that is deployed to.
+	ManagedPolicyArns []string `json:"managedPolicyArns"`
+	// Permissions of a controller that most clusters have, and what they are for.
+	Preset Preset `json:"preset"`
+	// Roles that the identity may assume in its turn, mostly of other accounts. See
+	// [identities](identities.md#roles-of-other-accounts).
+	AssumeRoles []Assumed `json:"assumeRoles"`
+	// Issuers of other clusters whose tokens for the same namespace and service account may assume the
+	// role too. Each must be registered with IAM in this account: by the stack of that cluster, or by
+	// `issuer.register`. See [identities](identities.md#several-clusters).
+	Issuers []string `json:"issuers" setups:"irsa-s3,irsa-cloudfront"`
 }
 
 // Preset names the permissions of a controller that most clusters have, and what
 // they are for.
 type Preset struct {
-	Name          string   `json:"name"`
+	// Permissions of a controller that most clusters have: `external-secrets`, `secrets-store-csi`,
+	// `cert-manager`, `external-dns`, `ebs-csi` or `cluster-autoscaler`. They are added to the entry's
+	// own. See [identities](identities.md#presets).
+	Name string `json:"name"`
+	// The Route 53 zones of `cert-manager` and `external-dns`.
 	HostedZoneIDs []string `json:"hostedZoneIds"`
-	SecretArns    []string `json:"secretArns"`
+	// The Secrets Manager secrets of `external-secrets` and `secrets-store-csi`.
+	SecretArns []string `json:"secretArns"`
+	// The SSM parameters of `external-secrets` and `secrets-store-csi`.
 	ParameterArns []string `json:"parameterArns"`
-	KMSKeyArns    []string `json:"kmsKeyArns"`
+	// The KMS keys that the secrets, parameters or volumes are encrypted with, where these are not AWS's
+	// own.
+	KMSKeyArns []string `json:"kmsKeyArns"`
 }
 
 // Assumed is a role, mostly of another account, that an identity may assume in
 // its turn.
 type Assumed struct {
-	RoleArn    string `json:"roleArn"`
+	// The role's ARN.
+	RoleArn string `json:"roleArn" required:"always"`
+	// The external id that the role's trust policy asks for.
 	ExternalID string `json:"externalId"`
 }
 
 // Statement is one statement of an identity's permissions, in the lower-case
 // keys of this configuration. It has no principal: the identity is it.
 type Statement struct {
-	Sid          string                         `json:"sid"`
-	Effect       string                         `json:"effect"`
-	Actions      []string                       `json:"actions"`
-	NotActions   []string                       `json:"notActions"`
-	Resources    []string                       `json:"resources"`
-	NotResources []string                       `json:"notResources"`
-	Conditions   map[string]map[string][]string `json:"conditions"`
+	// The statement's id: letters and digits, unique in the identity.
+	Sid string `json:"sid"`
+	// `Allow` or `Deny`.
+	Effect string `json:"effect"`
+	// Actions such as `s3:PutObject`, or `*`. Exactly one of `actions` and `notActions`.
+	Actions []string `json:"actions"`
+	// All actions but these.
+	NotActions []string `json:"notActions"`
+	// ARNs or `*`. Exactly one of `resources` and `notResources`.
+	Resources []string `json:"resources"`
+	// All resources but these.
+	NotResources []string `json:"notResources"`
+	// Condition operators, below each its condition keys with a list of values.
+	Conditions map[string]map[string][]string `json:"conditions"`
 }
 
 // Defaults returns the configuration of a stack that sets nothing. It is not

@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"reflect"
 	"regexp"
@@ -10,86 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/workspace"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 )
-
-// documented is one row of docs/config.md.
-type documented struct{ kind, fallback string }
-
-var row = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([^|]+) \\| ([^|]+) \\| [^|]+ \\| ([^|]+) \\|$")
-
-// TestDocumentation holds docs/config.md against the types and the defaults:
-// every key has exactly one row, with its type and its default.
-func TestDocumentation(t *testing.T) {
-	content, err := os.ReadFile("../../docs/config.md")
-	require.NoError(t, err)
-	rows := map[string]documented{}
-	for _, match := range row.FindAllStringSubmatch(string(content), -1) {
-		require.NotContains(t, rows, match[1], "documented twice")
-		rows[match[1]] = documented{strings.TrimSpace(match[2]), strings.TrimSpace(match[3])}
-		require.Regexp(t, `^(all|((instance-profile|irsa-s3|irsa-cloudfront|roles-anywhere)(, )?)+)$`, strings.TrimSpace(match[4]), match[1])
-	}
-	require.Equal(t, documented{"text", "required"}, rows["aws:region"])
-	delete(rows, "aws:region")
-
-	keys := map[string]documented{}
-	defaults := Defaults("")
-	walk("", reflect.ValueOf(defaults), keys)
-	for key, want := range keys {
-		got, ok := rows[key]
-		if !ok {
-			t.Errorf("%s: has no row in docs/config.md", key)
-			continue
-		}
-		require.Equal(t, want.kind, got.kind, key)
-		if want.fallback == "" {
-			require.Contains(t, []string{"–", "required", "the stack's name"}, got.fallback, key)
-		} else {
-			require.Equal(t, "`"+want.fallback+"`", got.fallback, key)
-		}
-	}
-	for key := range rows {
-		require.Contains(t, keys, key, "documented, but no key")
-	}
-}
-
-// walk lists every key below a value with its type and default.
-func walk(path string, value reflect.Value, keys map[string]documented) {
-	for i := range value.NumField() {
-		key, field := keyOf(value.Type().Field(i)), value.Field(i)
-		if key == "" {
-			continue
-		}
-		at := join(path, key)
-		switch field.Kind() {
-		case reflect.Struct:
-			walk(at, field, keys)
-		case reflect.Slice:
-			if field.Type().Elem().Kind() != reflect.Struct {
-				keys[at] = documented{"list of text", ""}
-				continue
-			}
-			keys[at] = documented{"list of objects", ""}
-			entry := reflect.New(field.Type().Elem())
-			entry.Interface().(defaulter).setDefaults()
-			walk(at+"[]", entry.Elem(), keys)
-		case reflect.Map:
-			kind := "object"
-			if field.Type().Elem().Kind() == reflect.String {
-				kind = "object of text"
-			}
-			keys[at] = documented{kind, ""}
-		case reflect.Bool:
-			keys[at] = documented{"true/false", fmt.Sprint(field.Bool())}
-		case reflect.Int:
-			keys[at] = documented{"number", fmt.Sprint(field.Int())}
-		default:
-			keys[at] = documented{"text", field.String()}
-		}
-	}
-}
 
 // TestProjectFile holds Pulumi.yaml against the types: Pulumi itself takes it,
 // it declares every key and no other, each with a description, and its defaults
@@ -103,6 +27,7 @@ func TestProjectFile(t *testing.T) {
 
 	defaults := Defaults("")
 	target := reflect.ValueOf(&defaults).Elem()
+	delete(project.Config, "pulumi:tags") // `pulumi new` adds it, and takes the template away
 	require.Equal(t, keysOf(target.Type()), sortedKeys(project.Config))
 	for key, declared := range project.Config {
 		require.NotEmpty(t, declared.Description, key)
@@ -128,6 +53,48 @@ func TestProjectFile(t *testing.T) {
 		empty := strings.NewReplacer("[]", "null", "{}", "null")
 		require.Equal(t, empty.Replace(string(wantJSON)), empty.Replace(string(gotJSON)), key)
 	}
+}
+
+var setCommand = regexp.MustCompile(`(?m)^ *pulumi config set --path '([^']+)' '?([^'\n]+)'?$`)
+
+// TestPulumiNew holds that a project that `pulumi new` makes of this one is valid
+// with what is proposed, once the commands that are shown at the end have run.
+func TestPulumiNew(t *testing.T) {
+	project, err := workspace.LoadProject("../../Pulumi.yaml")
+	require.NoError(t, err)
+	if project.Template == nil {
+		t.Skip("this was made by pulumi new")
+	}
+	stack := config.Map{}
+	set := func(key, value string) {
+		if !strings.Contains(key, ":") {
+			key = Project + ":" + key
+		}
+		require.NoError(t, stack.Set(config.MustParseKey(key), config.NewValue(value), true))
+	}
+	for key, asks := range project.Template.Config {
+		require.NotEmpty(t, asks.Description, key)
+		if asks.Default != "" {
+			set(key, asks.Default)
+		}
+	}
+	for _, command := range setCommand.FindAllStringSubmatch(project.Template.Quickstart, -1) {
+		set(command[1], command[2])
+	}
+	decrypted, err := stack.Decrypt(config.NopDecrypter)
+	require.NoError(t, err)
+	values := map[string]string{}
+	for key, value := range decrypted {
+		values[key.String()] = value
+	}
+	var setups []Setup
+	for _, name := range setupNames(t) {
+		setups = append(setups, Setup{Name: name})
+	}
+	got, err := Parse(values, nil, "dev", setups)
+	require.NoError(t, err)
+	require.True(t, got.Demo)
+	require.Equal(t, "dev", got.ClusterName)
 }
 
 // TestStackFiles holds that each stack file of the project is valid for every

@@ -167,10 +167,8 @@ func validateNamespace(key string, i Identity, p *Problems) {
 // validateLevel checks the Pod Security level of a namespace that the program
 // makes.
 func validateLevel(key string, i Identity, c *Config, p *Problems) {
-	switch levels := []string{LevelRestricted, LevelBaseline, LevelPrivileged}; {
-	case i.PodSecurity == "":
-	case !slices.Contains(levels, i.PodSecurity):
-		choice(key, i.PodSecurity, levels, p)
+	switch {
+	case i.PodSecurity == "" || p.Has(key):
 	case !i.CreateNamespace:
 		p.Add(key, Quote(i.PodSecurity), "left out unless createNamespace is true: the level of another's namespace is not the program's to set")
 	case c.defaultLevel() == LevelPrivileged && i.PodSecurity != LevelPrivileged:
@@ -192,7 +190,6 @@ func validateServiceAccount(key, name string, p *Problems) {
 }
 
 func validateStatement(at string, s Statement, demo bool, c *Config, p *Problems) {
-	choice(at+".effect", s.Effect, []string{"Allow", "Deny"}, p)
 	if !sidPattern.MatchString(s.Sid) {
 		p.Add(at+".sid", Quote(s.Sid), "letters and digits only")
 	}

@@ -13,7 +13,6 @@ import (
 const policyInjectionMinor = 34
 
 func validateInjection(c *Config, p *Problems) {
-	choice("injection", c.Injection, []string{InjectionAdmissionPolicy, InjectionManifest, InjectionWebhook}, p)
 	if minor := c.KubernetesMinor(); c.Injection == InjectionAdmissionPolicy && minor != 0 && minor < policyInjectionMinor {
 		p.Add("cluster.version", Quote(c.Cluster.Version), "Kubernetes 1.%d or newer for injection admission-policy", policyInjectionMinor)
 	}
@@ -38,10 +37,6 @@ func validateInjection(c *Config, p *Problems) {
 	}
 	for i, t := range w.Tolerations {
 		at := fmt.Sprintf("webhook.tolerations[%d]", i)
-		choice(at+".operator", t.Operator, []string{"Equal", "Exists"}, p)
-		if t.Effect != "" {
-			choice(at+".effect", t.Effect, []string{"NoExecute", "NoSchedule", "PreferNoSchedule"}, p)
-		}
 		switch {
 		case t.Key == "" && t.Operator != "Exists":
 			p.Add(at+".key", "nothing", "the key of a taint, unless operator is Exists")

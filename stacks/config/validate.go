@@ -15,6 +15,7 @@ import (
 // setup alone never uncovers an old mistake; what only one setup demands is in
 // its own Check.
 func validate(c *Config, setups []Setup, p *Problems) {
+	validateChoices(c, p)
 	validateSetup(c, setups, p)
 	validateRegion(c, p)
 	validateClusterName(c, p)
@@ -83,7 +84,6 @@ func validateClusterName(c *Config, p *Problems) {
 
 func validateCluster(config *Config, p *Problems) {
 	c := config.Cluster
-	choice("cluster.mode", c.Mode, []string{ModeCreate, ModeExisting}, p)
 	if !versionPattern.MatchString(c.Version) {
 		p.Add("cluster.version", Quote(c.Version), "a K3s release such as v1.35.4+k3s1")
 	}
@@ -116,8 +116,6 @@ func validateCluster(config *Config, p *Problems) {
 		}
 	}
 	between("cluster.rootVolumeGiB", c.RootVolumeGiB, 8, 16384, " GiB", p)
-	choice("cluster.cpuCredits", c.CPUCredits, []string{CreditsStandard, CreditsUnlimited}, p)
-	choice("cluster.apiAccess", c.APIAccess, []string{APIPrivate, APIPublic}, p)
 	if c.EtcdSnapshots.Bucket != "" {
 		// Only its name matters to K3s, which asks by path where a name has dots.
 		validateBucket("cluster.etcdSnapshots.bucket", strings.ReplaceAll(c.EtcdSnapshots.Bucket, ".", "-"), p)
@@ -159,7 +157,6 @@ const widest = 8
 // get out, and who gets in.
 func validateAccess(c *Config, p *Problems) {
 	n := c.Network
-	choice("network.nat", n.NAT, []string{NATNone, NATPerZone, NATSingle}, p)
 	if n.NAT != NATNone && !n.Private {
 		p.Add("network.nat", Quote(n.NAT), "none unless network.private is true: nodes in public subnets need no NAT")
 	}
@@ -254,7 +251,6 @@ func validateIssuer(i Issuer, p *Problems) {
 	if i.Domain != "" {
 		validateDomain("issuer.domain", i.Domain, p)
 	}
-	choice("issuer.dns", i.DNS, []string{DNSExternal, DNSRoute53}, p)
 	switch {
 	case i.HostedZoneID == "":
 	case i.DNS == DNSExternal:
@@ -262,11 +258,9 @@ func validateIssuer(i Issuer, p *Problems) {
 	case !zoneIDPattern.MatchString(i.HostedZoneID):
 		p.Add("issuer.hostedZoneId", Quote(i.HostedZoneID), "a Route 53 zone id such as Z0123456789ABCDEFGHIJ, without /hostedzone/")
 	}
-	choice("issuer.thumbprint", i.Thumbprint, []string{"dynamic", "none"}, p)
 	between("issuer.cacheTtlSeconds", i.CacheTTLSeconds, 1, 86400, " seconds", p)
 	between("issuer.accessLogDays", i.AccessLogDays, 0, 3650, " days", p)
 	validateIssuerURLs("issuer.register", i.Register, p)
-	choice("issuer.priceClass", i.PriceClass, []string{"PriceClass_100", "PriceClass_200", "PriceClass_All"}, p)
 }
 
 // validateIssuerURLs checks issuers of other clusters. IAM has one provider for a
@@ -340,7 +334,6 @@ func validateRolesAnywhere(r RolesAnywhere, p *Problems) {
 
 func validateHelper(h Helper, p *Problems) {
 	const at = "rolesAnywhere.helper."
-	choice(at+"delivery", h.Delivery, []string{DeliveryImageVolume, DeliveryNode, DeliverySidecar}, p)
 	if h.Image != "" && !isDigestImage(h.Image) {
 		p.Add(at+"image", Quote(h.Image), "an image with a digest (name@sha256:...), since it hands out credentials")
 	}
@@ -383,11 +376,5 @@ func validateTags(tags map[string]string, p *Problems) {
 func between(key string, value, low, high int, unit string, p *Problems) {
 	if value < low || value > high {
 		p.Add(key, strconv.Itoa(value), "between %d and %d%s", low, high, unit)
-	}
-}
-
-func choice(key, value string, choices []string, p *Problems) {
-	if !slices.Contains(choices, value) {
-		p.Add(key, Quote(value), "%s%s", oneOf(choices), didYouMean(value, choices))
 	}
 }
