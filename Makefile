@@ -19,8 +19,8 @@ lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one 
 	@echo "starting the lab: compiling its first stage, some seconds on a machine that has compiled nothing yet" >&2
 	@go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(EXISTING),--existing) $(if $(CONFIG),--config $(CONFIG)) $(foreach p,$(PLUGINS),--plugin $(p)) $(if $(KEEP),--keep)
 
-generate: ## write what is made of the configuration's types: docs/config.md's tables, Pulumi.yaml's keys, the schema of stack files
-	@go test -count=1 ./stacks/config -run '^TestGenerated$$' -update && git status --short
+generate: ## write what is made of other files: the tables of docs/config.md, Pulumi.yaml's keys, the schema of stack files, pictures
+	@go test -count=1 ./stacks/config -run '^TestGenerated$$' -update && go -C scripts run ./pictures && git status --short
 
 fork: ## give this checkout a module path of its own, so that others can import its components: MODULE=github.com/acme/platform-identity
 	@go -C scripts run ./fork "$(MODULE)"
