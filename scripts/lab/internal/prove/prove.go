@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -55,15 +56,17 @@ func Identities(ctx context.Context, kubeconfig string, outputs auto.OutputMap) 
 	if err != nil {
 		return nil, err
 	}
-	var out []Identity
-	var errs []error
-	for _, d := range list {
-		id, err := cluster.prove(ctx, d)
-		out = append(out, id)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("identity %s: %w", d.Name, err))
-		}
+	out, errs := make([]Identity, len(list)), make([]error, len(list))
+	var asked sync.WaitGroup
+	for i, d := range list {
+		asked.Go(func() {
+			var err error
+			if out[i], err = cluster.prove(ctx, d); err != nil {
+				errs[i] = fmt.Errorf("identity %s: %w", d.Name, err)
+			}
+		})
 	}
+	asked.Wait()
 	return out, errors.Join(errs...)
 }
 
@@ -114,10 +117,18 @@ func (c *Cluster) locate(ctx context.Context, d *Declared) error {
 }
 
 func (c *Cluster) prove(ctx context.Context, d Declared) (Identity, error) {
-	id := Identity{Name: d.Name, Namespace: d.Namespace, ServiceAccount: d.ServiceAccount, RoleARN: d.RoleARN}
+	id := Identity{Name: d.Name, Namespace: d.Namespace, ServiceAccount: d.ServiceAccount, RoleARN: d.RoleARN, PutObject: "ok"}
+	// Each call starts a client of its own, which is most of the time that it takes.
+	var put error
+	var writes sync.WaitGroup
+	writes.Go(func() { put = c.Put(ctx, d.Namespace, d.Pod, d.Bucket, d.Prefix+"lab/proof.txt") })
 	said, err := c.Exec(ctx, d.Namespace, d.Pod, Container, "aws", "sts", "get-caller-identity", "--output", "json")
+	writes.Wait()
+	if put != nil {
+		id.PutObject = put.Error()
+	}
 	if err != nil {
-		return id, err
+		return id, errors.Join(err, put)
 	}
 	var caller struct{ Arn string }
 	if err := json.Unmarshal([]byte(said), &caller); err != nil {
@@ -132,12 +143,7 @@ func (c *Cluster) prove(ctx context.Context, d Declared) (Identity, error) {
 	if want := roleName(d.RoleARN); role != want {
 		return id, fmt.Errorf("the pod is %s, not a session of role %s", caller.Arn, want)
 	}
-	id.PutObject = "ok"
-	if err := c.Put(ctx, d.Namespace, d.Pod, d.Bucket, d.Prefix+"lab/proof.txt"); err != nil {
-		id.PutObject = err.Error()
-		return id, err
-	}
-	return id, nil
+	return id, put
 }
 
 // Container is the name of the demo pods' own container.
