@@ -16,8 +16,9 @@ type Pace struct {
 	Poll, Pause time.Duration
 }
 
-// labPace suits a lab: changes there take effect at once.
-var labPace = Pace{Observe: 2 * time.Second, Patience: 40 * time.Second, Heal: 3 * time.Second, Start: 90 * time.Second,
+// labPace suits a lab: changes there take effect at once. A failure that is expected shows later where a process has to
+// lose a lease first (15 s) and to start again on a machine that is busy: Patience is the most that it may take.
+var labPace = Pace{Observe: 2 * time.Second, Patience: 2 * time.Minute, Heal: 3 * time.Second, Start: 90 * time.Second,
 	Poll: 300 * time.Millisecond, Pause: 500 * time.Millisecond}
 
 // realPace suits AWS, where IAM takes seconds to spread, kubelets a minute to see a changed Secret, and CloudFront minutes.
