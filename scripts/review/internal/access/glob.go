@@ -22,8 +22,9 @@ type glob []token
 
 var anything = glob{{wild: '*', colon: true}}
 
+// exact tells whether a glob names one text, in whatever case: it has no wildcards.
 func (g glob) exact() bool {
-	return !slices.ContainsFunc(g, func(t token) bool { return t.wild != 0 || len(t.chars) != 1 })
+	return !slices.ContainsFunc(g, func(t token) bool { return t.wild != 0 })
 }
 
 // key tells globs of the same language and shape apart from others.

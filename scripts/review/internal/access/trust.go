@@ -19,6 +19,21 @@ type Trustee struct {
 	Minor bool `json:"minor,omitempty"`
 }
 
+// Named is who it is, with the issuer, which the conditions of Who then need not repeat.
+func (t Trustee) Named() string {
+	if t.Issuer == "" {
+		return t.Who
+	}
+	who, conditions, some := strings.Cut(t.Who, ", if ")
+	if !strings.Contains(who, t.Issuer) {
+		who += " of " + t.Issuer
+	}
+	if some {
+		who += ", if " + strings.ReplaceAll(conditions, t.Issuer+":", "")
+	}
+	return who
+}
+
 // Opening is a way in which a trust policy lets in more than it should.
 type Opening string
 

@@ -228,7 +228,10 @@ func trust(i *impact.Identity, issuers map[string]bool) string {
 	var list []string
 	name := func(t access.Trustee) string {
 		if t.Issuer != "" && (len(issuers) > 1 || named(i, t)) {
-			return escape(t.Who) + " of " + code(t.Issuer)
+			if who := escape(t.Who); t.Named() == t.Who+" of "+t.Issuer {
+				return who + " of " + code(t.Issuer)
+			}
+			return escape(t.Named())
 		}
 		return escape(t.Who)
 	}
@@ -329,6 +332,12 @@ func reach(r impact.Reach, none bool) string {
 		text += "**everything**"
 	} else {
 		text += plural(r.Resources, "resource", "resources")
+	}
+	switch {
+	case r.Unclear && r.Actions+r.Resources+len(r.Wide) == 0 && !r.EveryAction:
+		text = "what the preview does not tell"
+	case r.Unclear:
+		text += ", and what the preview does not tell"
 	}
 	if r.Managed > 0 {
 		text += ", " + plural(r.Managed, "managed policy", "managed policies") + " of unknown content"

@@ -46,6 +46,7 @@ var holds = []struct {
 }{
 	{typeRolePolicy, "role", "role", false},
 	{typeAttachment, "role", "role", false},
+	{typeExclusive, "roleName", "role", false},
 	{"aws:iam/userPolicy:UserPolicy", "user", "user", false},
 	{"aws:iam/userPolicyAttachment:UserPolicyAttachment", "user", "user", false},
 	{"aws:iam/groupPolicy:GroupPolicy", "group", "group", false},
@@ -190,6 +191,15 @@ func (w *world) role(h *holder, s side) role {
 		}
 		if p.Value("policyArn") == nil && p.Value("policy") != nil {
 			out.add(w.document(p, "policy"), p.Name())
+			continue
+		}
+		if p.Type == typeExclusive {
+			for _, arn := range list(p.Value("policyArns")) {
+				w.managed(arn, p.PropertyDependencies["policyArns"], p.Name(), s, &out)
+			}
+			if v := p.Value("policyArns"); v != nil && asList(v) == nil {
+				out.unclear, out.lost = append(out.unclear, "attached policies of "+p.Name()+" are known only after the update"), true
+			}
 			continue
 		}
 		w.attached(p, s, &out)
@@ -540,7 +550,7 @@ func equalDocuments(a, b role) bool {
 
 // reach weighs what a thief of the identity has.
 func reach(r role, trusted []access.Trustee) Reach {
-	out := Reach{Managed: len(r.unknown), Trusted: len(trusted), Pods: r.reachable}
+	out := Reach{Managed: len(r.unknown), Trusted: len(trusted), Pods: r.reachable, Unclear: r.lost}
 	actions, resources, wide := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, g := range access.Grants(r.policies) {
 		switch {
@@ -714,7 +724,7 @@ func (w *world) roleSigns(i *Identity, h *holder, was, is role) []Sign {
 	if was.there && is.there {
 		boundarySigns(i, was, is, add)
 	}
-	if len(i.Unclear) > 0 && (c == nil || was.there && c.Op != preview.Create) {
+	if len(i.Unclear) > 0 && (c == nil || was.there || !w.initial) {
 		add(Warning, "unclear", i.Name+": "+strings.Join(i.Unclear, ", "),
 			"the preview cannot show what the "+h.kind+" will allow", "make what it is computed from exist first, in a change of its own")
 	}
@@ -759,40 +769,34 @@ var mighty = []string{"AdministratorAccess", "IAMFullAccess", "PowerUserAccess",
 	"AmazonSSMFullAccess", "AWSOrganizationsFullAccess", "AWSCloudFormationFullAccess"}
 
 func (w *world) trustSigns(i *Identity, was, is role, add func(level Level, id, what, why, safe string)) {
-	of := func(t access.Trustee) string {
-		if t.Issuer != "" {
-			return t.Who + " of " + t.Issuer
-		}
-		return t.Who
-	}
 	for _, t := range i.TrustGained {
 		switch t.Open {
 		case access.AnySubject:
-			add(Danger, "trust-subject-wildcard", fmt.Sprintf("%s may be assumed by %s", i.Name, of(t)),
+			add(Danger, "trust-subject-wildcard", fmt.Sprintf("%s may be assumed by %s", i.Name, t.Named()),
 				"whoever can make such a subject, for a cluster a ServiceAccount or a namespace, gets the role", "name namespace and ServiceAccount in `sub` with StringEquals; one role for each identity")
 		case access.AnyAudience:
-			add(Danger, "trust-audience-missing", fmt.Sprintf("%s may be assumed with %s", i.Name, of(t)),
+			add(Danger, "trust-audience-missing", fmt.Sprintf("%s may be assumed with %s", i.Name, t.Named()),
 				"a token that a pod gave to another service can be replayed to AWS", "require `aud` = sts.amazonaws.com with StringEquals")
 		case access.AnyCertificate:
-			add(Danger, "trust-any-certificate", fmt.Sprintf("%s may be assumed with %s", i.Name, of(t)),
+			add(Danger, "trust-any-certificate", fmt.Sprintf("%s may be assumed with %s", i.Name, t.Named()),
 				"other identities' certificates open this role", "require aws:PrincipalTag/x509Subject/CN with StringEquals")
 		case access.AnyAnchor:
-			add(Danger, "trust-any-anchor", fmt.Sprintf("%s may be assumed with %s", i.Name, of(t)),
+			add(Danger, "trust-any-anchor", fmt.Sprintf("%s may be assumed with %s", i.Name, t.Named()),
 				"whoever may add a trust anchor to the account gets the role", "require aws:SourceArn = the trust anchor with ArnEquals")
 		case access.Anybody:
-			add(Danger, "trust-anybody", fmt.Sprintf("%s may be assumed by %s", i.Name, of(t)),
+			add(Danger, "trust-anybody", fmt.Sprintf("%s may be assumed by %s", i.Name, t.Named()),
 				"strangers get the role", "name the one principal, and an external id for another account")
 		default:
 			switch {
 			case t.Minor:
 			case was.there:
-				add(Warning, "trust-gained", fmt.Sprintf("%s may now also be assumed by %s", i.Name, of(t)),
+				add(Warning, "trust-gained", fmt.Sprintf("%s may now also be assumed by %s", i.Name, t.Named()),
 					"somebody else, or from somewhere else, gets all permissions of the role", "give a new identity a role of its own")
 			case strings.HasPrefix(t.Who, "anybody"), t.Issuer != "" && !w.issuerInStack(t.Issuer):
-				add(Warning, "trust-gained", fmt.Sprintf("the new role %s may be assumed by %s", i.Name, of(t)),
+				add(Warning, "trust-gained", fmt.Sprintf("the new role %s may be assumed by %s", i.Name, t.Named()),
 					"who that is does not follow from this stack", "see that the issuer and the account are yours")
 			case w.otherAccount(t.Who):
-				add(Warning, "trust-gained", fmt.Sprintf("the new role %s may be assumed by %s", i.Name, of(t)),
+				add(Warning, "trust-gained", fmt.Sprintf("the new role %s may be assumed by %s", i.Name, t.Named()),
 					"that is another account", "require an external id, and see that the account is yours")
 			}
 		}
@@ -802,7 +806,7 @@ func (w *world) trustSigns(i *Identity, was, is role, add func(level Level, id, 
 	}
 	for _, t := range w.trusted(is.trust.parsed) {
 		if t.Open != access.None && !slices.ContainsFunc(i.TrustGained, func(g access.Trustee) bool { return g.Who == t.Who && g.Issuer == t.Issuer }) {
-			add(Warning, "trust-open-already", fmt.Sprintf("%s may be assumed by %s, as before", i.Name, of(t)),
+			add(Warning, "trust-open-already", fmt.Sprintf("%s may be assumed by %s, as before", i.Name, t.Named()),
 				"the trust is wider than one identity", "narrow it while you are here")
 		}
 	}

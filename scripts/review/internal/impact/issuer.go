@@ -120,7 +120,7 @@ func (w *world) documents() []Sign {
 				signs = append(signs, sign(Danger, "issuer-document-moved", fmt.Sprintf("%s moves to the bucket %v", document, orUnknown(fmt.Sprint(now))),
 					"where AWS looks there is nothing: no token can be verified", "add the new issuer beside the old one", c))
 			}
-			if d := differs(c, "cacheControl", "contentType", "contentEncoding", "websiteRedirect"); len(d) > 0 {
+			if d := differs(c, "cacheControl", "contentType", "contentEncoding", "websiteRedirect", "storageClass", "serverSideEncryption", "kmsKeyId"); len(d) > 0 {
 				signs = append(signs, sign(Warning, "issuer-document-changed", fmt.Sprintf("%s changes its %s", document, strings.Join(d, ", ")),
 					"AWS keeps an old document longer, or cannot read it", "keep Cache-Control short and the type application/json", c))
 			}
@@ -310,18 +310,70 @@ func (w *world) distributions() []Sign {
 	return signs
 }
 
-// dns: where the issuer's name leads.
-func (w *world) dns() []Sign {
-	var signs []Sign
-	issuers := map[string]bool{}
+// domain is a name of the DNS as names compare: without regard to case, and with or without the dot at its end.
+func domain(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+
+// recordTarget is where a record leads: its values in any order, names among them as names compare.
+func recordTarget(r *preview.Resource) []string {
+	var out []string
+	for _, v := range list(r.Value("records")) {
+		if t, _ := r.Text("type"); slices.Contains([]string{"A", "AAAA", "CNAME", "NS"}, t) {
+			v = domain(v)
+		}
+		out = append(out, v)
+	}
+	for _, v := range asList(r.Value("aliases")) {
+		m, _ := v.(map[string]any)
+		name, _ := m["name"].(string)
+		out = append(out, domain(name))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// issuerNames are the names of the DNS that issuers are known by before, and where each leads.
+func (w *world) issuerNames() map[string][]string {
+	names := map[string][]string{}
 	for _, c := range w.byType[typeOIDCProvider] {
-		for _, r := range []*preview.Resource{c.Before, c.After} {
-			if url, ok := r.Text("url"); ok {
-				name, _, _ := strings.Cut(host(url), "/")
-				issuers[name] = true
+		if url, ok := c.Before.Text("url"); ok {
+			name, _, _ := strings.Cut(host(url), "/")
+			names[domain(name)] = nil
+		}
+	}
+	for _, c := range w.byType[typeDistribution] {
+		own, _ := c.Before.Output("domainName").(string)
+		for _, a := range list(c.Before.Value("aliases")) {
+			names[domain(a)] = append(names[domain(a)], domain(own))
+		}
+	}
+	for _, c := range w.byType[typeRecord] {
+		if name, ok := c.Before.Text("name"); ok {
+			if known, ours := names[domain(name)]; ours {
+				names[domain(name)] = append(known, recordTarget(c.Before)...)
 			}
 		}
 	}
+	return names
+}
+
+// takes tells whether a new record leads a name of an issuer somewhere that it did not lead: under the name itself, or by a
+// delegation of it.
+func takes(r *preview.Resource, issuers map[string][]string) bool {
+	name, _ := r.Text("name")
+	kind, _ := r.Text("type")
+	for issuer, known := range issuers {
+		if domain(name) == issuer && slices.Contains([]string{"A", "AAAA", "CNAME", "NS"}, kind) && len(difference(recordTarget(r), known)) > 0 ||
+			kind == "NS" && strings.HasSuffix("."+issuer, "."+domain(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// dns: where the issuer's name leads.
+func (w *world) dns() []Sign {
+	var signs []Sign
+	issuers := w.issuerNames()
 	for _, c := range w.byType[typeRecord] {
 		if c.Op == preview.Same && c.Before == c.After || c.Op == preview.Import {
 			continue
@@ -332,7 +384,8 @@ func (w *world) dns() []Sign {
 				continue
 			}
 			name, _ := r.Text("name")
-			ours = ours || issuers[strings.TrimSuffix(name, ".")] || r.ParentType() == "k3s-aws-auth:oidcissuer:CloudFrontIssuer"
+			_, issuer := issuers[domain(name)]
+			ours = ours || issuer || r.ParentType() == "k3s-aws-auth:oidcissuer:CloudFrontIssuer"
 		}
 		validation := strings.HasPrefix(fmt.Sprint(c.Now().Value("name")), "_")
 		level := Warning
@@ -341,9 +394,21 @@ func (w *world) dns() []Sign {
 		}
 		const why = "whoever answers in the issuer's name can be every identity; where nobody answers, no token can be verified"
 		const safe = "add a second issuer beside this one, and remove this one later"
-		d := differs(c, "name", "type", "zoneId", "records", "aliases", "setIdentifier", "weightedRoutingPolicies", "failoverRoutingPolicies", "geolocationRoutingPolicies",
+		d := differs(c, "type", "zoneId", "setIdentifier", "weightedRoutingPolicies", "failoverRoutingPolicies", "geolocationRoutingPolicies",
 			"latencyRoutingPolicies", "multivalueAnswerRoutingPolicy", "cidrRoutingPolicy", "geoproximityRoutingPolicy")
+		if c.Before != nil && c.After != nil {
+			was, _ := c.Before.Text("name")
+			is, _ := c.After.Text("name")
+			if domain(was) != domain(is) {
+				d = append(d, "name")
+			}
+			if !slices.Equal(recordTarget(c.Before), recordTarget(c.After)) {
+				d = append(d, differs(c, "records", "aliases")...)
+			}
+		}
 		switch {
+		case c.Op == preview.Create && takes(c.After, issuers) && !w.initial:
+			signs = append(signs, sign(Danger, "dns-changed", "a new record, "+c.Now().Name()+", leads an issuer's name somewhere else", why, safe, c))
 		case c.Op == preview.Create:
 			if !w.initial && !w.newParent(c.Now()) {
 				signs = append(signs, sign(Warning, "dns-changed", "a new record, "+c.Now().Name(), "a name leads somewhere that it did not", "see where it leads", c))

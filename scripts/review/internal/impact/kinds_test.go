@@ -40,11 +40,7 @@ func TestKinds(t *testing.T) {
 	cluster := func(flags string) props { return props{"userData": "ROLE=server\nkube-apiserver-arg:\n" + flags} }
 	account := props{"metadata": props{"annotations": props{"eks.amazonaws.com/role-arn": "a"}}}
 	discovery := `{"issuer":"https://i.example.com","jwks_uri":"https://i.example.com/openid/v1/jwks","x":1}`
-	for _, c := range []struct {
-		name    string
-		least   Level
-		changes []*preview.Change
-	}{
+	judgeAll(t, []kindCase{
 		{"the same in other words", Quiet, perm(put, `{"Sid":"x","Effect":"Allow","Action":["S3:putobject"],"Resource":["arn:aws:s3:::b/*"]}`)},
 		{"a condition more", Quiet, perm(put, strings.TrimSuffix(put, "}")+`,"Condition":{"Bool":{"aws:SecureTransport":"true"}}}`)},
 		{"iam under a condition", Danger, with(`{"Effect":"Allow","Action":"iam:*","Resource":"*","Condition":{"Bool":{"aws:MultiFactorAuthPresent":"true"}}}`)},
@@ -108,7 +104,7 @@ func TestKinds(t *testing.T) {
 
 		{"the host's network", Danger, pair("kubernetes:core/v1:Pod", "p", spec(props{}), spec(props{"hostNetwork": true}))},
 		{"the host's files", Danger, pair("kubernetes:apps/v1:DaemonSet", "p", props{}, spec(props{"template": spec(props{"volumes": []any{props{"hostPath": props{"path": "/"}}}})}))},
-		{"another image of a pod", Quiet, pair("kubernetes:core/v1:Pod", "p", spec(props{"containers": []any{props{"image": "a"}}}), spec(props{"containers": []any{props{"image": "b"}}}))},
+		{"another image of a pod", Quiet, pair("kubernetes:core/v1:Pod", "p", spec(props{"containers": []any{props{"image": "a:1"}}}), spec(props{"containers": []any{props{"image": "a:2"}}}))},
 		{"an administrator of the cluster", Danger, []*preview.Change{created(res("kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding", "b", props{"roleRef": props{"name": "cluster-admin"}, "subjects": []any{props{"kind": "User", "name": "bob"}}}))}},
 		{"tokens of others", Danger, []*preview.Change{created(res("kubernetes:rbac.authorization.k8s.io/v1:ClusterRole", "r", props{"rules": []any{props{"apiGroups": []any{""}, "resources": []any{"serviceaccounts/*", "serviceaccounts/token"}, "verbs": []any{"create"}}}}))}},
 		{"fewer verbs", Quiet, pair("kubernetes:rbac.authorization.k8s.io/v1:ClusterRole", "r", props{"rules": []any{props{"apiGroups": []any{""}, "resources": []any{"pods"}, "verbs": []any{"get", "list"}}}}, props{"rules": []any{props{"apiGroups": []any{""}, "resources": []any{"pods"}, "verbs": []any{"get"}}}})},
@@ -120,7 +116,18 @@ func TestKinds(t *testing.T) {
 		{"a tag", Quiet, pair(typeBucket, "b", props{"tags": props{"a": "b"}}, props{"tags": props{"a": "c"}})},
 		{"secret outputs", Warning, []*preview.Change{updated(res(typePrivateKey, "k", nil, func(r *preview.Resource) { r.SecretOutputs = []string{"privateKeyPem"} }), res(typePrivateKey, "k", nil))}},
 		{"kept no longer", Warning, []*preview.Change{step(preview.Same, res(typeBucket, "b", nil, retained), res(typeBucket, "b", nil))}},
-	} {
+	})
+}
+
+// kindCase is a change, with the least that must be said of it; Quiet is exact.
+type kindCase struct {
+	name    string
+	least   Level
+	changes []*preview.Change
+}
+
+func judgeAll(t *testing.T, cases []kindCase) {
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			r := judge(c.changes...)
 			rank := []Level{Quiet, Warning, Danger}
@@ -129,4 +136,98 @@ func TestKinds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKindsAround has what stands around identities: what is switched on, what leads to an issuer, what copies a secret, and
+// what changes an object that is not there to see.
+func TestKindsAround(t *testing.T) {
+	role := same(podRole(raTrust, output("arn", "arn:aws:iam::111122223333:role/uploader")))
+	arns := []any{"arn:aws:iam::111122223333:role/uploader"}
+	profile := func(name string, more props) *preview.Resource {
+		p := props{"roleArns": arns}
+		for k, v := range more {
+			p[k] = v
+		}
+		return res(typeRAProfile, name, p)
+	}
+	limited := props{"sessionPolicy": allow("s3:*", "*")}
+	record := func(name, recordName, kind, to string) *preview.Resource {
+		return res(typeRecord, name, props{"name": recordName, "type": kind, "records": []any{to}})
+	}
+	issuer := same(provider("p", "https://oidc.example.com"))
+	known := same(record("r", "oidc.example.com", "A", "192.0.2.1"))
+	pod := func(spec props) props { return props{"spec": spec} }
+	const podType, clusterRole = "kubernetes:core/v1:Pod", "kubernetes:rbac.authorization.k8s.io/v1:ClusterRole"
+	image := func(name string) props { return pod(props{"containers": []any{props{"image": name}}}) }
+	seccomp := func(kind string) props {
+		return pod(props{"securityContext": props{"seccompProfile": props{"type": kind}}})
+	}
+	secretRules := []any{props{"apiGroups": []any{""}, "resources": []any{"secrets"}, "verbs": []any{"get"}}}
+	labelled := func(label string) props { return props{"metadata": props{"labels": props{label: "true"}}} }
+	disk := func(on bool) props { return props{"rootBlockDevice": props{"encrypted": on}} }
+	bucket := res(typeBucket, "b", props{"bucket": "b"})
+	rules := res("aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2", "l", props{"bucket": "b"}, needs("bucket", urn(typeBucket, "b")))
+	signing := res(typePrivateKey, "signing-key-1", nil)
+	at := func(name string) *preview.Resource {
+		return res(typeParameter, "copy", props{"name": name, "type": "SecureString", "value": preview.Secret}, needs("value", urn(typePrivateKey, "signing-key-1")))
+	}
+	exclusive := func(arn string) *preview.Resource {
+		return res(typeExclusive, "x", props{"roleName": "uploader", "policyArns": []any{arn}})
+	}
+	by := func(provider string) *preview.Resource {
+		return res(typeBucket, "b", nil, func(r *preview.Resource) { r.Provider = "urn:pulumi:t::p::pulumi:providers:aws::" + provider + "::id" })
+	}
+	route := func(name string, p props) *preview.Resource { return res("aws:ec2/route:Route", name, p) }
+	document := func(more props) props {
+		p := props{"key": "openid/v1/jwks", "content": `{"keys":[{"kid":"a","kty":"RSA","n":"AQ"}]}`}
+		for k, v := range more {
+			p[k] = v
+		}
+		return p
+	}
+	ignoreCase := strings.Replace(goodTrust, "StringEquals", "StringEqualsIgnoreCase", 1)
+	judgeAll(t, []kindCase{
+		{"an anchor goes on", Warning, pair(typeTrustAnchor, "a", props{"enabled": false}, props{"enabled": true})},
+		{"a profile goes on", Warning, []*preview.Change{role, updated(profile("p", props{"enabled": false}), profile("p", props{"enabled": true}))}},
+		{"a profile without the other's session policy", Warning, []*preview.Change{role, same(profile("p", limited)), created(profile("q", nil))}},
+		{"a profile that gives the same", Quiet, []*preview.Change{role, same(profile("p", nil)), created(profile("q", nil))}},
+		{"a profile for a stranger's role", Warning, []*preview.Change{role, same(profile("p", nil)), created(profile("q", props{"roleArns": []any{"arn:aws:iam::111122223333:role/admin"}}))}},
+		{"a subject in any case", Warning, trustChange(goodTrust, ignoreCase)},
+		{"the keys by their path", Danger, beside(permissionChange(allow("s3:GetObject", "*"), statements(
+			`{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}`, `{"Effect":"Allow","Action":"ssm:GetParametersByPath","Resource":"arn:aws:ssm:eu-central-1:111122223333:parameter/k3s-aws-auth/lab/server"}`)),
+			same(res(typeParameter, "k", props{"name": "/k3s-aws-auth/lab/server/service.key"}, parent("k3s-aws-auth:k3s:Cluster"), output("arn", keyARN))))},
+		{"an administrator by an exclusive list", Danger, []*preview.Change{role, created(exclusive("arn:aws:iam::aws:policy/AdministratorAccess"))}},
+		{"a new role whose trust is not known", Warning, []*preview.Change{role, created(res(typeRole, "r", props{"assumeRolePolicy": preview.Unknown}))}},
+
+		{"an issuer's second address", Danger, []*preview.Change{issuer, known, created(record("r6", "oidc.example.com", "AAAA", "2001:db8::1"))}},
+		{"an issuer's address again", Danger, []*preview.Change{issuer, known, created(record("s", "OIDC.example.com.", "A", "203.0.113.1"))}},
+		{"an issuer's zone delegated", Danger, []*preview.Change{issuer, created(record("ns", "example.com", "NS", "ns.example.net"))}},
+		{"a record in other words", Quiet, []*preview.Change{issuer, updated(record("r", "oidc.example.com", "CNAME", "d1.example.net"), record("r", "OIDC.example.com.", "CNAME", "D1.example.net."))}},
+		{"a key set that nobody can decrypt", Warning, pair("aws:s3/bucketObjectv2:BucketObjectv2", "jwks", document(nil), document(props{"serverSideEncryption": "aws:kms"}))},
+		{"a key set in the archive", Warning, pair("aws:s3/bucketObjectv2:BucketObjectv2", "jwks", document(nil), document(props{"storageClass": "GLACIER"}))},
+
+		{"a disk in plain", Warning, pair(typeInstance, "c-agent-0", disk(true), disk(false))},
+		{"a machine without a role", Warning, pair(typeInstance, "c-agent-0", props{"iamInstanceProfile": "p"}, props{})},
+		{"a route to another network", Warning, []*preview.Change{same(bucket), created(route("r", props{"routeTableId": "rtb-1", "vpcPeeringConnectionId": "pcx-1"}))}},
+		{"a route to a NAT gateway", Quiet, []*preview.Change{same(bucket), created(route("r", props{"routeTableId": "rtb-1", "natGatewayId": "nat-1"}))}},
+		{"public addresses", Warning, pair("aws:ec2/subnet:Subnet", "s", props{}, props{"mapPublicIpOnLaunch": true})},
+		{"the signing key where agents read", Danger, []*preview.Change{same(signing), created(at("/k3s-aws-auth/lab/agent/service.key"))}},
+		{"the signing key where servers read", Quiet, []*preview.Change{same(signing), created(at("/k3s-aws-auth/lab/server/service.key"))}},
+		{"objects that run out", Warning, []*preview.Change{same(bucket), created(rules)}},
+		{"objects of a new bucket that run out", Quiet, []*preview.Change{same(known.After), created(bucket), created(rules)}},
+		{"a bucket that goes with what it holds", Warning, pair(typeBucket, "b", props{"forceDestroy": false}, props{"forceDestroy": true})},
+		{"another account's provider", Warning, []*preview.Change{updated(by("default_6_1_0"), by("other"))}},
+		{"a newer provider", Quiet, []*preview.Change{updated(by("default_6_1_0"), by("default_6_2_0"))}},
+
+		{"an image of somebody else", Warning, pair(podType, "p", image("a.example.com/x:1"), image("b.example.com/x:1"))},
+		{"a newer image", Quiet, pair(podType, "p", image("a.example.com:443/x:1"), image("a.example.com:443/x:2@sha256:00"))},
+		{"no seccomp profile", Warning, pair(podType, "p", seccomp("RuntimeDefault"), seccomp("Unconfined"))},
+		{"a process of the host", Danger, pair(podType, "p", pod(props{}), pod(props{"securityContext": props{"windowsOptions": props{"hostProcess": true}}}))},
+		{"tokens to somebody else's STS", Warning, pair(podType, "p", pod(props{"containers": []any{props{}}}), pod(props{"containers": []any{props{"env": []any{props{"name": "AWS_ENDPOINT_URL_STS", "value": "https://sts.example.com"}}}}}))},
+		{"rules that become part of another role", Danger, []*preview.Change{updated(
+			res(clusterRole, "r", props{"rules": secretRules}), res(clusterRole, "r", props{"rules": secretRules, "metadata": labelled("rbac.authorization.k8s.io/aggregate-to-view")["metadata"]}))}},
+		{"another label of a role", Quiet, pair(clusterRole, "r", props{}, labelled("team"))},
+		{"a Secret in plain", Warning, []*preview.Change{same(bucket), created(res("kubernetes:core/v1:Secret", "s", props{"stringData": props{"password": "x"}}))}},
+		{"a patch of what is not there", Warning, []*preview.Change{same(bucket), created(res("kubernetes:core/v1:ServiceAccountPatch", "s", props{"metadata": props{}}))}},
+	})
 }

@@ -27,7 +27,7 @@ var kubernetesOpinions = map[string]opinion{
 	"Job": {judged: "spec", quiet: metadata, made: true, gone: true}, "CronJob": {judged: "spec", quiet: metadata, made: true, gone: true},
 	"PodTemplate":    {judged: "template", quiet: metadata, made: true, gone: true},
 	"ServiceAccount": {judged: "metadata secrets imagePullSecrets automountServiceAccountToken", quiet: "apiVersion kind", made: true, gone: true},
-	"Secret":         {judged: "type", quiet: metadata + " data stringData immutable", made: true, gone: true},
+	"Secret":         {judged: "type data stringData", quiet: metadata + " immutable", made: true, gone: true},
 	"ConfigMap":      {judged: "metadata data binaryData", quiet: "apiVersion kind immutable", made: true, gone: true},
 	"Namespace":      {judged: "metadata", quiet: "apiVersion kind spec", made: true, gone: true},
 	"Service":        {judged: "spec", quiet: metadata, made: true, gone: true},
@@ -61,6 +61,7 @@ func (w *world) kubernetes() []Sign {
 		case "ServiceAccount":
 			signs = append(signs, serviceAccount(c)...)
 		case "Secret":
+			signs = append(signs, plainSecret(c)...)
 			if t, _ := c.After.Text("type"); t == "kubernetes.io/service-account-token" && (c.Before == nil || changed(c, "type")) {
 				signs = append(signs, sign(Warning, "long-lived-token", c.Now().Name()+" is a ServiceAccount's token without an end",
 					"whoever reads the Secret can be the ServiceAccount for good", "use projected tokens, which run out", c))
@@ -166,12 +167,27 @@ func privileges(spec map[string]any) map[string]Level {
 		if p, _ := s["procMount"].(string); p == "Unmasked" {
 			out["procMount Unmasked"] = Danger
 		}
+		for _, profile := range []string{"seccompProfile", "appArmorProfile"} {
+			p, _ := s[profile].(map[string]any)
+			if t, _ := p["type"].(string); t == "Unconfined" || t == "Localhost" {
+				out[profile+" "+t] = Warning
+			}
+		}
+		if o, _ := s["windowsOptions"].(map[string]any); on(o, "hostProcess") {
+			out["hostProcess"] = Danger
+		}
 	}
 	security(spec)
+	if s, _ := spec["securityContext"].(map[string]any); s["seccompProfile"] == nil {
+		out["no seccomp profile for the pod"] = Warning
+	}
 	for _, kind := range []string{"containers", "initContainers", "ephemeralContainers"} {
 		for _, v := range asList(spec[kind]) {
 			m, _ := v.(map[string]any)
 			security(m)
+			if image, _ := m["image"].(string); image != "" && image != preview.Unknown {
+				out["an image of "+repository(image)] = Warning
+			}
 			for _, p := range asList(m["ports"]) {
 				if port, _ := p.(map[string]any); number(port["hostPort"]) > 0 {
 					out[fmt.Sprintf("hostPort %d", number(port["hostPort"]))] = Warning
@@ -179,6 +195,9 @@ func privileges(spec map[string]any) map[string]Level {
 			}
 			for _, e := range append(asList(m["env"]), asList(m["envFrom"])...) {
 				env, _ := e.(map[string]any)
+				if name, _ := env["name"].(string); strings.HasPrefix(name, "AWS_ENDPOINT_URL") {
+					out[fmt.Sprintf("%s %v", name, env["value"])] = Warning // tokens are sent there
+				}
 				from, _ := env["valueFrom"].(map[string]any)
 				for _, ref := range []any{from["secretKeyRef"], env["secretRef"]} {
 					if r, ok := ref.(map[string]any); ok {
@@ -189,6 +208,15 @@ func privileges(spec map[string]any) map[string]Level {
 		}
 	}
 	return out
+}
+
+// repository is what an image's name has before its tag and digest: who makes the image.
+func repository(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	if i := strings.LastIndex(image, ":"); i > strings.LastIndex(image, "/") {
+		image = image[:i]
+	}
+	return image
 }
 
 // pods: what a workload newly reaches on its machine or in the cluster.
@@ -352,6 +380,9 @@ func (r rbacRule) strong() bool {
 	return slices.ContainsFunc(strongRules, func(s rbacRule) bool { s.name = r.name; return r.covers(s) })
 }
 
+// aggregated begins the labels by which a ClusterRole becomes part of another (Kubernetes, "Using RBAC Authorization").
+const aggregated = "rbac.authorization.k8s.io/aggregate-to-"
+
 func clusterRole(c *preview.Change) []Sign {
 	if c.After == nil {
 		return nil
@@ -382,6 +413,17 @@ func clusterRole(c *preview.Change) []Sign {
 	}
 	if len(plain) > 0 && c.Before != nil {
 		signs = append(signs, sign(Warning, "rbac-gained", fmt.Sprintf("%s may %s", c.Now().Name(), several(plain)), "whoever has the role may do more", safe, c))
+	}
+	label := func(r *preview.Resource) []string {
+		m, _ := r.Value("metadata", "labels").(map[string]any)
+		return slices.DeleteFunc(sortedKeys(m), func(k string) bool { return !strings.HasPrefix(k, aggregated) })
+	}
+	for _, k := range difference(label(c.After), label(c.Before)) {
+		level := Warning
+		if slices.ContainsFunc(rules(c.After), rbacRule.strong) {
+			level = Danger
+		}
+		signs = append(signs, sign(level, "rbac-gained", fmt.Sprintf("all that %s may becomes part of the role %s", c.Now().Name(), strings.TrimPrefix(k, aggregated)), "whoever has that role may do it", safe, c))
 	}
 	if changed(c, "aggregationRule") || c.Before == nil && c.After.Value("aggregationRule") != nil {
 		signs = append(signs, sign(Warning, "rbac-gained", c.Now().Name()+" takes its rules from other roles", "whoever makes a role with that label adds to it", "list the rules", c))
@@ -454,6 +496,24 @@ func serviceAccount(c *preview.Change) []Sign {
 		signs = append(signs, sign(Warning, "service-account-changed", fmt.Sprintf("the ServiceAccount %s changes %s", c.Now().Name(), strings.Join(d, ", ")), "its pods get other secrets", "see that they need them", c))
 	}
 	return signs
+}
+
+// plainSecret: the values of a Secret that the program does not mark as secret.
+func plainSecret(c *preview.Change) []Sign {
+	if c.After == nil {
+		return nil
+	}
+	for _, p := range []string{"data", "stringData"} {
+		was, _ := c.Before.Value(p).(map[string]any)
+		is, _ := c.After.Value(p).(map[string]any)
+		for _, k := range sortedKeys(is) {
+			if v, ok := is[k].(string); ok && v != "" && v != preview.Secret && v != preview.Unknown && was[k] != v {
+				return []Sign{sign(Warning, "secret-plain", fmt.Sprintf("%s: %s.%s would be in plain", c.Now().Name(), p, k),
+					"state, previews and logs show it to everybody who reads them", "mark it as secret (pulumi.ToSecret)", c)}
+			}
+		}
+	}
+	return nil
 }
 
 func configMap(c *preview.Change) []Sign {

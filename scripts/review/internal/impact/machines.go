@@ -205,7 +205,9 @@ func (w *world) machines() []Sign {
 	}
 	const safe = "give each kind of machine a role of its own"
 	gets := func(c *preview.Change, role string) {
-		if serverRoles[role] && !isServer(c.After) {
+		if v, _ := c.After.Text("iamInstanceProfile"); role == "" && v == "" && len(c.After.PropertyDependencies["iamInstanceProfile"]) == 0 {
+			signs = append(signs, sign(Warning, "profile-swapped", c.Now().Name()+" loses its role", "what runs on the machine has no permissions any more: it cannot read its secrets when it boots", safe, c))
+		} else if serverRoles[role] && !isServer(c.After) {
 			signs = append(signs, sign(Danger, "profile-swapped", fmt.Sprintf("%s gets the role of the servers, %s", c.Now().Name(), lastName(role)),
 				"the servers' role reads the signing key: whoever is on the machine can be every identity", safe, c))
 		} else if c.Before != nil {
@@ -235,6 +237,11 @@ func (w *world) machines() []Sign {
 			for _, p := range differs(c, "keyName", "associatePublicIpAddress", "sourceDestCheck") {
 				signs = append(signs, sign(Warning, "machine-reached", fmt.Sprintf("%s changes its %s", c.Now().Name(), p), "somebody else may get onto the machine, or pass through it", "leave it as it was", c))
 			}
+			for _, p := range differs(c, "rootBlockDevice", "ebsBlockDevices", "blockDeviceMappings") {
+				if encrypted(c.Before.Value(p)) > encrypted(c.After.Value(p)) {
+					signs = append(signs, sign(Warning, "secret-plain", c.Now().Name()+": a disk would not be encrypted ("+p+")", "its snapshots and copies show what the machine holds, on servers the signing key", "keep encrypted at true", c))
+				}
+			}
 			for _, p := range differs(c, "ami", "imageId", "launchTemplate") {
 				signs = append(signs, sign(Warning, "image-changed", fmt.Sprintf("%s runs another image (%s)", c.Now().Name(), p), "whoever makes the image has the machine, and its role", "see that the image's owner is the one that you expect", c))
 			}
@@ -253,6 +260,65 @@ func (w *world) machines() []Sign {
 			level, why = Danger, "the servers' role reads the signing key: whoever is on such a machine can be every identity"
 		}
 		signs = append(signs, sign(level, "profile-swapped", fmt.Sprintf("the instance profile %s gets the role %s", c.Now().Name(), orUnknown(lastName(role))), why, safe, c))
+	}
+	return signs
+}
+
+// encrypted counts the encrypted disks in what an instance or launch template says of its disks.
+func encrypted(v any) int {
+	n := 0
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			n += encrypted(x)
+		}
+	case map[string]any:
+		if v["encrypted"] == true || v["encrypted"] == "true" {
+			n++
+		}
+		n += encrypted(v["ebs"])
+	}
+	return n
+}
+
+// routes: which networks the machines' own newly leads to, and which machines the internet leads to.
+func (w *world) routes() []Sign {
+	var signs []Sign
+	tableIsNew := func(r *preview.Resource) bool {
+		for _, urn := range r.PropertyDependencies["routeTableId"] {
+			if c := w.byURN[urn]; c != nil && c.Before == nil {
+				return true
+			}
+		}
+		return false
+	}
+	const why, safe = "other machines may try to reach these", "see whose network it is"
+	for _, c := range w.byType["aws:ec2/route:Route"] {
+		if c.After == nil || w.initial || c.Op == preview.Import {
+			continue
+		}
+		var target []string
+		for p := range c.After.Inputs {
+			if p != "routeTableId" && p != "natGatewayId" && p != "egressOnlyGatewayId" && !strings.HasPrefix(p, "destination") && !strings.HasPrefix(p, "__") && (c.Before == nil || changed(c, p)) {
+				target = append(target, p)
+			}
+		}
+		slices.Sort(target)
+		switch {
+		case c.Before == nil && tableIsNew(c.After) && slices.Equal(target, []string{"gatewayId"}):
+		case len(target) > 0 && c.Op != preview.Same, len(differs(c, "destinationCidrBlock", "destinationIpv6CidrBlock", "destinationPrefixListId")) > 0:
+			signs = append(signs, sign(Warning, "machine-reached", "the route "+c.Now().Name()+" leads to another network", why, safe, c))
+		}
+	}
+	for _, c := range w.byType["aws:ec2/routeTableAssociation:RouteTableAssociation"] {
+		if len(differs(c, "routeTableId", "gatewayId")) > 0 {
+			signs = append(signs, sign(Warning, "machine-reached", c.Now().Name()+": the subnet gets another route table", why, "see where its routes lead", c))
+		}
+	}
+	for _, c := range w.byType["aws:ec2/subnet:Subnet"] {
+		if d := differs(c, "mapPublicIpOnLaunch", "assignIpv6AddressOnCreation"); len(d) > 0 && c.After.Value(d[0]) == true {
+			signs = append(signs, sign(Warning, "machine-reached", c.Now().Name()+": new machines get a public address", "whoever the firewall lets in reaches them from the internet", "leave it off", c))
+		}
 	}
 	return signs
 }

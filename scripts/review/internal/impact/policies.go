@@ -1,6 +1,7 @@
 package impact
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -191,6 +192,13 @@ func (w *world) parameters() []Sign {
 		case c.Before != nil && c.Op != preview.Replace && slices.Contains(changedProperties(c), "value") && private:
 			signs = append(signs, sign(Warning, "parameter-changed", "the value of the parameter "+name+" changes", "machines that boot from now on have another key or token", "see what it is computed from", c))
 		}
+		if c.After != nil && value == preview.Secret && !strings.Contains(name, "/server/") {
+			for _, urn := range difference(c.After.PropertyDependencies["value"], dependenciesOf(c.Before, "value")) {
+				if key := w.byURN[urn]; key != nil && key.Now().Type == typePrivateKey && slices.Contains([]string{"signing", "ca"}, w.useOf(key)) {
+					signs = append(signs, sign(Danger, "reads-signing-key", "the parameter "+name+" gets the private key "+lastName(urn), "whoever may read that parameter can be every identity", "keep private keys below server/", c))
+				}
+			}
+		}
 		if plain != "" && private && c.After != nil && !sameValue(c.Before.Value("insecureValue"), plain) {
 			signs = append(signs, sign(Warning, "parameter-plain", "the parameter "+name+" has its value in plain", "state and previews show it", "use value, which is always secret", c))
 		}
@@ -198,12 +206,31 @@ func (w *world) parameters() []Sign {
 	return signs
 }
 
+func dependenciesOf(r *preview.Resource, property string) []string {
+	if r == nil {
+		return nil
+	}
+	return r.PropertyDependencies[property]
+}
+
 // profilesOff: Roles Anywhere profiles that let in more, or nobody.
 func (w *world) profilesOff() []Sign {
 	var signs []Sign
 	for _, c := range w.byType[typeRAProfile] {
 		name := "the profile " + c.Now().Name()
-		if c.Before == nil || c.Op == preview.Import {
+		if c.Op == preview.Import {
+			continue
+		}
+		if c.After != nil && on(c.After, "enabled") && !on(c.Before, "enabled") && !w.initial {
+			if more := w.newlyGiven(c); len(more) > 0 {
+				what := name + " is switched on: it gives "
+				if c.Before == nil {
+					what = "the new profile " + c.Now().Name() + " gives "
+				}
+				signs = append(signs, sign(Warning, "profile-roles", what+strings.Join(more, ", ")+", with nothing else to limit its sessions", "certificates can be those roles, where their trust lets them, for longer or with more permissions than before", "give each kind of identity one profile", c))
+			}
+		}
+		if c.Before == nil {
 			continue
 		}
 		if c.Op == preview.Delete || c.Op == preview.Replace {
@@ -240,6 +267,43 @@ func (w *world) profilesOff() []Sign {
 		}
 	}
 	return signs
+}
+
+// on tells whether a switch is on; where nothing is said, Roles Anywhere's provider switches on.
+func on(r *preview.Resource, property string) bool {
+	return r != nil && r.Value(property) != false
+}
+
+// newlyGiven lists the roles that were there before and that no profile gave as freely as this one does now: for as long, and
+// without a session policy of its own.
+func (w *world) newlyGiven(c *preview.Change) []string {
+	limits := func(p *preview.Resource) bool {
+		return p.Value("sessionPolicy") != nil || p.Value("managedPolicyArns") != nil && len(list(p.Value("managedPolicyArns"))) > 0
+	}
+	seconds := func(p *preview.Resource) int { return cmp.Or(number(p.Value("durationSeconds")), 3600) }
+	others := list(c.After.Value("roleArns"))
+	var more []string
+	for _, r := range w.byType[typeRole] {
+		if r.After == nil || !profileHas(c.After, r.After, w.arn(r.After)) {
+			continue
+		}
+		others = slices.DeleteFunc(others, func(arn string) bool { return arn == w.arn(r.After) })
+		if r.Before == nil {
+			continue
+		}
+		longest := cmp.Or(number(r.After.Value("maxSessionDuration")), 3600)
+		if !slices.ContainsFunc(w.byType[typeRAProfile], func(o *preview.Change) bool {
+			return o.Before != nil && on(o.Before, "enabled") && profileHas(o.Before, r.Before, w.arn(r.Before)) && !limits(o.Before) && min(seconds(o.Before), longest) >= min(seconds(c.After), longest)
+		}) {
+			more = append(more, r.Now().Name())
+		}
+	}
+	for _, arn := range others {
+		if !unknown(arn) {
+			more = append(more, lastName(arn))
+		}
+	}
+	return more
 }
 
 func suffixList(word string, list []string) string {

@@ -83,6 +83,7 @@ type Reach struct {
 	Managed   int      `json:"managed"`        // managed policies whose content is not known: treat each as everything
 	Trusted   int      `json:"trusted"`        // who may assume the role
 	Open      bool     `json:"open"`           // the trust lets in strangers
+	Unclear   bool     `json:"unclear"`        // the preview does not tell all of its policies
 	// EveryAction and EveryResource tell that there is no limit.
 	EveryAction   bool `json:"everyAction"`
 	EveryResource bool `json:"everyResource"`

@@ -17,7 +17,7 @@ func (w *world) signs() []Sign {
 	for _, look := range []func() []Sign{
 		w.issuers, w.trustAnchors, w.profilesOff, w.keysAndCertificates, w.servers, w.keySets, w.documents, w.distributions, w.dns, w.buckets,
 		w.resourcePolicies, w.metadata, w.machines, w.bootData, w.protection, w.data, w.plainSecrets, w.parameters, w.firewall, w.kubernetes,
-		w.addresses, w.tagsThatDecide, w.userThings, w.notUnderstood,
+		w.addresses, w.routes, w.tagsThatDecide, w.userThings, w.notUnderstood,
 	} {
 		all = append(all, look()...)
 	}
@@ -129,6 +129,10 @@ func (w *world) trustAnchors() []Sign {
 		if on, ok := c.After.Value("enabled").(bool); ok && !on && c.Before.Value("enabled") != false {
 			signs = append(signs, sign(Danger, "trust-anchor-disabled", "the trust anchor is switched off",
 				"no pod gets a session from now on", "remove the identities first, if that is what is meant", c))
+		}
+		if on(c.After, "enabled") && !on(c.Before, "enabled") {
+			signs = append(signs, sign(Warning, "trust-anchor-added", "the trust anchor "+c.Now().Name()+" is switched on", "certificates of its CA are accepted by every role that does not name its anchor",
+				"see whose CA it is, and that every role names its trust anchor", c))
 		}
 		const data = "x509CertificateData"
 		was, is := certificates(c.Before.Value("source", "sourceData", data)), certificates(c.After.Value("source", "sourceData", data))
@@ -584,6 +588,13 @@ func (w *world) protection() []Sign {
 				"deleting it from the program deletes it from the cloud", "keep retainOnDelete on what holds identity or data", c))
 		}
 	}
+	for _, t := range []string{typeBucket, typeOldBucket} {
+		for _, c := range w.byType[t] {
+			if c.Before != nil && c.After != nil && c.Before.Value("forceDestroy") != true && c.After.Value("forceDestroy") == true {
+				signs = append(signs, sign(Warning, "retain-removed", c.Now().Name()+" may be deleted with all that is in it", "the next change may delete it without another question", "set forceDestroy only in the change that is meant to delete it", c))
+			}
+		}
+	}
 	return signs
 }
 
@@ -604,6 +615,11 @@ func (w *world) data() []Sign {
 		}
 		signs = append(signs, sign(Danger, "data-deleted", c.Before.Name()+" is "+verb(c), "what it holds is lost",
 			"copy what is worth keeping; to rename a resource give it an alias, to let go of it use retainOnDelete", c))
+	}
+	for _, c := range w.byType["aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2"] {
+		if c.Op == preview.Create && !w.initial && !w.targetIsNew(c) {
+			signs = append(signs, sign(Warning, "data-deleted", "objects run out by the new lifecycle rules "+c.Now().Name(), "what is in the bucket before is deleted too, an issuer's documents like any other", "limit the rules to a prefix", c))
+		}
 	}
 	return signs
 }

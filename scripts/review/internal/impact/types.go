@@ -42,26 +42,26 @@ var opinions = map[string]opinion{
 	"aws:iam/instanceProfile:InstanceProfile":             {judged: "role name path", quiet: "namePrefix", made: true, gone: true},
 	"aws:iam/openIdConnectProvider:OpenIdConnectProvider": {judged: "url clientIdLists thumbprintLists", made: true, gone: true},
 
-	// They only take away what the stack does not have.
-	"aws:iam/rolePoliciesExclusive:RolePoliciesExclusive":                   {quiet: "roleName", made: true},
-	"aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive": {quiet: "roleName", made: true},
+	// They take away what the list does not have, denials made by hand among it; the second attaches what it has, too.
+	"aws:iam/rolePoliciesExclusive:RolePoliciesExclusive":                   {quiet: "roleName"},
+	"aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive": {judged: "policyArns", quiet: "roleName"},
 
 	"aws:rolesanywhere/trustAnchor:TrustAnchor": {judged: "enabled source", quiet: "name notificationSettings", made: true, gone: true},
 	"aws:rolesanywhere/profile:Profile":         {judged: "enabled sessionPolicy managedPolicyArns roleArns durationSeconds requireInstanceProperties", quiet: "name", made: true, gone: true},
 
-	"aws:ec2/instance:Instance": {judged: "ami iamInstanceProfile metadataOptions userData userDataBase64 vpcSecurityGroupIds securityGroups keyName associatePublicIpAddress sourceDestCheck launchTemplate subnetId",
-		quiet: "creditSpecification getPasswordData instanceType rootBlockDevice ebsBlockDevices userDataReplaceOnChange monitoring ebsOptimized disableApiTermination availabilityZone privateIp volumeTags cpuOptions maintenanceOptions hibernation tenancy", made: true, gone: true},
-	"aws:ec2/launchTemplate:LaunchTemplate": {judged: "imageId iamInstanceProfile metadataOptions userData vpcSecurityGroupIds securityGroupNames networkInterfaces keyName",
-		quiet: "instanceType blockDeviceMappings tagSpecifications description updateDefaultVersion defaultVersion name namePrefix creditSpecification monitoring ebsOptimized", made: true, gone: true},
+	"aws:ec2/instance:Instance": {judged: "ami iamInstanceProfile metadataOptions userData userDataBase64 vpcSecurityGroupIds securityGroups keyName associatePublicIpAddress sourceDestCheck launchTemplate subnetId rootBlockDevice ebsBlockDevices",
+		quiet: "creditSpecification getPasswordData instanceType userDataReplaceOnChange monitoring ebsOptimized disableApiTermination availabilityZone privateIp volumeTags cpuOptions maintenanceOptions hibernation tenancy", made: true, gone: true},
+	"aws:ec2/launchTemplate:LaunchTemplate": {judged: "imageId iamInstanceProfile metadataOptions userData vpcSecurityGroupIds securityGroupNames networkInterfaces keyName blockDeviceMappings",
+		quiet: "instanceType tagSpecifications description name namePrefix creditSpecification monitoring ebsOptimized", made: true, gone: true},
 	"aws:ec2/eip:Eip":                                                                            {judged: "instance networkInterface", quiet: "domain address publicIpv4Pool", made: true, gone: true},
 	"aws:ec2/eipAssociation:EipAssociation":                                                      {judged: "instanceId allocationId", quiet: "allowReassociation", made: true, gone: true},
 	"aws:ec2/vpc:Vpc":                                                                            {quiet: everything, made: true, gone: true},
-	"aws:ec2/subnet:Subnet":                                                                      {quiet: everything, made: true, gone: true},
+	"aws:ec2/subnet:Subnet":                                                                      {judged: "mapPublicIpOnLaunch assignIpv6AddressOnCreation", quiet: "availabilityZone availabilityZoneId cidrBlock ipv6CidrBlock vpcId enableResourceNameDnsARecordOnLaunch enableResourceNameDnsAaaaRecordOnLaunch privateDnsHostnameTypeOnLaunch", made: true, gone: true},
 	"aws:ec2/internetGateway:InternetGateway":                                                    {quiet: everything, made: true, gone: true},
 	"aws:ec2/natGateway:NatGateway":                                                              {quiet: everything, made: true, gone: true},
 	"aws:ec2/routeTable:RouteTable":                                                              {quiet: "vpcId", made: true, gone: true},
-	"aws:ec2/routeTableAssociation:RouteTableAssociation":                                        {quiet: everything, made: true, gone: true},
-	"aws:ec2/route:Route":                                                                        {quiet: "routeTableId gatewayId natGatewayId", made: true, gone: true},
+	"aws:ec2/routeTableAssociation:RouteTableAssociation":                                        {judged: "routeTableId gatewayId", quiet: "subnetId", made: true, gone: true},
+	"aws:ec2/route:Route":                                                                        {judged: "gatewayId natGatewayId destinationCidrBlock destinationIpv6CidrBlock destinationPrefixListId carrierGatewayId coreNetworkArn egressOnlyGatewayId localGatewayId networkInterfaceId transitGatewayId vpcEndpointId vpcPeeringConnectionId", quiet: "routeTableId", made: true, gone: true},
 	"aws:ec2/vpcEndpoint:VpcEndpoint":                                                            {quiet: "vpcId serviceName vpcEndpointType subnetIds securityGroupIds routeTableIds privateDnsEnabled autoAccept", made: true, gone: true, policy: "policy"},
 	"aws:ec2/securityGroup:SecurityGroup":                                                        {judged: "ingress", quiet: "description name namePrefix revokeRulesOnDelete vpcId egress", made: true, gone: true},
 	"aws:ec2/defaultSecurityGroup:DefaultSecurityGroup":                                          {judged: "ingress", quiet: "vpcId egress revokeRulesOnDelete", made: true, gone: true},
@@ -78,15 +78,15 @@ var opinions = map[string]opinion{
 	"aws:cloudfront/distribution:Distribution":                                                   {judged: "aliases defaultCacheBehavior orderedCacheBehaviors enabled origins originGroups viewerCertificate restrictions webAclId customErrorResponses", quiet: "comment priceClass httpVersion isIpv6Enabled waitForDeployment loggingConfig defaultRootObject retainOnDelete", made: true, gone: true},
 	"aws:cloudfront/originAccessControl:OriginAccessControl":                                     {judged: "originAccessControlOriginType signingBehavior signingProtocol", quiet: "description name", made: true, gone: true},
 	"aws:cloudfront/cachePolicy:CachePolicy":                                                     {quiet: "comment name", made: true, gone: true},
-	"aws:s3/bucketV2:BucketV2":                                                                   {judged: "acl policy grants", quiet: "bucket bucketPrefix forceDestroy", made: true, gone: true, policy: "policy"},
-	"aws:s3/bucket:Bucket":                                                                       {judged: "acl policy grants", quiet: "bucket bucketPrefix forceDestroy", made: true, gone: true, policy: "policy"},
+	"aws:s3/bucketV2:BucketV2":                                                                   {judged: "acl policy grants forceDestroy", quiet: "bucket bucketPrefix", made: true, gone: true, policy: "policy"},
+	"aws:s3/bucket:Bucket":                                                                       {judged: "acl policy grants forceDestroy", quiet: "bucket bucketPrefix", made: true, gone: true, policy: "policy"},
 	"aws:s3/bucketAclV2:BucketAclV2":                                                             {judged: "acl accessControlPolicy", quiet: "bucket expectedBucketOwner", made: true, gone: true},
 	"aws:s3/bucketPolicy:BucketPolicy":                                                           {judged: "policy", quiet: "bucket", made: true, gone: true, policy: "policy"},
 	"aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock":                                     {judged: "blockPublicAcls blockPublicPolicy ignorePublicAcls restrictPublicBuckets", quiet: "bucket skipDestroy", made: true, gone: true},
 	"aws:s3/accountPublicAccessBlock:AccountPublicAccessBlock":                                   {judged: "blockPublicAcls blockPublicPolicy ignorePublicAcls restrictPublicBuckets accountId", made: true, gone: true},
 	"aws:s3/bucketOwnershipControls:BucketOwnershipControls":                                     {judged: "rule", quiet: "bucket", made: true, gone: true},
-	"aws:s3/bucketObjectv2:BucketObjectv2":                                                       {judged: "acl bucket key content contentBase64 source sourceHash cacheControl contentType contentEncoding websiteRedirect", quiet: "forceDestroy etag metadata storageClass serverSideEncryption", made: true, gone: true},
-	"aws:s3/bucketObject:BucketObject":                                                           {judged: "acl bucket key content contentBase64 source sourceHash cacheControl contentType contentEncoding websiteRedirect", quiet: "forceDestroy etag metadata storageClass serverSideEncryption", made: true, gone: true},
+	"aws:s3/bucketObjectv2:BucketObjectv2":                                                       {judged: "acl bucket key content contentBase64 source sourceHash cacheControl contentType contentEncoding websiteRedirect storageClass serverSideEncryption kmsKeyId", quiet: "forceDestroy etag metadata", made: true, gone: true},
+	"aws:s3/bucketObject:BucketObject":                                                           {judged: "acl bucket key content contentBase64 source sourceHash cacheControl contentType contentEncoding websiteRedirect storageClass serverSideEncryption kmsKeyId", quiet: "forceDestroy etag metadata", made: true, gone: true},
 	"aws:s3/bucketVersioningV2:BucketVersioningV2":                                               {quiet: "bucket mfa", made: true, gone: false},
 	"aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2":                       {quiet: "bucket", made: true, gone: true},
 	"aws:s3/bucketLoggingV2:BucketLoggingV2":                                                     {quiet: "bucket targetPrefix", made: true, gone: false},
@@ -225,7 +225,7 @@ func (w *world) notUnderstood() []Sign {
 		if c.Op == preview.Same && c.Before == c.After || !now.Custom && !strings.HasPrefix(now.Type, "kubernetes:") || c.Op == preview.Import {
 			continue
 		}
-		if was, is := providerOf(c.Before), providerOf(c.After); was != is && was != "" && is != "" {
+		if was, is := providerOf(c.Before), providerOf(c.After); was != is && was != "" && is != "" && !w.initial {
 			signs = append(signs, sign(Warning, "provider-changed", fmt.Sprintf("%s is made by another provider, %s in place of %s", now.Type, is, was),
 				"that may be another account, region or cluster", safe, c))
 		}
@@ -238,6 +238,8 @@ func (w *world) notUnderstood() []Sign {
 			continue
 		}
 		switch {
+		case c.Op == preview.Create && strings.HasPrefix(now.Type, "kubernetes:") && strings.HasSuffix(now.Type, "Patch"):
+			signs = append(signs, sign(Warning, "not-understood", now.Type+" is new", "it changes an object that is not in this preview", safe, c))
 		case c.Op == preview.Create && !o.made && !w.initial:
 			signs = append(signs, sign(Warning, "not-understood", now.Type+" is new", "whom it gives what is not known here", safe, c))
 		case c.Op == preview.Delete && !o.gone:
@@ -259,14 +261,17 @@ func (w *world) notUnderstood() []Sign {
 	return signs
 }
 
-// providerOf names the provider that makes a resource; empty for the default one, whose name has its version.
+// providerOf names the provider that makes a resource, the default one whatever its version; empty where nothing is said.
 func providerOf(r *preview.Resource) string {
 	if r == nil {
 		return ""
 	}
 	parts := strings.Split(r.Provider, "::")
-	if len(parts) < 4 || strings.HasPrefix(parts[3], "default") {
+	switch {
+	case len(parts) < 4:
 		return ""
+	case strings.HasPrefix(parts[3], "default"):
+		return "the default one"
 	}
 	return parts[3]
 }

@@ -18,6 +18,7 @@ const (
 	typeRole           = "aws:iam/role:Role"
 	typeRolePolicy     = "aws:iam/rolePolicy:RolePolicy"
 	typeAttachment     = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+	typeExclusive      = "aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive"
 	typePolicy         = "aws:iam/policy:Policy"
 	typeProfile        = "aws:iam/instanceProfile:InstanceProfile"
 	typeOIDCProvider   = "aws:iam/openIdConnectProvider:OpenIdConnectProvider"

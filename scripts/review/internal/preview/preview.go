@@ -7,6 +7,7 @@ package preview
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -223,14 +224,50 @@ type digest struct {
 	ChangeSummary map[string]int `json:"changeSummary"`
 }
 
+// errTwice says that a field of a preview is there more than once, of which each reader takes another.
+var errTwice = errors.New("the preview contradicts itself")
+
+// decodeOne reads one preview. Fields are told apart as JSON does, with regard to case.
+func decodeOne(decoder *json.Decoder) (digest, error) {
+	var d digest
+	if t, err := decoder.Token(); err != nil || t != json.Delim('{') {
+		return d, cmp.Or(err, errors.New("not an object"))
+	}
+	fields := map[string]any{"steps": &d.Steps, "diagnostics": &d.Diagnostics, "changeSummary": &d.ChangeSummary}
+	seen := map[string]bool{}
+	for decoder.More() {
+		t, err := decoder.Token()
+		if err != nil {
+			return d, err
+		}
+		name, _ := t.(string)
+		if seen[name] {
+			return d, fmt.Errorf("%w: it has the field %q twice", errTwice, name)
+		}
+		seen[name] = true
+		into := fields[name]
+		if into == nil {
+			into = &json.RawMessage{}
+		}
+		if err := decoder.Decode(into); err != nil {
+			return d, err
+		}
+	}
+	_, err := decoder.Token()
+	return d, err
+}
+
 // decode finds the preview's JSON in what a shell wrote to a file: there may be messages around it, and nothing else.
 func decode(text []byte) (d digest, rest []byte, err error) {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
 	first := error(nil)
 	for start := bytes.IndexByte(text, '{'); start >= 0; {
 		decoder := json.NewDecoder(bytes.NewReader(text[start:]))
-		d = digest{}
-		if err = decoder.Decode(&d); err == nil && (d.Steps != nil || d.ChangeSummary != nil || len(d.Diagnostics) > 0) {
+		d, err = decodeOne(decoder)
+		if errors.Is(err, errTwice) {
+			return d, nil, err
+		}
+		if err == nil && (d.Steps != nil || d.ChangeSummary != nil || len(d.Diagnostics) > 0) {
 			return d, bytes.TrimSpace(text[start+int(decoder.InputOffset()):]), nil
 		}
 		if first == nil && err != nil {
@@ -287,6 +324,9 @@ func Parse(previewJSON, stateJSON []byte) (*Preview, error) {
 		if err := readState(stateJSON, changes); err != nil {
 			return nil, err
 		}
+	}
+	if err := sameStack(d, changes); err != nil {
+		return nil, err
 	}
 	sames, others := 0, 0
 	stepped := map[string]string{} // URN → operation
@@ -475,6 +515,22 @@ func (r *Resource) completed(earlier *Resource) {
 	for k, v := range r.Inputs {
 		r.Outputs[k] = v
 	}
+}
+
+// sameStack refuses a state of another stack: what it says of the rest would be of nobody whom the preview is about.
+func sameStack(d digest, state map[string]*Change) error {
+	of := func(urn string) string {
+		return strings.Join(strings.SplitN(urn, "::", 3)[:min(2, strings.Count(urn, "::"))], "::")
+	}
+	for _, s := range d.Steps {
+		for urn := range state {
+			if is, was := of(s.URN), of(urn); is != was {
+				return fmt.Errorf("the state is of %s, the preview of %s: give the state of the same stack", strings.TrimPrefix(was, "urn:pulumi:"), strings.TrimPrefix(is, "urn:pulumi:"))
+			}
+		}
+		return nil // steps of several stacks contradict each other, whatever the state
+	}
+	return nil
 }
 
 func readState(stateJSON []byte, changes map[string]*Change) error {

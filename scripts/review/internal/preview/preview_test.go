@@ -37,6 +37,14 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestFieldsByCase: a field in another case is another field, and hides nothing.
+func TestFieldsByCase(t *testing.T) {
+	p, err := Parse([]byte(`{"steps":[{"op":"create","urn":"`+paramURN+`","newState":{}}],"Steps":[],"changeSummary":{"create":1}}`), nil)
+	if err != nil || len(p.Changes) != 1 {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for name, c := range map[string][2]string{
 		"nothing":         {"", ""},
@@ -47,6 +55,8 @@ func TestParseRefuses(t *testing.T) {
 		"an unknown step": {`{"steps":[{"op":"explode","urn":"u"}]}`, ""},
 		"no states":       {`{"steps":[{"op":"create","urn":"u"}]}`, ""},
 		"another state":   {`{"changeSummary":{"same":1}}`, `{"version":3}`},
+		"a field twice":   {`{"steps":[],"changeSummary":{"same":1},"steps":[]}`, ""},
+		"another stack's": {`{"steps":[{"op":"same","urn":"` + stackURN + `","oldState":{},"newState":{}}]}`, `{"deployment":{"resources":[{"urn":"urn:pulumi:prod::proj::pulumi:pulumi:Stack::proj-prod"}]}}`},
 		"a broken state":  {`{"changeSummary":{"same":1}}`, `{`},
 	} {
 		var state []byte
