@@ -739,6 +739,13 @@ func (w *world) roleSigns(i *Identity, h *holder, was, is role) []Sign {
 				"its content is not known here: treat it as everything", "put what is needed of it into a policy of the stack")
 		}
 	}
+	for _, arn := range i.ManagedLost {
+		name := arn[strings.LastIndex(arn, "/")+1:]
+		aws := strings.Contains(arn, ":iam::aws:policy/")
+		if is.there && slices.Contains(was.unknown, arn) && (!aws || strings.Contains(name, "Deny") || strings.Contains(name, "Quarantine")) {
+			add(Warning, "policy-unknown", i.Name+" loses the managed policy "+name, "its content is not known here: what it denied, if anything, is allowed from now on", "see that it denies nothing")
+		}
+	}
 	if h.change == nil && len(i.PermissionsGained) > 0 {
 		add(Warning, "foreign-holder", i.Name+" gains permissions", "the rest of what it may do, and who can be it, is not in this preview", less)
 	}

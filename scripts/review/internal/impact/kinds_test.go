@@ -1,6 +1,7 @@
 package impact
 
 import (
+	"encoding/base64"
 	"slices"
 	"strings"
 	"testing"
@@ -185,6 +186,15 @@ func TestKindsAround(t *testing.T) {
 		}
 		return p
 	}
+	attached := func(arn string) *preview.Resource {
+		return res(typeAttachment, "a", props{"role": "uploader", "policyArn": arn})
+	}
+	boots := func(text string) props { return props{"userData": "ROLE=server\nkubelet-arg:\n" + text} }
+	part := func(text string) props {
+		return props{"userData": "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"B\"\n\n--B\nContent-Type: text/cloud-config\nContent-Transfer-Encoding: base64\n\n" +
+			base64.StdEncoding.EncodeToString([]byte(text)) + "\n--B--\n"}
+	}
+	issuers := "ROLE=server\nkube-apiserver-arg:\n  - service-account-issuer=https://a\n"
 	ignoreCase := strings.Replace(goodTrust, "StringEquals", "StringEqualsIgnoreCase", 1)
 	judgeAll(t, []kindCase{
 		{"an anchor goes on", Warning, pair(typeTrustAnchor, "a", props{"enabled": false}, props{"enabled": true})},
@@ -197,6 +207,9 @@ func TestKindsAround(t *testing.T) {
 			`{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}`, `{"Effect":"Allow","Action":"ssm:GetParametersByPath","Resource":"arn:aws:ssm:eu-central-1:111122223333:parameter/k3s-aws-auth/lab/server"}`)),
 			same(res(typeParameter, "k", props{"name": "/k3s-aws-auth/lab/server/service.key"}, parent("k3s-aws-auth:k3s:Cluster"), output("arn", keyARN))))},
 		{"an administrator by an exclusive list", Danger, []*preview.Change{role, created(exclusive("arn:aws:iam::aws:policy/AdministratorAccess"))}},
+		{"denials that nobody knows go", Warning, []*preview.Change{role, deleted(attached("arn:aws:iam::111122223333:policy/guardrails"))}},
+		{"a denial of AWS's goes", Warning, []*preview.Change{role, deleted(attached("arn:aws:iam::aws:policy/AWSDenyAll"))}},
+		{"a policy of AWS's goes", Quiet, []*preview.Change{role, deleted(attached("arn:aws:iam::aws:policy/ReadOnlyAccess"))}},
 		{"a new role whose trust is not known", Warning, []*preview.Change{role, created(res(typeRole, "r", props{"assumeRolePolicy": preview.Unknown}))}},
 
 		{"an issuer's second address", Danger, []*preview.Change{issuer, known, created(record("r6", "oidc.example.com", "AAAA", "2001:db8::1"))}},
@@ -206,6 +219,10 @@ func TestKindsAround(t *testing.T) {
 		{"a key set that nobody can decrypt", Warning, pair("aws:s3/bucketObjectv2:BucketObjectv2", "jwks", document(nil), document(props{"serverSideEncryption": "aws:kms"}))},
 		{"a key set in the archive", Warning, pair("aws:s3/bucketObjectv2:BucketObjectv2", "jwks", document(nil), document(props{"storageClass": "GLACIER"}))},
 
+		{"a flag in a list of one line", Danger, pair(typeInstance, "c-server-0", boots(""), boots("kubelet-arg: [\"v=2\", \"authorization-mode=AlwaysAllow\"]\n"))},
+		{"a flag as a text", Danger, pair(typeInstance, "c-server-0", boots(""), boots("kubelet-arg: anonymous-auth=true\n"))},
+		{"a flag on a command line", Danger, pair(typeInstance, "c-server-0", boots(""), boots("k3s server --kubelet-arg=v=2 --kube-apiserver-arg authorization-mode=AlwaysAllow\n"))},
+		{"a flag in a part of MIME data", Danger, pair(typeInstance, "c-server-0", part(issuers), part(issuers+"  - authorization-mode=AlwaysAllow\n"))},
 		{"a disk in plain", Warning, pair(typeInstance, "c-agent-0", disk(true), disk(false))},
 		{"a machine without a role", Warning, pair(typeInstance, "c-agent-0", props{"iamInstanceProfile": "p"}, props{})},
 		{"a route to another network", Warning, []*preview.Change{same(bucket), created(route("r", props{"routeTableId": "rtb-1", "vpcPeeringConnectionId": "pcx-1"}))}},
@@ -218,6 +235,11 @@ func TestKindsAround(t *testing.T) {
 		{"a bucket that goes with what it holds", Warning, pair(typeBucket, "b", props{"forceDestroy": false}, props{"forceDestroy": true})},
 		{"another account's provider", Warning, []*preview.Change{updated(by("default_6_1_0"), by("other"))}},
 		{"a newer provider", Quiet, []*preview.Change{updated(by("default_6_1_0"), by("default_6_2_0"))}},
+
+		{"a new thing with what nobody knows", Warning, []*preview.Change{same(bucket), created(res(typeBucket, "c", props{"bucket": "c", "websites": []any{props{}}}))}},
+		{"a new thing with what is known", Quiet, []*preview.Change{same(bucket), created(res(typeBucket, "c", props{"bucket": "c", "tags": props{}, "__defaults": []any{"x"}, "x": 1.0}))}},
+		{"commands by an event", Warning, []*preview.Change{same(bucket), created(res("aws:cloudwatch/eventTarget:EventTarget", "t", props{"rule": "r", "arn": "a", "runCommandTargets": []any{props{}}}))}},
+		{"an alarm", Quiet, []*preview.Change{same(bucket), created(res("aws:cloudwatch/metricAlarm:MetricAlarm", "a", props{"metricName": "m", "threshold": 1.0, "alarmActions": []any{"t"}}))}},
 
 		{"an image of somebody else", Warning, pair(podType, "p", image("a.example.com/x:1"), image("b.example.com/x:1"))},
 		{"a newer image", Quiet, pair(podType, "p", image("a.example.com:443/x:1"), image("a.example.com:443/x:2@sha256:00"))},

@@ -6,6 +6,9 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"mime"
+	"mime/multipart"
+	"net/mail"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -41,16 +44,69 @@ func decoded(text string) string {
 			raw = data
 		}
 	}
-	return string(raw)
+	if text = string(raw); strings.Contains(text, "Content-Type:") {
+		return plainParts(text)
+	}
+	return text
+}
+
+// plainParts are the parts of MIME data as cloud-init reads them, or the data itself.
+func plainParts(text string) string {
+	m, err := mail.ReadMessage(strings.NewReader(text))
+	if err != nil {
+		return text
+	}
+	kind, parameters, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil {
+		return text
+	}
+	if !strings.HasPrefix(kind, "multipart/") {
+		body, err := io.ReadAll(io.LimitReader(m.Body, maxBoot))
+		if err != nil || !strings.EqualFold(m.Header.Get("Content-Transfer-Encoding"), "base64") {
+			return text
+		}
+		return decoded(string(body))
+	}
+	var parts []string
+	for r := multipart.NewReader(m.Body, parameters["boundary"]); ; {
+		p, err := r.NextRawPart()
+		if err != nil {
+			if err != io.EOF || len(parts) == 0 {
+				return text
+			}
+			return strings.Join(parts, "\n")
+		}
+		body, err := io.ReadAll(io.LimitReader(p, maxBoot))
+		if err != nil {
+			return text
+		}
+		part := string(body)
+		if strings.EqualFold(p.Header.Get("Content-Transfer-Encoding"), "base64") {
+			part = decoded(part)
+		}
+		parts = append(parts, "# "+p.Header.Get("Content-Type"), part)
+	}
 }
 
 var bootFlag = regexp.MustCompile(`(?m)^\s*-\s*["']?([a-z][a-z0-9-]*)[+-]?=([^"'\n]*?)["']?\s*$`)
+
+// flagArgument is K3s' argument with flags of a process in one line: a list or a text in its configuration, or on its command
+// line (docs.k3s.io, "k3s server", "Customized Flags for Kubernetes Processes").
+var (
+	flagArgument = regexp.MustCompile(`(?m)\b(?:kube-apiserver|kube-controller-manager|kube-cloud-controller-manager|kube-scheduler|kube-proxy|kubelet|etcd)-arg\+?["']?[:=\t ]+([^\s#](?:[^\n]*?))(?:\s-|$)`)
+	oneFlag      = regexp.MustCompile(`(?:^|[\s"',\[])([a-z][a-z0-9-]*)=([^"'\s,\]]*)`)
+)
 
 // bootFlags are the flags of the cluster's processes in a machine's boot data, each with its values in their order.
 func bootFlags(text string) map[string][]string {
 	flags := map[string][]string{}
 	for _, m := range bootFlag.FindAllStringSubmatch(text, -1) {
 		flags[m[1]] = append(flags[m[1]], strings.TrimSpace(m[2]))
+	}
+	for _, m := range flagArgument.FindAllStringSubmatch(text, -1) {
+		for _, f := range oneFlag.FindAllStringSubmatch(m[1], -1) {
+			flags[f[1]] = append(flags[f[1]], f[2])
+		}
 	}
 	return flags
 }

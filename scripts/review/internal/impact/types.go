@@ -13,6 +13,8 @@ import (
 type opinion struct {
 	// judged are the properties that a function of this package looks at; quiet are those that give nobody anything.
 	judged, quiet string
+	// fresh are those that give nobody anything in what is new.
+	fresh string
 	// made and gone tell whether creation and deletion are judged, or give nobody anything.
 	made, gone bool
 	// policy is the property with a policy of the resource.
@@ -56,7 +58,7 @@ var opinions = map[string]opinion{
 	"aws:ec2/eip:Eip":                                                                            {judged: "instance networkInterface", quiet: "domain address publicIpv4Pool", made: true, gone: true},
 	"aws:ec2/eipAssociation:EipAssociation":                                                      {judged: "instanceId allocationId", quiet: "allowReassociation", made: true, gone: true},
 	"aws:ec2/vpc:Vpc":                                                                            {quiet: everything, made: true, gone: true},
-	"aws:ec2/subnet:Subnet":                                                                      {judged: "mapPublicIpOnLaunch assignIpv6AddressOnCreation", quiet: "availabilityZone availabilityZoneId cidrBlock ipv6CidrBlock vpcId enableResourceNameDnsARecordOnLaunch enableResourceNameDnsAaaaRecordOnLaunch privateDnsHostnameTypeOnLaunch", made: true, gone: true},
+	"aws:ec2/subnet:Subnet":                                                                      {judged: "mapPublicIpOnLaunch assignIpv6AddressOnCreation", quiet: "availabilityZone availabilityZoneId cidrBlock ipv6CidrBlock ipv6Native enableDns64 vpcId enableResourceNameDnsARecordOnLaunch enableResourceNameDnsAaaaRecordOnLaunch privateDnsHostnameTypeOnLaunch", made: true, gone: true},
 	"aws:ec2/internetGateway:InternetGateway":                                                    {quiet: everything, made: true, gone: true},
 	"aws:ec2/natGateway:NatGateway":                                                              {quiet: everything, made: true, gone: true},
 	"aws:ec2/routeTable:RouteTable":                                                              {quiet: "vpcId", made: true, gone: true},
@@ -71,13 +73,13 @@ var opinions = map[string]opinion{
 	"aws:lb/loadBalancer:LoadBalancer":                                                           {judged: "internal", quiet: "name namePrefix loadBalancerType subnets subnetMappings enableCrossZoneLoadBalancing enableDeletionProtection idleTimeout ipAddressType accessLogs", made: true, gone: true},
 	"aws:lb/targetGroup:TargetGroup":                                                             {quiet: everything, made: true, gone: true},
 	"aws:lb/targetGroupAttachment:TargetGroupAttachment":                                         {quiet: "port availabilityZone targetGroupArn targetId", made: true, gone: true},
-	"aws:lb/listener:Listener":                                                                   {quiet: "loadBalancerArn port protocol", made: true, gone: true},
+	"aws:lb/listener:Listener":                                                                   {fresh: "defaultActions", quiet: "loadBalancerArn port protocol", made: true, gone: true},
 	"aws:acm/certificate:Certificate":                                                            {judged: "domainName subjectAlternativeNames privateKey certificateBody certificateChain", quiet: "validationMethod options keyAlgorithm earlyRenewalDuration validationOptions", made: true, gone: true},
 	"aws:acm/certificateValidation:CertificateValidation":                                        {quiet: everything, made: true, gone: true},
 	"aws:route53/record:Record":                                                                  {judged: "name type zoneId records aliases setIdentifier weightedRoutingPolicies failoverRoutingPolicies geolocationRoutingPolicies latencyRoutingPolicies multivalueAnswerRoutingPolicy cidrRoutingPolicy geoproximityRoutingPolicy", quiet: "ttl allowOverwrite healthCheckId", made: true, gone: true},
 	"aws:cloudfront/distribution:Distribution":                                                   {judged: "aliases defaultCacheBehavior orderedCacheBehaviors enabled origins originGroups viewerCertificate restrictions webAclId customErrorResponses", quiet: "comment priceClass httpVersion isIpv6Enabled waitForDeployment loggingConfig defaultRootObject retainOnDelete", made: true, gone: true},
 	"aws:cloudfront/originAccessControl:OriginAccessControl":                                     {judged: "originAccessControlOriginType signingBehavior signingProtocol", quiet: "description name", made: true, gone: true},
-	"aws:cloudfront/cachePolicy:CachePolicy":                                                     {quiet: "comment name", made: true, gone: true},
+	"aws:cloudfront/cachePolicy:CachePolicy":                                                     {fresh: "minTtl defaultTtl maxTtl parametersInCacheKeyAndForwardedToOrigin", quiet: "comment name", made: true, gone: true},
 	"aws:s3/bucketV2:BucketV2":                                                                   {judged: "acl policy grants forceDestroy", quiet: "bucket bucketPrefix", made: true, gone: true, policy: "policy"},
 	"aws:s3/bucket:Bucket":                                                                       {judged: "acl policy grants forceDestroy", quiet: "bucket bucketPrefix", made: true, gone: true, policy: "policy"},
 	"aws:s3/bucketAclV2:BucketAclV2":                                                             {judged: "acl accessControlPolicy", quiet: "bucket expectedBucketOwner", made: true, gone: true},
@@ -87,16 +89,16 @@ var opinions = map[string]opinion{
 	"aws:s3/bucketOwnershipControls:BucketOwnershipControls":                                     {judged: "rule", quiet: "bucket", made: true, gone: true},
 	"aws:s3/bucketObjectv2:BucketObjectv2":                                                       {judged: "acl bucket key content contentBase64 source sourceHash cacheControl contentType contentEncoding websiteRedirect storageClass serverSideEncryption kmsKeyId", quiet: "forceDestroy etag metadata", made: true, gone: true},
 	"aws:s3/bucketObject:BucketObject":                                                           {judged: "acl bucket key content contentBase64 source sourceHash cacheControl contentType contentEncoding websiteRedirect storageClass serverSideEncryption kmsKeyId", quiet: "forceDestroy etag metadata", made: true, gone: true},
-	"aws:s3/bucketVersioningV2:BucketVersioningV2":                                               {quiet: "bucket mfa", made: true, gone: false},
-	"aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2":                       {quiet: "bucket", made: true, gone: true},
-	"aws:s3/bucketLoggingV2:BucketLoggingV2":                                                     {quiet: "bucket targetPrefix", made: true, gone: false},
+	"aws:s3/bucketVersioningV2:BucketVersioningV2":                                               {fresh: "versioningConfiguration", quiet: "bucket mfa", made: true, gone: false},
+	"aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2":                       {fresh: "rules", quiet: "bucket", made: true, gone: true},
+	"aws:s3/bucketLoggingV2:BucketLoggingV2":                                                     {fresh: "targetBucket", quiet: "bucket targetPrefix", made: true, gone: false},
 	"aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2": {quiet: everything, made: true, gone: true},
 	"aws:sns/topic:Topic":                                                                        {quiet: "name namePrefix displayName kmsMasterKeyId", made: true, gone: false, policy: "policy"},
 	"aws:sns/topicPolicy:TopicPolicy":                                                            {quiet: "arn", made: true, gone: true, policy: "policy"},
 	"aws:sns/topicSubscription:TopicSubscription":                                                {quiet: "topic", made: true},
-	"aws:cloudwatch/eventRule:EventRule":                                                         {quiet: "name namePrefix description", made: true},
-	"aws:cloudwatch/eventTarget:EventTarget":                                                     {quiet: "rule targetId inputTransformer", made: true},
-	"aws:cloudwatch/metricAlarm:MetricAlarm":                                                     {quiet: "name alarmDescription", made: true},
+	"aws:cloudwatch/eventRule:EventRule":                                                         {fresh: "eventPattern scheduleExpression state", quiet: "name namePrefix description", made: true},
+	"aws:cloudwatch/eventTarget:EventTarget":                                                     {fresh: "arn", quiet: "rule targetId inputTransformer", made: true},
+	"aws:cloudwatch/metricAlarm:MetricAlarm":                                                     {fresh: "namespace metricName dimensions statistic extendedStatistic comparisonOperator threshold period datapointsToAlarm evaluationPeriods treatMissingData alarmActions okActions insufficientDataActions", quiet: "name alarmDescription", made: true},
 	"aws:ssm/parameter:Parameter":                                                                {judged: "type value insecureValue name", quiet: "description tier overwrite dataType allowedPattern", made: true, gone: true},
 
 	// Beside the program's own: policies of resources.
@@ -117,7 +119,7 @@ var opinions = map[string]opinion{
 	"aws:dynamodb/resourcePolicy:ResourcePolicy":         {quiet: "resourceArn", made: true, gone: true, policy: "policy"},
 
 	"tls:index/privateKey:PrivateKey":               {judged: "algorithm ecdsaCurve rsaBits", made: true, gone: true},
-	"tls:index/certRequest:CertRequest":             {judged: "privateKeyPem", made: true, gone: true},
+	"tls:index/certRequest:CertRequest":             {fresh: "subject dnsNames ipAddresses uris", judged: "privateKeyPem", made: true, gone: true},
 	"tls:index/selfSignedCert:SelfSignedCert":       {judged: "isCaCertificate allowedUses privateKeyPem subject validityPeriodHours dnsNames ipAddresses uris", quiet: "earlyRenewalHours setSubjectKeyId setAuthorityKeyId", made: true, gone: true},
 	"tls:index/locallySignedCert:LocallySignedCert": {judged: "isCaCertificate allowedUses certRequestPem caPrivateKeyPem caCertPem validityPeriodHours", quiet: "earlyRenewalHours setSubjectKeyId", made: true, gone: true},
 
@@ -242,6 +244,10 @@ func (w *world) notUnderstood() []Sign {
 			signs = append(signs, sign(Warning, "not-understood", now.Type+" is new", "it changes an object that is not in this preview", safe, c))
 		case c.Op == preview.Create && !o.made && !w.initial:
 			signs = append(signs, sign(Warning, "not-understood", now.Type+" is new", "whom it gives what is not known here", safe, c))
+		case c.Op == preview.Create && !w.initial && !w.newParent(now) && !strings.HasPrefix(now.Type, "pulumi:"):
+			if odd := o.oddities(now); len(odd) > 0 {
+				signs = append(signs, sign(Warning, "not-understood", fmt.Sprintf("%s is new, with %s", now.Type, strings.Join(odd, ", ")), "whom that gives what is not known here", safe, c))
+			}
 		case c.Op == preview.Delete && !o.gone:
 			signs = append(signs, sign(Warning, "not-understood", now.Type+" goes", "what it kept from happening is not known here", safe, c))
 		case c.Before == nil || c.After == nil:
@@ -259,6 +265,18 @@ func (w *world) notUnderstood() []Sign {
 		}
 	}
 	return signs
+}
+
+// oddities are the properties of something new that nothing here has an opinion on; the provider's defaults are none.
+func (o opinion) oddities(r *preview.Resource) []string {
+	defaults := append(list(r.Inputs["__defaults"]), "tags", "tagsAll", "__defaults", "__internal", o.policy)
+	var odd []string
+	for _, p := range sortedKeys(r.Inputs) {
+		if plainValue(r.Inputs[p]) != nil && o.quiet != everything && !has(o.quiet, p) && !has(o.judged, p) && !has(o.fresh, p) && !slices.Contains(defaults, p) {
+			odd = append(odd, p)
+		}
+	}
+	return odd
 }
 
 // providerOf names the provider that makes a resource, the default one whatever its version; empty where nothing is said.
