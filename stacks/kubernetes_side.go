@@ -112,12 +112,12 @@ func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.Pod
 type newWorkload func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error)
 
 // add makes a workload in the cluster and notes the identity's outputs.
-func (k *kubernetesSide) add(identity config.Identity, roleArn pulumi.StringOutput, make newWorkload) error {
+func (k *kubernetesSide) add(identity config.Identity, roleArn pulumi.StringOutput, create newWorkload) error {
 	var after []pulumi.Resource
 	if namespace, made := k.namespaces[identity.Namespace]; made {
 		after = append(after, namespace)
 	}
-	w, err := make(named(k.cfg, identity.Key()), workload.Identity{
+	w, err := create(named(k.cfg, identity.Key()), workload.Identity{
 		Namespace:       identity.Namespace,
 		ServiceAccount:  identity.ServiceAccount,
 		Owner:           k.cfg.ClusterName,

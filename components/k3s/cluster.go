@@ -104,30 +104,34 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 		return nil, fmt.Errorf("cluster %s: %w", name, err)
 	}
 	before := slices.Concat(parameters, founder, firewall.rules, entrance.ready())
-	servers, ways, well, err := newServers(ctx, name, args, nodes{
-		role: serverRole, instanceType: args.ServerInstanceType,
-		images: images, hopLimit: 1, group: firewall.servers, profile: serverProfile, after: before,
-	}, here, entrance, serverSecrets(keys, tokens), cluster.settled(ctx, args, keys, entrance, firewall), parent)
+	servers, err := newServers(ctx, name, args, serverPlan{
+		nodes: nodes{
+			role: serverRole, instanceType: args.ServerInstanceType,
+			images: images, hopLimit: 1, group: firewall.servers, profile: serverProfile, after: before,
+		},
+		here: here, entrance: entrance, files: serverSecrets(keys, tokens),
+		settled: cluster.settled(ctx, args, keys, entrance, firewall),
+	}, parent)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", name, err)
 	}
 	join := entrance.join
 	if !args.balanced() {
-		join = servers[0].PrivateIp.ApplyT(apiURL).(pulumi.StringOutput)
+		join = servers.machines[0].PrivateIp.ApplyT(apiURL).(pulumi.StringOutput)
 	}
 	agents, err := newAgents(ctx, name, args, nodes{
 		role: agentRole, instanceType: args.AgentInstanceType,
 		images: images, hopLimit: args.AgentHopLimit, group: firewall.agents, profile: agentProfile, after: before,
-	}, agentUserData(args, here, join, well, agentSecrets(tokens)), parent)
+	}, agentUserData(args, here, join, servers.well, agentSecrets(tokens)), parent)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", name, err)
 	}
 
 	// The way in.
 	cluster.Endpoint = entrance.endpoint
-	cluster.ServerInstanceIDs = instanceIDs(servers)
+	cluster.ServerInstanceIDs = instanceIDs(servers.machines)
 	cluster.AgentInstanceIDs = instanceIDs(agents)
-	cluster.Kubeconfig = cluster.readyKubeconfig(ctx, args, keys, slices.Concat(ways, entrance.ready(), firewall.rules))
+	cluster.Kubeconfig = cluster.readyKubeconfig(ctx, args, keys, slices.Concat(servers.ways, entrance.ready(), firewall.rules))
 	cluster.Provider, err = kubernetes.NewProvider(ctx, name+"-kubernetes", &kubernetes.ProviderArgs{
 		Kubeconfig: cluster.Kubeconfig,
 		// Without it, another endpoint (one server becomes three), or a server whose
@@ -224,7 +228,7 @@ func (cluster *Cluster) readyKubeconfig(ctx *pulumi.Context, args *ClusterArgs, 
 // settled returns the function that waits, except in previews, for a server to
 // be a healthy node of the wanted version, with all other servers well too; see
 // [serverWait].
-func (cluster *Cluster) settled(ctx *pulumi.Context, args *ClusterArgs, keys *pki, e *entrance, f *firewall) func(int, *ec2.Instance, []pulumi.Resource) pulumi.StringOutput {
+func (cluster *Cluster) settled(ctx *pulumi.Context, args *ClusterArgs, keys *pki, e *entrance, f *firewall) settled {
 	return func(number int, server *ec2.Instance, ways []pulumi.Resource) pulumi.StringOutput {
 		needed := []any{e.endpoint, keys.server.bundlePEM, keys.adminCertPEM, keys.adminKeyPEM, server.PrivateIp, server.ID(), f.servers}
 		for _, way := range ways {

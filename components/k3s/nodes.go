@@ -35,7 +35,8 @@ type nodes struct {
 // the machine in place, and the boot script applies it; see boot.sh. Replacing
 // is not asked for: it would take a server's etcd with its volume, and leave the
 // nodes of replaced agents behind in the cluster.
-func newNode(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, i int, userData pulumi.StringOutput, after []pulumi.Resource, parent pulumi.ResourceOption) (*ec2.Instance, error) {
+func newNode(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, i int, userData pulumi.StringOutput,
+	after []pulumi.Resource, parent pulumi.ResourceOption) (*ec2.Instance, error) {
 	opts := []pulumi.ResourceOption{
 		parent,
 		// The boot script reads its parameters with the role's permissions as
@@ -87,35 +88,54 @@ func newNode(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, i int
 	return machine, nil
 }
 
+// serverPlan is what makes machines servers.
+type serverPlan struct {
+	nodes    nodes
+	here     place
+	entrance *entrance
+	files    []secretFile
+	settled  settled
+}
+
+// settled waits for a server, by its number, to be well; way is how it is reached.
+type settled func(number int, server *ec2.Instance, way []pulumi.Resource) pulumi.StringOutput
+
+// servers are the machines of the control plane, the ways to them, and an output
+// that resolves when the last of them is well.
+type servers struct {
+	machines []*ec2.Instance
+	ways     []pulumi.Resource
+	well     pulumi.StringOutput
+}
+
 // newServers makes the servers, one after the other: each waits, also when all
 // of them change, until the one before is a healthy member again, so that etcd
-// keeps its majority. It returns the servers, the ways to them, and an output
-// that resolves when the last of them is well.
+// keeps its majority.
 //
 // A server that is replaced goes before its successor comes: that keeps the
 // count of etcd's members at what it should be. The successor joins by the load
 // balancer and removes the old one's Node, by which K3s removes it from etcd.
-func newServers(ctx *pulumi.Context, name string, args *ClusterArgs, n nodes, here place, e *entrance, files []secretFile, settled func(int, *ec2.Instance, []pulumi.Resource) pulumi.StringOutput, parent pulumi.ResourceOption) ([]*ec2.Instance, []pulumi.Resource, pulumi.StringOutput, error) {
-	well := pulumi.String("").ToStringOutput()
-	n.deleteFirst = args.Servers > 1
-	var servers []*ec2.Instance
-	var ways, before []pulumi.Resource
+func newServers(ctx *pulumi.Context, name string, args *ClusterArgs, plan serverPlan, parent pulumi.ResourceOption) (*servers, error) {
+	made := &servers{well: pulumi.String("").ToStringOutput()}
+	plan.nodes.deleteFirst = args.Servers > 1
+	var before []pulumi.Resource
 	for i := range args.Servers {
-		server, err := newNode(ctx, name, args, n, i, serverUserData(args, here, i, e, well, files), before, parent)
+		userData := serverUserData(args, plan.here, i, plan.entrance, made.well, plan.files)
+		server, err := newNode(ctx, name, args, plan.nodes, i, userData, before, parent)
 		if err != nil {
-			return nil, nil, well, err
+			return nil, err
 		}
-		way, err := e.lead(ctx, name, i, server, parent)
+		way, err := plan.entrance.lead(ctx, name, i, server, parent)
 		if err != nil {
-			return nil, nil, well, err
+			return nil, err
 		}
 		if args.Servers > 1 {
-			well = settled(i, server, way)
+			made.well = plan.settled(i, server, way)
 		}
-		servers, ways = append(servers, server), append(ways, way...)
+		made.machines, made.ways = append(made.machines, server), append(made.ways, way...)
 		before = append([]pulumi.Resource{server}, way...)
 	}
-	return servers, ways, well, nil
+	return made, nil
 }
 
 // newAgents makes the agents in as many lanes as a tenth of them, at least one.

@@ -19,7 +19,6 @@ const (
 	MaxCommonName        = 61
 	MaxOriginAccess      = 64
 	MaxPolicy            = 128
-	MaxBucket            = 63
 	MaxKubernetesObject  = 253
 	autonameRandomSuffix = 8 // "-" and 7 hex digits, appended by the provider
 )

@@ -54,10 +54,6 @@ type CloudFrontIssuerArgs struct {
 	// means [DefaultCacheMaxAgeSeconds]. It is both the objects' max-age and
 	// the longest time in the cache policy.
 	CacheTTLSeconds int
-	// CachePolicyID names an existing or managed cache policy to use instead
-	// of one of the component's own; the objects' max-age then counts between
-	// its limits.
-	CachePolicyID string
 	// PriceClass is a CloudFront price class; empty means [DefaultPriceClass].
 	PriceClass string
 	// UsEast1 is an AWS provider for us-east-1, where CloudFront's
@@ -197,9 +193,10 @@ func NewCloudFrontIssuer(ctx *pulumi.Context, name string, args *CloudFrontIssue
 	return issuer, nil
 }
 
-// newDistribution makes the origin access control, the cache policy (unless one
-// is given) and the distribution.
-func newDistribution(ctx *pulumi.Context, name string, parent pulumi.Resource, args *CloudFrontIssuerArgs, storage *storage, certificateArn pulumi.StringInput, tags pulumi.StringMap) (*cloudfront.Distribution, error) {
+// newDistribution makes the origin access control, the cache policy and the
+// distribution.
+func newDistribution(ctx *pulumi.Context, name string, parent pulumi.Resource, args *CloudFrontIssuerArgs,
+	storage *storage, certificateArn pulumi.StringInput, tags pulumi.StringMap) (*cloudfront.Distribution, error) {
 	child := pulumi.Parent(parent)
 	oac, err := cloudfront.NewOriginAccessControl(ctx, names.Autonamed(name+"-oac", names.MaxOriginAccess), &cloudfront.OriginAccessControlArgs{
 		Description:                   pulumi.String("OIDC documents of " + args.Domain),
@@ -210,13 +207,9 @@ func newDistribution(ctx *pulumi.Context, name string, parent pulumi.Resource, a
 	if err != nil {
 		return nil, fmt.Errorf("origin access control: %w", err)
 	}
-	cachePolicyID := pulumi.StringInput(pulumi.String(args.CachePolicyID))
-	if args.CachePolicyID == "" {
-		policy, err := newCachePolicy(ctx, name, parent, args)
-		if err != nil {
-			return nil, err
-		}
-		cachePolicyID = policy.ID()
+	cache, err := newCachePolicy(ctx, name, parent, args)
+	if err != nil {
+		return nil, err
 	}
 	distribution, err := cloudfront.NewDistribution(ctx, name+"-cdn", &cloudfront.DistributionArgs{
 		Enabled:       pulumi.Bool(true),
@@ -240,7 +233,7 @@ func newDistribution(ctx *pulumi.Context, name string, parent pulumi.Resource, a
 			// An issuer is https only; a redirect would only hide a client
 			// that has the wrong URL.
 			ViewerProtocolPolicy: pulumi.String("https-only"),
-			CachePolicyId:        cachePolicyID,
+			CachePolicyId:        cache.ID(),
 		},
 		Restrictions: cloudfront.DistributionRestrictionsArgs{
 			GeoRestriction: cloudfront.DistributionRestrictionsGeoRestrictionArgs{

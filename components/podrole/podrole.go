@@ -53,11 +53,9 @@ type PodRoleArgs struct {
 	// Trust is the trust policy's JSON (see [WebIdentityTrust] and
 	// [RolesAnywhereTrust]).
 	Trust pulumi.StringInput
-	// Statements are the permissions, as an inline policy; or PolicyJSON is
-	// that policy's JSON. At most one of the two; none gives no permissions of
-	// the role's own.
+	// Statements are the permissions, as an inline policy; none gives no
+	// permissions of the role's own.
 	Statements []iampolicy.Statement
-	PolicyJSON pulumi.StringInput
 	// ManagedPolicyArns are attached, at most 10 (IAM's default quota).
 	ManagedPolicyArns []string
 	// MaxSessionSeconds is the longest session, 3600 to 43200; 0 means
@@ -82,9 +80,12 @@ func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pul
 	if err := args.validate(name); err != nil {
 		return nil, err
 	}
-	policy, err := args.policy()
-	if err != nil {
-		return nil, fmt.Errorf("PodRole %q: permissions: %w", name, err)
+	policy := "" // none
+	if len(args.Statements) > 0 {
+		var err error
+		if policy, err = PermissionsPolicy(args.Statements); err != nil {
+			return nil, fmt.Errorf("PodRole %q: permissions: %w", name, err)
+		}
 	}
 	component := &PodRole{}
 	if err := ctx.RegisterComponentResource(Type, name, component, opts...); err != nil {
@@ -110,10 +111,10 @@ func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pul
 	if err != nil {
 		return nil, fmt.Errorf("role of %s: %w", name, err)
 	}
-	if policy != nil {
+	if policy != "" {
 		if _, err := iam.NewRolePolicy(ctx, names.Autonamed(name+"-policy", names.MaxPolicy), &iam.RolePolicyArgs{
 			Role:   role.Name,
-			Policy: policy,
+			Policy: pulumi.String(policy),
 		}, child, args.formerly("-policy", names.MaxPolicy)); err != nil {
 			return nil, fmt.Errorf("policy of role %s: %w", name, err)
 		}
@@ -152,24 +153,6 @@ func (args *PodRoleArgs) maxSession() int {
 		return DefaultMaxSessionSeconds
 	}
 	return args.MaxSessionSeconds
-}
-
-// policy returns the inline policy, or nil for none. Both forms are checked
-// against IAM's size limit, the JSON form when it is known.
-func (args *PodRoleArgs) policy() (pulumi.StringInput, error) {
-	if len(args.Statements) > 0 {
-		text, err := PermissionsPolicy(args.Statements)
-		if err != nil {
-			return nil, err
-		}
-		return pulumi.String(text), nil
-	}
-	if args.PolicyJSON == nil {
-		return nil, nil
-	}
-	return args.PolicyJSON.ToStringOutput().ApplyT(func(text string) (string, error) {
-		return text, checkSize(text)
-	}).(pulumi.StringOutput), nil
 }
 
 // PermissionsPolicy returns the identity policy of the statements as JSON, or
@@ -219,7 +202,6 @@ func (args *PodRoleArgs) validate(name string) error {
 		"RoleName is %q, must be 1 to 64 letters, digits and _+=,.@-", args.RoleName)
 	check(len(args.Description) > 1000, "Description has %d characters, must have at most 1000", len(args.Description))
 	check(args.Trust == nil, "Trust is missing")
-	check(len(args.Statements) > 0 && args.PolicyJSON != nil, "Statements and PolicyJSON are both set, must be one of the two")
 	check(args.maxSession() < minMaxSessionSeconds || args.maxSession() > maxMaxSessionSeconds,
 		"MaxSessionSeconds is %d, must be %d to %d", args.MaxSessionSeconds, minMaxSessionSeconds, maxMaxSessionSeconds)
 	check(len(args.ManagedPolicyArns) > maxManagedPolicies, "%d managed policies, IAM's quota is %d", len(args.ManagedPolicyArns), maxManagedPolicies)

@@ -30,12 +30,6 @@ const (
 	DeliveryNode = "node"
 )
 
-// Modes of the helper. The delivery decides which one it is.
-const (
-	ModeCredentialProcess = "credential-process" //nolint:gosec // the name of a mode
-	ModeServe             = "serve"
-)
-
 // DefaultHelperImage is the published helper image, version 1.8.5, for x86-64
 // nodes only: the digest is that of the platform's own manifest. Nodes with
 // arm64 processors need an image of their own (Helper.Image).
@@ -85,14 +79,6 @@ type Helper struct {
 // Deliveries returns the ways of delivery, the default first.
 func Deliveries() []string {
 	return []string{DeliveryImageVolume, DeliverySidecar, DeliveryNode}
-}
-
-// DeliveryMode returns the helper's mode that a delivery uses.
-func DeliveryMode(delivery string) string {
-	if delivery == DeliverySidecar {
-		return ModeServe
-	}
-	return ModeCredentialProcess
 }
 
 // RolesAnywhereArgs describes a workload that presents a certificate.

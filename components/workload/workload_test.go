@@ -408,18 +408,9 @@ func TestPassesFailuresOn(t *testing.T) {
 	}
 }
 
-func TestDeliveriesAndModes(t *testing.T) {
+func TestDefaultDelivery(t *testing.T) {
 	if got := workload.Deliveries()[0]; got != workload.DeliveryImageVolume {
 		t.Errorf("default delivery %s", got)
-	}
-	for _, delivery := range workload.Deliveries() {
-		want := workload.ModeCredentialProcess
-		if delivery == workload.DeliverySidecar {
-			want = workload.ModeServe
-		}
-		if got := workload.DeliveryMode(delivery); got != want {
-			t.Errorf("%s: mode %s", delivery, got)
-		}
 	}
 	if err := workload.ValidateHelperImage(workload.DefaultHelperImage); err != nil {
 		t.Error(err)

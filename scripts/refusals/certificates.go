@@ -165,14 +165,14 @@ var certificateCases = []Case{
 
 var commonName = []int{2, 5, 4, 3}
 
-// certificate tries a certificate that make builds with the help of the right CA.
-func certificate(name, what, text string, make func(t *Target, ca forge.Certified) (forge.Certified, error)) Case {
+// certificate tries a certificate that build makes with the help of the right CA.
+func certificate(name, what, text string, build func(t *Target, ca forge.Certified) (forge.Certified, error)) Case {
 	return Case{Name: name, Setups: anywhere, What: what, Code: denied, Text: text, Try: func(ctx context.Context, t *Target) error {
 		ca, err := t.authority()
 		if err != nil {
 			return err
 		}
-		id, err := make(t, ca)
+		id, err := build(t, ca)
 		if err != nil {
 			return broken(err)
 		}

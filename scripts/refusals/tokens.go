@@ -230,13 +230,13 @@ func (t *Target) assume(ctx context.Context, role, token string) error {
 }
 
 // forged tries a token made from a genuine one.
-func forged(name, what, code, text string, make func(genuine) (string, error)) Case {
+func forged(name, what, code, text string, build func(genuine) (string, error)) Case {
 	return Case{Name: name, Setups: irsa, What: what, Code: code, Text: text, Try: func(ctx context.Context, t *Target) error {
 		g, err := t.genuine(ctx)
 		if err != nil {
 			return err
 		}
-		token, err := make(g)
+		token, err := build(g)
 		if err != nil {
 			return broken(err)
 		}
@@ -244,13 +244,13 @@ func forged(name, what, code, text string, make func(genuine) (string, error)) C
 	}}
 }
 
-func byAnotherKey(make func(genuine, *rsa.PrivateKey) (string, error)) func(genuine) (string, error) {
+func byAnotherKey(build func(genuine, *rsa.PrivateKey) (string, error)) func(genuine) (string, error) {
 	return func(g genuine) (string, error) {
 		key, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
 			return "", err
 		}
-		return make(g, key)
+		return build(g, key)
 	}
 }
 
