@@ -57,7 +57,7 @@ It never runs on a stack that is marked production or protected by a tag or labe
 	cli.Strict(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.setup, "setup", "all", "setup: "+strings.Join(allSetups, ", ")+" or all (every running lab)")
-	f.StringSliceVar(&o.only, "only", nil, "drills by id or by the article's number, parted by commas")
+	f.StringSliceVar(&o.only, "only", nil, "drills by id or by their number, such as F-01, separated by commas")
 	f.BoolVar(&o.list, "list", false, "list the drills with what they expect, and end")
 	f.BoolVar(&o.yes, "yes", false, "do not ask before each drill")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object on standard output")

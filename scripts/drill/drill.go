@@ -10,7 +10,7 @@ import (
 
 // Drill breaks one thing and says what should come of it.
 type Drill struct {
-	// ID is what --only takes; Article the article's number, empty where it has none.
+	// ID is what --only takes; Article its number in the published comparison (docs/experiments.md), empty where it has none.
 	ID, Article string
 	Title       string
 	// Does says what will be done, for the question before it.

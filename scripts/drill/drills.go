@@ -8,12 +8,12 @@ import (
 	"k3s-aws-auth/scripts/internal/cli"
 )
 
-// allDrills lists every drill in the order in which they run: the article's six first.
+// allDrills lists every drill in the order in which they run: the published comparison's six first.
 func allDrills() []*Drill {
 	return slices.Concat(clusterDrills(), identityDrills(), issuerDrills(), certificateDrills(), nodeDrills())
 }
 
-// choose returns the drills with the given ids (or numbers of the article), all where none are given.
+// choose returns the drills with the given ids (or numbers), all where none are given.
 func choose(all []*Drill, only []string) ([]*Drill, error) {
 	if len(only) == 0 {
 		return all, nil

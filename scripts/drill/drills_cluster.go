@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// skew is the article's: five hours ahead.
+// skew is that of the published comparison: five hours ahead.
 const skew = 5 * time.Hour
 
 // strayIssuer is an issuer that no account has.

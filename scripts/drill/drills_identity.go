@@ -24,7 +24,7 @@ func identityDrills() []*Drill {
 			Expect: map[string]Expectation{irsaS3: deleted(notAuthorized), irsaCloudFront: deleted(notAuthorized),
 				rolesAnywhere: deleted(unableToAssume)},
 			Why: because(noPodRole, instanceProfile),
-			Note: "The article saw a session outlive its role until it ended; AWS documents neither. The lab ends it with the role, and a " +
+			Note: "The published comparison saw a session outlive its role until it ended; AWS documents neither. The lab ends it with the role, and a " +
 				"role of the same name is another one, so a kept session stays refused after the recovery.",
 			Inject: deleteRole,
 		},

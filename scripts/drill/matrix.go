@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Cells of the matrix, as the article has them.
+// Cells of the matrix, as the published comparison has them.
 const (
 	cellWorks    = "✓"
 	cellFails    = "✗"
@@ -87,7 +87,7 @@ func (l *row) cell(setup string) string {
 	return cellUnknown
 }
 
-// saves tells whether a kept session outlives the failure, in the article's words.
+// saves tells whether a kept session outlives the failure, in the published comparison's words.
 func (l *row) saves() string {
 	some, all, any := false, true, false
 	for _, r := range l.cells {

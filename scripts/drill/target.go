@@ -30,7 +30,7 @@ const (
 	rolesAnywhere   = "roles-anywhere"
 )
 
-// allSetups in the order of the article's letters A to D.
+// allSetups are in the order in which the matrix shows them.
 var allSetups = []string{instanceProfile, irsaS3, irsaCloudFront, rolesAnywhere}
 
 // appContainer is the demo pods' own container.

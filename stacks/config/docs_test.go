@@ -133,7 +133,7 @@ func TestStackFiles(t *testing.T) {
 	require.NotEmpty(t, prod.Tags)
 	require.False(t, prod.Demo)
 	cfg := read("lab")
-	// The lab of the article.
+	// What docs/experiments.md was measured with.
 	require.Equal(t, Cluster{
 		Mode: "create", Version: "v1.35.4+k3s1", Servers: 1, Agents: 2,
 		ServerInstanceType: "t3.medium", AgentInstanceType: "t3.medium", RootVolumeGiB: 20, CPUCredits: "unlimited",

@@ -34,7 +34,7 @@ func TestQuantile(t *testing.T) {
 	require.Equal(t, []float64{10, 1, 9, 2, 8, 3, 7, 4, 6, 5}, ten, "the values are left as they were")
 }
 
-// The article's "p95" of ten runs is the largest of them; a percentile is not.
+// The "p95" of ten runs in the published comparison is the largest of them; a percentile is not.
 func TestP95IsNotTheMaximum(t *testing.T) {
 	runs := []float64{2.3, 2.6, 3.1, 3.6, 3.9, 4.0, 5.0, 5.5, 13.4, 13.68}
 	require.Less(t, Quantile(runs, 0.95), 13.68)

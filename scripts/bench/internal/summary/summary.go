@@ -96,7 +96,7 @@ func Summarize(rows []*runs.Row, seed uint64) []*Case {
 	return cases
 }
 
-// rank orders setups as the article does.
+// rank orders setups as docs/experiments.md does.
 func rank(c *Case) int {
 	if i := slices.Index([]string{Baseline, "irsa-s3", "irsa-cloudfront", "roles-anywhere"}, c.Setup); i >= 0 {
 		return i

@@ -16,7 +16,7 @@ type Target struct {
 }
 
 // limits of the median from the app container's start to STS's answer, relative to the baseline, with the AWS CLI. The
-// article's own ratios were 0.8, 1.25 and 1.9, of the whole time from apply.
+// published comparison's own ratios were 0.8, 1.25 and 1.9, of the whole time from apply.
 var limits = []struct {
 	setup string
 	limit float64
