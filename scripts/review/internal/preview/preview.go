@@ -164,6 +164,46 @@ type resourceJSON struct {
 	PropertyDependencies map[string][]string `json:"propertyDependencies"`
 	SecretOutputs        []string            `json:"additionalSecretOutputs"`
 	Provider             string              `json:"provider"`
+	Aliases              []string            `json:"aliases"`
+}
+
+// renamed gives a state, and what it refers to, the names of the new program. A resource that an alias carries over keeps its
+// old URN in its old state, and its new state has in `aliases` the one that was found (pulumi/pulumi,
+// pkg/resource/deploy/step_generator.go, getOldResource).
+func (r *resourceJSON) renamed(names map[string]string) {
+	if r == nil || len(names) == 0 {
+		return
+	}
+	now := func(urn string) string { return cmp.Or(names[urn], urn) }
+	r.URN, r.Parent = now(r.URN), now(r.Parent)
+	for i, urn := range r.Dependencies {
+		r.Dependencies[i] = now(urn)
+	}
+	for _, list := range r.PropertyDependencies {
+		for i, urn := range list {
+			list[i] = now(urn)
+		}
+	}
+	if i := strings.LastIndex(r.Provider, "::"); i >= 0 {
+		r.Provider = now(r.Provider[:i]) + r.Provider[i:]
+	}
+}
+
+// rename finds the resources that aliases carry over, and names them all as the new program does.
+func (d *digest) rename() map[string]string {
+	names := map[string]string{}
+	for _, s := range d.Steps {
+		if s.Old != nil && s.New != nil && s.Old.URN != s.URN && s.Old.URN != "" && slices.Contains(s.New.Aliases, s.Old.URN) {
+			names[s.Old.URN] = s.URN
+		}
+	}
+	for i := range d.Steps {
+		s := &d.Steps[i]
+		s.URN = cmp.Or(names[s.URN], s.URN)
+		s.Old.renamed(names)
+		s.New.renamed(names)
+	}
+	return names
 }
 
 // resource makes a resource of a state. The step's URN counts.
@@ -319,9 +359,10 @@ func Parse(previewJSON, stateJSON []byte) (*Preview, error) {
 	if len(d.Steps) == 0 && total == 0 && len(p.Errors) == 0 {
 		return nil, errors.New("the preview is empty: it has no step, no summary and no error, so it says nothing about the stack")
 	}
+	names := d.rename()
 	changes := map[string]*Change{}
 	if stateJSON != nil {
-		if err := readState(stateJSON, changes); err != nil {
+		if err := readState(stateJSON, changes, names); err != nil {
 			return nil, err
 		}
 	}
@@ -533,7 +574,7 @@ func sameStack(d digest, state map[string]*Change) error {
 	return nil
 }
 
-func readState(stateJSON []byte, changes map[string]*Change) error {
+func readState(stateJSON []byte, changes map[string]*Change, names map[string]string) error {
 	var state struct {
 		Deployment *struct {
 			Resources []*resourceJSON `json:"resources"`
@@ -552,6 +593,7 @@ func readState(stateJSON []byte, changes map[string]*Change) error {
 		if r.Delete { // left of an interrupted replacement: its successor has the same URN
 			continue
 		}
+		r.renamed(names)
 		res := r.resource(r.URN)
 		changes[r.URN] = &Change{Op: Same, Before: res, After: res}
 	}

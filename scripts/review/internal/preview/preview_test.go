@@ -37,6 +37,32 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestAliases: what an alias carries over is one resource, under its new name, and so is what refers to it. Without the alias
+// a step that shows another resource's state contradicts itself.
+func TestAliases(t *testing.T) {
+	const oldURN, childURN = "urn:pulumi:dev::proj::k:c:Comp::old", "urn:pulumi:dev::proj::aws:x:Y::child"
+	const newURN = "urn:pulumi:dev::proj::k:c:Comp::new"
+	steps := func(aliases string) string {
+		return `{"steps":[{"op":"update","urn":"` + newURN + `","oldState":{"urn":"` + oldURN + `","inputs":{"a":1}},"newState":{"urn":"` + newURN + `","inputs":{"a":2},"aliases":[` + aliases + `]}},
+		{"op":"same","urn":"` + childURN + `","oldState":{"urn":"` + childURN + `","parent":"` + oldURN + `","dependencies":["` + oldURN + `"],"propertyDependencies":{"p":["` + oldURN + `"]}},
+		 "newState":{"urn":"` + childURN + `","parent":"` + newURN + `","dependencies":["` + newURN + `"],"propertyDependencies":{"p":["` + newURN + `"]}}}]}`
+	}
+	state := []byte(`{"deployment":{"resources":[{"urn":"` + oldURN + `","inputs":{"a":1}},{"urn":"` + childURN + `","parent":"` + oldURN + `"}]}}`)
+	for _, s := range [][]byte{nil, state} {
+		p, err := Parse([]byte(steps(`"`+oldURN+`"`)), s)
+		if err != nil || len(p.Changes) != 2 || len(p.Contradictions) != 0 || p.Changes[1].Now().URN != newURN || p.Changes[1].Op != Update {
+			t.Fatalf("%+v, %v", p, err)
+		}
+		child := p.Changes[0].Before
+		if child.Parent != newURN || child.Dependencies[0] != newURN || child.PropertyDependencies["p"][0] != newURN {
+			t.Errorf("the child refers to the old name: %+v", child)
+		}
+	}
+	if p, err := Parse([]byte(steps("")), nil); err != nil || len(p.Contradictions) == 0 {
+		t.Errorf("no contradiction: %+v, %v", p, err)
+	}
+}
+
 // TestFieldsByCase: a field in another case is another field, and hides nothing.
 func TestFieldsByCase(t *testing.T) {
 	p, err := Parse([]byte(`{"steps":[{"op":"create","urn":"`+paramURN+`","newState":{}}],"Steps":[],"changeSummary":{"create":1}}`), nil)
