@@ -45,7 +45,7 @@ var irsaCloudFront = setup{
 		if err != nil {
 			return err
 		}
-		url := "https://" + cfg.Issuer.Domain
+		url := oidcissuer.IssuerURLFromDomain(cfg.Issuer.Domain)
 		keys, err := newSigningKeys(ctx, cfg, url)
 		if err != nil {
 			return err

@@ -108,7 +108,7 @@ func NewCloudFrontIssuer(ctx *pulumi.Context, name string, args *CloudFrontIssue
 	if err := ctx.RegisterComponentResource(CloudFrontIssuerType, name, issuer, opts...); err != nil {
 		return nil, fmt.Errorf("register %s %q: %w", CloudFrontIssuerType, name, err)
 	}
-	url := "https://" + args.Domain
+	url := IssuerURLFromDomain(args.Domain)
 	tags := pulumi.ToStringMap(args.Tags)
 	storage, err := newStorage(ctx, name, issuer, storageArgs{
 		bucket:        args.Bucket,

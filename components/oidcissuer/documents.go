@@ -55,6 +55,9 @@ func IssuerURLFromBucket(bucket, region, dnsSuffix string) string {
 	return "https://" + bucket + ".s3." + region + "." + dnsSuffix
 }
 
+// IssuerURLFromDomain returns the issuer URL of a domain.
+func IssuerURLFromDomain(domain string) string { return "https://" + domain }
+
 // Discovery returns the discovery document of the issuer, with the fields that
 // IAM needs and no other, as Kubernetes itself writes them. The algorithms are
 // those of the keys (see [Algorithms]); none means [DefaultAlgorithm].

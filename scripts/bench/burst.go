@@ -151,7 +151,8 @@ func (f *burstFlags) show(results []*report.Burst) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "CASE\tPODS\tFAILED\tMEDIAN\tP95\tWHAT\tCALLS\tREFUSED\tPEAK A SECOND")
 	for _, b := range results {
-		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t\t\t\t\n", b.Case, len(b.StartToAnswer)+b.Failed, b.Failed, seconds(stats.Median(b.StartToAnswer)), seconds(stats.Quantile(b.StartToAnswer, 0.95)))
+		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t\t\t\t\n", b.Case, len(b.StartToAnswer)+b.Failed, b.Failed,
+			seconds(stats.Median(b.StartToAnswer)), seconds(stats.Quantile(b.StartToAnswer, 0.95)))
 		for _, c := range b.Counts {
 			_, _ = fmt.Fprintf(w, "\t\t\t\t\t%s\t%d\t%d\t%d\n", c.What, c.Calls, c.Refused, c.Peak)
 		}

@@ -196,7 +196,11 @@ func (c *checker) identity(ctx context.Context, id string) {
 			c.unknown("S3 Block Public Access of the account", "aws s3control get-public-access-block --account-id "+id, err)
 			return
 		}
-		c.yes("S3 Block Public Access of the account", !blocked, do, "%s", map[bool]string{true: "forbids the issuer's bucket policy", false: "allows a bucket's policy; the organization's is not visible"}[blocked])
+		says := "allows a bucket's policy; the organization's is not visible"
+		if blocked {
+			says = "forbids the issuer's bucket policy"
+		}
+		c.yes("S3 Block Public Access of the account", !blocked, do, "%s", says)
 	case "irsa-cloudfront":
 		n, err := c.aws.Distributions(ctx)
 		const verify = "a new account may have to be verified for CloudFront: make any distribution in the console; AccessDenied \"must be verified\" is lifted by AWS Support"

@@ -146,7 +146,8 @@ func (w *worker) start(ctx context.Context, pod *corev1.Pod, c *container) error
 	}
 	c.id, c.env, c.dir, c.begun, c.event = uuid.NewString(), spec.Env, spec.Dir, begun, ""
 	if err != nil {
-		message := fmt.Sprintf("failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: %v: unknown", err)
+		message := fmt.Sprintf("failed to create containerd task: failed to create shim task: OCI runtime create failed: "+
+			"runc create failed: unable to start container process: error during container init: %v: unknown", err)
 		k.event(pod, c, corev1.EventTypeWarning, "Failed", "Error: %s", message)
 		code := int32(128)
 		if errors.Is(err, sandbox.ErrNotFound) {
