@@ -392,7 +392,11 @@ func TestGenerated(t *testing.T) {
 			require.True(t, made.Match(before), file)
 			after = made.ReplaceAllStringFunc(string(before), func(found string) string {
 				part := made.FindStringSubmatch(found)
-				return part[1] + parts(part[2]) + part[4]
+				tags := "" // `pulumi new` puts them at the end of the keys
+				if i := strings.Index(part[3], "  pulumi:tags:\n"); i >= 0 {
+					tags = part[3][i:]
+				}
+				return part[1] + parts(part[2]) + tags + part[4]
 			})
 		}
 		switch {

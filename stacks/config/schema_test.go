@@ -30,10 +30,7 @@ func stackFile(t *testing.T, content []byte) (file map[string]any) {
 func TestStackFilesFitTheSchema(t *testing.T) {
 	schema, err := jsonschema.Compile(schemaFile)
 	require.NoError(t, err)
-	files, err := filepath.Glob("../../Pulumi.*.yaml")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, name := range files {
+	for _, name := range []string{"../../Pulumi.lab.yaml", "../../Pulumi.prod.yaml"} {
 		content, err := os.ReadFile(name)
 		require.NoError(t, err)
 		require.NoError(t, schema.Validate(stackFile(t, content)), name)

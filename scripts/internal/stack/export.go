@@ -15,7 +15,7 @@ import (
 // Export reads a stack by `pulumi stack export --show-secrets`. env is the environment that leads to the stack's backend
 // (all of it, as for os/exec), name the stack's full name, such as organization/k3s-aws-auth/lab.
 func Export(ctx context.Context, env []string, name string) (*State, error) {
-	cli, own, err := findCLI()
+	cli, own, err := FindCLI()
 	if err != nil {
 		return nil, err
 	}
@@ -44,9 +44,9 @@ func Export(ctx context.Context, env []string, name string) (*State, error) {
 	return Parse(exported.Deployment)
 }
 
-// findCLI returns the user's Pulumi CLI, else the newest that the lab has built. own tells the latter, which must not
+// FindCLI returns the user's Pulumi CLI, else the newest that the lab has built. own tells the latter, which must not
 // touch the user's Pulumi home.
-func findCLI() (path string, own bool, err error) {
+func FindCLI() (path string, own bool, err error) {
 	if path, err := exec.LookPath("pulumi"); err == nil {
 		return path, false, nil
 	}
