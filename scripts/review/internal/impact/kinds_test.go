@@ -139,6 +139,17 @@ func judgeAll(t *testing.T, cases []kindCase) {
 	}
 }
 
+// TestNewBesideWhatIsNotShown: a preview without the resources that stay is not a stack's first one.
+func TestNewBesideWhatIsNotShown(t *testing.T) {
+	issuer := created(provider("p", "https://evil.example.com"))
+	for complete, want := range map[bool]bool{true: false, false: true} {
+		r := Review(&preview.Preview{Stack: "t", Changes: []*preview.Change{issuer}, Complete: complete})
+		if got := slices.Contains(ids(r, Warning), "issuer-added"); got != want {
+			t.Errorf("complete %t: issuer-added %t, want %t: %+v", complete, got, want, r.Signs)
+		}
+	}
+}
+
 // TestKindsAround has what stands around identities: what is switched on, what leads to an issuer, what copies a secret, and
 // what changes an object that is not there to see.
 func TestKindsAround(t *testing.T) {

@@ -69,7 +69,7 @@ type world struct {
 	// trustees caches whom a trust policy trusts; profilesOn the roles of instance profiles on each side.
 	trustees   map[*policy.Document][]access.Trustee
 	profilesOn [2]map[string]string
-	// initial is set where nothing of the stack exists yet.
+	// initial is set where nothing of the stack exists yet, as far as the preview tells all.
 	initial bool
 }
 
@@ -77,7 +77,7 @@ func newWorld(p *preview.Preview) *world {
 	w := &world{
 		p: p, byURN: map[string]*preview.Change{}, byType: map[string][]*preview.Change{},
 		users: map[string][]*preview.Change{}, parsed: map[string]*policy.Document{}, policies: map[string]*preview.Change{}, trustees: map[*policy.Document][]access.Trustee{},
-		partition: "aws", account: "000000000000", region: "*", initial: true,
+		partition: "aws", account: "000000000000", region: "*", initial: p.Complete,
 	}
 	for _, c := range p.Changes {
 		now := c.Now()
