@@ -69,6 +69,28 @@ type kubeconfig struct {
 	} `yaml:"contexts"`
 }
 
+// twice finds a name that a list has twice: which one counts would be a matter of
+// who reads it.
+func (k kubeconfig) twice() (list, name string) {
+	seen := map[[2]string]bool{}
+	find := func(in, entry string) {
+		if seen[[2]string{in, entry}] && list == "" {
+			list, name = in, entry
+		}
+		seen[[2]string{in, entry}] = true
+	}
+	for _, c := range k.Clusters {
+		find("clusters", c.Name)
+	}
+	for _, u := range k.Users {
+		find("users", u.Name)
+	}
+	for _, c := range k.Contexts {
+		find("contexts", c.Name)
+	}
+	return list, name
+}
+
 type namedUser struct {
 	Name string `yaml:"name"`
 	User user   `yaml:"user"`
@@ -114,6 +136,12 @@ func (u user) credentials() (*tls.Certificate, http.Header, error) {
 	case u.Impersonate == "" && (u.ImpersonateUID != "" || len(u.ImpersonateGroup) > 0 || len(u.ImpersonateExtra) > 0):
 		return nil, nil, errors.New("kubeconfig: as-uid, as-groups and as-user-extra need as, without which the API server refuses them")
 	}
+	switch {
+	case strings.ContainsFunc(u.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return nil, nil, errors.New("kubeconfig: its user's token has white space or other characters that no token has: is it cut, or a block of YAML?")
+	case u.Token != "" && (u.Username != "" || u.Password != ""):
+		return nil, nil, errors.New("kubeconfig: its user has a token and a password, of which client-go takes one only")
+	}
 	headers := http.Header{}
 	var pair *tls.Certificate
 	if u.CertData != "" || u.KeyData != "" {
@@ -146,10 +174,24 @@ func (u user) credentials() (*tls.Certificate, http.Header, error) {
 	}
 	for key, values := range u.ImpersonateExtra {
 		for _, value := range values {
-			headers.Add("Impersonate-Extra-"+url.PathEscape(strings.ToLower(key)), value)
+			headers.Add("Impersonate-Extra-"+headerKey(strings.ToLower(key)), value)
 		}
 	}
 	return pair, headers, nil
+}
+
+// headerKey escapes what may not stand in a header's name, as headerKeyEscape of
+// k8s.io/client-go/transport does: more than what a URL's path escapes.
+func headerKey(key string) string {
+	var b strings.Builder
+	for _, c := range []byte(key) {
+		if c != '%' && (c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || strings.IndexByte("!#$&'*+-.^_`|~", c) >= 0) {
+			b.WriteByte(c)
+			continue
+		}
+		fmt.Fprintf(&b, "%%%02X", c)
+	}
+	return b.String()
 }
 
 // proxy returns whom to ask for the connection: the kubeconfig's proxy, else what
@@ -173,6 +215,9 @@ func Parse(text string) (*Access, error) {
 	var config kubeconfig
 	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
 		return nil, errors.New("kubeconfig: is not YAML") // the cause would quote it
+	}
+	if list, name := config.twice(); list != "" {
+		return nil, fmt.Errorf("kubeconfig: %s has %q twice, which client-go refuses", list, name)
 	}
 	clusterName, userName := "", ""
 	for _, c := range config.Contexts {

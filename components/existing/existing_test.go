@@ -200,7 +200,7 @@ func TestParseHonours(t *testing.T) {
 	ca := "certificate-authority-data: " + base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw}))
 
 	access, err := Parse(kubeconfigText(api.URL, ca+"\n    tls-server-name: example.com\n    disable-compression: true",
-		`{username: u, password: p, as: deployer, as-uid: "7", as-groups: [a, b], as-user-extra: {Some/Thing: [x, y]}}`))
+		`{username: u, password: p, as: deployer, as-uid: "7", as-groups: [a, b], as-user-extra: {Some/Thing: [x, y], "a:b@c=d e": [z]}}`))
 	require.NoError(t, err)
 	_, _, err = access.Do(t.Context(), http.MethodGet, "/", nil)
 	require.NoError(t, err)
@@ -210,6 +210,7 @@ func TestParseHonours(t *testing.T) {
 	require.Equal(t, "7", asked.Header.Get("Impersonate-Uid"))
 	require.Equal(t, []string{"a", "b"}, asked.Header.Values("Impersonate-Group"))
 	require.Equal(t, []string{"x", "y"}, asked.Header.Values("Impersonate-Extra-some%2Fthing"))
+	require.Equal(t, []string{"z"}, asked.Header.Values("Impersonate-Extra-a%3Ab%40c%3Dd%20e"))
 	require.Empty(t, asked.Header.Get("Accept-Encoding"))
 
 	access, err = Parse(kubeconfigText(api.URL, ca+"\n    proxy-url: "+proxy.URL, "token: t"))
@@ -290,6 +291,11 @@ func TestParseRefuses(t *testing.T) {
 		{"certificate file", kubeconfigText("https://c.example.com", "", "client-certificate: /c"), "client-certificate is a file"},
 		{"key file", kubeconfigText("https://c.example.com", "", "client-key: /c"), "client-key is a file"},
 		{"provider", kubeconfigText("https://c.example.com", "", "auth-provider: {name: gcp}"), "auth-provider"},
+		{"a block of YAML", kubeconfigText("https://c.example.com", "", "token: |\n      t"), "white space"},
+		{"two ways", kubeconfigText("https://c.example.com", "", "token: t\n    username: u"), "a token and a password"},
+		{"two clusters", strings.ReplaceAll(kubeconfigText("https://c.example.com", "", "token: t"), "name: other\n  cluster", "name: c\n  cluster"), `clusters has "c" twice`},
+		{"two users", strings.ReplaceAll(kubeconfigText("https://c.example.com", "", "token: t"), "name: other\n  user", "name: u\n  user"), `users has "u" twice`},
+		{"two contexts", strings.ReplaceAll(kubeconfigText("https://c.example.com", "", "token: t"), "name: other\n  context", "name: mine\n  context"), `contexts has "mine" twice`},
 		{"group alone", kubeconfigText("https://c.example.com", "", "token: t\n    as-groups: [g]"), "need as"},
 	}
 	for _, tt := range tests {

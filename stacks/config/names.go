@@ -47,8 +47,9 @@ var (
 	actionPattern    = regexp.MustCompile(`^(\*|[0-9A-Za-z-]+:[0-9A-Za-z*?]+)$`)
 	sidPattern       = regexp.MustCompile(`^[0-9A-Za-z]*$`)
 	// conditionKey is service:name, and behind a slash a tag's key, in which tags
-	// have spaces.
-	conditionKey    = regexp.MustCompile(`^[0-9A-Za-z._-]+:[^\s/]+(/[^\x00-\x1f]*\S)?$`)
+	// have spaces. The service of an OIDC provider's keys is its URL without the
+	// scheme.
+	conditionKey    = regexp.MustCompile(`^[0-9A-Za-z._-]+(/[0-9A-Za-z._~/-]+)?:[^\s/]+(/[^\x00-\x1f]*\S)?$`)
 	tagPattern      = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 	imagePattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9._:/-]*$`)
 	nodePathPattern = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)

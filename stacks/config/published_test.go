@@ -36,6 +36,8 @@ func TestTakesWhatIAMTakes(t *testing.T) {
 		"a tag with spaces as a variable":    {"arn:aws:s3:::example-bucket/${aws:PrincipalTag/cost center}/*", nil},
 		"variables between colons":           {"arn:aws:ec2:${aws:RequestedRegion}:${aws:PrincipalAccount}:instance/*", nil},
 		"a tag with spaces as a key":         {"*", conditions{"StringEquals": {"aws:ResourceTag/cost center": {"4 2"}}}},
+		"keys of an OIDC provider":           {"*", conditions{"StringEquals": {"oidc.eks.eu-central-1.amazonaws.com/id/ABC:sub": {"x"}, "token.actions.githubusercontent.com:aud": {"y"}}}},
+		"keys with colons":                   {"*", conditions{"StringEquals": {"kms:EncryptionContext:aws:s3:arn": {"x"}, "aws:ResourceTag/eks:cluster-name": {"y"}}}},
 		"any partition":                      {"arn:*:s3:::example/*", nil},
 		"dates":                              {"*", conditions{"DateLessThan": {"aws:CurrentTime": {"2026-12-31T00:00:00Z", "2026-12-31", "1798675200"}}}},
 		"numbers":                            {"*", conditions{"NumericLessThanEqualsIfExists": {"s3:max-keys": {"10", "0.5"}}}},
@@ -131,6 +133,22 @@ func TestIssuersOfAKS(t *testing.T) {
 	got, err := loadMap(values)
 	require.NoError(t, err)
 	require.True(t, strings.HasSuffix(got.Issuer.Register[0], "/"))
+}
+
+// TestIssuersThatNobodyReads holds that what only a cluster itself reaches is not
+// registered: STS would find no keys there, and IAM takes it without a word.
+func TestIssuersThatNobodyReads(t *testing.T) {
+	for _, url := range []string{"https://kubernetes.default.svc.cluster.local", "https://kubernetes.default.svc", "https://k3s.home.arpa", "https://node.local",
+		"https://ip-10-0-0-1.eu-central-1.compute.internal/x", "https://api.localhost"} {
+		values := valid()
+		values["k3s-aws-auth:issuer"] = `{"register":["` + url + `"]}`
+		_, err := loadMap(values)
+		require.ErrorContains(t, err, `issuer.register[0]: found "`+url+`": must be an issuer that AWS reaches`)
+	}
+	values := valid()
+	values["k3s-aws-auth:issuer"] = `{"register":["https://svc.example.com","https://container.googleapis.com/v1/projects/p/locations/europe-west1/clusters/local"]}`
+	_, err := loadMap(values)
+	require.NoError(t, err)
 }
 
 // TestDatesNeedQuotes holds that no moment gets in where text was meant, whatever

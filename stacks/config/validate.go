@@ -263,6 +263,18 @@ func validateIssuer(i Issuer, p *Problems) {
 	validateIssuerURLs("issuer.register", i.Register, p)
 }
 
+// privateName returns the end of a host's name by which it is none of public DNS:
+// names of special use (RFC 6761, 6762, 8375), ICANN's reserved internal, and those
+// of Services.
+func privateName(host string) (end string, private bool) {
+	for _, end := range []string{".svc", ".local", ".localhost", ".internal", ".home.arpa", ".test", ".invalid"} {
+		if strings.HasSuffix(host, end) {
+			return end, true
+		}
+	}
+	return "", false
+}
+
 // validateIssuerURLs checks issuers of other clusters. IAM has one provider for a
 // URL, which it compares without its scheme.
 func validateIssuerURLs(key string, urls []string, p *Problems) {
@@ -273,6 +285,9 @@ func validateIssuerURLs(key string, urls []string, p *Problems) {
 		if !found || !isHostname(host) || !issuerPattern.MatchString(url) {
 			p.Add(at, Quote(url), "the URL of an issuer as it stands in tokens: https://, a host name in lower case, "+
 				"no port or query, one slash at its end at most, which stands in the tokens too")
+		}
+		if name, private := privateName(host); private {
+			p.Add(at, Quote(url), "an issuer that AWS reaches: names that end in %s lead nowhere in public DNS, and STS fetches the keys from there", name)
 		}
 		if first := slices.Index(urls, url); first < i {
 			p.Add(at, Quote(url), "another issuer than %s[%d]", key, first)
