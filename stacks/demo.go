@@ -2,10 +2,12 @@ package stacks
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/stacks/config"
 )
 
@@ -28,6 +30,11 @@ type demoBucket struct {
 func newDemoBucket(ctx *pulumi.Context, cfg *config.Config, acct *account) (*demoBucket, error) {
 	if !cfg.Demo {
 		return nil, nil
+	}
+	for _, warning := range unproven(cfg) {
+		if err := ctx.Log.Warn(warning, nil); err != nil {
+			return nil, err
+		}
 	}
 	name, physical := named(cfg, "demo"), acct.bucket(cfg, "demo")
 	demo := &demoBucket{arn: fmt.Sprintf("arn:%s:s3:::%s", acct.partition, physical)}
@@ -70,6 +77,47 @@ func newDemoBucket(ctx *pulumi.Context, cfg *config.Config, acct *account) (*dem
 	ctx.Export("demoBucket", demo.Name)
 	return demo, nil
 }
+
+// unproven tells of identities that name objects of the demo bucket, and nothing but
+// those, and never the one that their demo pod puts: mostly one that was renamed and
+// whose statements were not. Its pod would not become ready, and the run wait for it
+// as long as it waits for any.
+func unproven(cfg *config.Config) []string {
+	if cfg.Setup == "instance-profile" {
+		return nil // there an identity has what any other has
+	}
+	var warnings []string
+	for i, identity := range cfg.Identities {
+		if len(identity.ManagedPolicyArns) > 0 {
+			continue
+		}
+		object, named, may := demoKey(identity), false, false
+		for _, s := range identity.Statements {
+			if s.Effect != iampolicy.Allow {
+				continue
+			}
+			may = may || len(s.Resources) == 0
+			for _, resource := range s.Resources {
+				literal, _, wild := strings.Cut(resource, "*")
+				prefix, ours := strings.CutPrefix(literal, config.DemoBucketArn+"/")
+				named = named || ours
+				may = may || !ours || prefix == object || wild && strings.HasPrefix(object, prefix) || strings.Contains(prefix, "?") || strings.Contains(prefix, "$")
+			}
+		}
+		if named && !may {
+			warnings = append(warnings, fmt.Sprintf("identities[%d].statements: nothing there lets identity %s put %s/%s, by which its demo pod proves it. "+
+				"The pod will not become ready, and this run waits for it in vain: allow s3:PutObject on %s/%s/*",
+				i, identity.Name, config.DemoBucketArn, object, config.DemoBucketArn, identity.Name))
+		}
+	}
+	return warnings
+}
+
+// demoPrefix begins the keys of an identity's objects in the demo bucket.
+func demoPrefix(identity config.Identity) string { return identity.Name + "/" }
+
+// demoKey is the object that an identity's demo pod puts; see [workload.Demo].
+func demoKey(identity config.Identity) string { return demoPrefix(identity) + identity.Name + ".json" }
 
 // bucketArn is the ARN for policies: that of the bucket, or nothing where there
 // is none, which no valid configuration refers to.

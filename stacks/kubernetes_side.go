@@ -168,7 +168,7 @@ func (k *kubernetesSide) demo(identity config.Identity) *workload.Demo {
 	}
 	return &workload.Demo{
 		Bucket:  k.bucket.Name,
-		Prefix:  identity.Name + "/",
+		Prefix:  demoPrefix(identity),
 		Image:   k.cfg.DemoImage,
 		PodName: identity.Name,
 

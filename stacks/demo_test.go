@@ -1,0 +1,46 @@
+package stacks
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/stacks/config"
+)
+
+// TestUnproven holds that a run which waits for a demo pod in vain says so before,
+// and that nobody else is warned.
+func TestUnproven(t *testing.T) {
+	const bucket = config.DemoBucketArn
+	allow := func(resources ...string) []config.Statement {
+		return []config.Statement{{Effect: iampolicy.Allow, Actions: []string{"s3:PutObject"}, Resources: resources}}
+	}
+	for _, tc := range []struct {
+		name       string
+		setup      string
+		statements []config.Statement
+		managed    []string
+		warns      bool
+	}{
+		{"its own objects", "irsa-s3", allow(bucket + "/new/*"), nil, false},
+		{"its own object", "irsa-s3", allow(bucket + "/new/new.json"), nil, false},
+		{"all objects", "irsa-s3", allow(bucket + "/*"), nil, false},
+		{"renamed, its statements not", "irsa-s3", allow(bucket + "/old/*"), nil, true},
+		{"one of several", "roles-anywhere", allow(bucket+"/old/*", bucket+"/n*"), nil, false},
+		{"beside the bucket itself", "irsa-s3", allow(bucket, bucket+"/old/*"), nil, false},
+		{"anything else", "irsa-s3", allow(bucket+"/old/*", "*"), nil, false},
+		{"a managed policy", "irsa-s3", allow(bucket + "/old/*"), []string{"arn:aws:iam::aws:policy/AmazonS3FullAccess"}, false},
+		{"a variable", "irsa-s3", allow(bucket + "/${aws:PrincipalTag/x}/*"), nil, false},
+		{"a shared role", "instance-profile", allow(bucket + "/old/*"), nil, false},
+		{"nothing of the bucket", "irsa-s3", allow("arn:aws:s3:::x/*"), nil, false},
+		{"denied alone", "irsa-s3", []config.Statement{{Effect: iampolicy.Deny, Actions: []string{"s3:*"}, Resources: []string{bucket + "/old/*"}}}, nil, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			warnings := unproven(&config.Config{Setup: tc.setup, Identities: []config.Identity{{Name: "new", Statements: tc.statements, ManagedPolicyArns: tc.managed}}})
+			require.Len(t, warnings, map[bool]int{true: 1}[tc.warns])
+			require.Equal(t, tc.warns, strings.Contains(strings.Join(warnings, ""), "put ${demo.bucketArn}/new/new.json"))
+		})
+	}
+}
