@@ -28,6 +28,16 @@ type Step struct {
 	Type    string   `json:"type"`
 	Name    string   `json:"name"`
 	Reasons []string `json:"reasons,omitempty"`
+	// leaf says that it is a certificate which signs no other.
+	leaf bool
+}
+
+// renewal are the reasons for which a leaf certificate is signed anew: for the same key and subject, by the same CA.
+var renewal = []string{"earlyRenewalHours", "readyForRenewal", "validityPeriodHours"}
+
+// renews reports whether a step renews a leaf certificate, as every run does in time. The one before is good until it ends.
+func (s Step) renews() bool {
+	return s.leaf && s.Op == "replace" && len(s.Reasons) > 0 && !slices.ContainsFunc(s.Reasons, func(r string) bool { return !slices.Contains(renewal, r) })
 }
 
 // operations are the steps of a preview by what they come to; "" is none. Those of one replacement come to one.
@@ -52,6 +62,11 @@ func Changes(data []byte) ([]Step, error) {
 			Op      string   `json:"op"`
 			URN     string   `json:"urn"`
 			Reasons []string `json:"replaceReasons"`
+			New     struct {
+				Inputs struct {
+					CA bool `json:"isCaCertificate"`
+				} `json:"inputs"`
+			} `json:"newState"`
 		} `json:"steps"`
 		Diagnostics []struct{ Message, Severity string } `json:"diagnostics"`
 		Summary     map[string]int                       `json:"changeSummary"`
@@ -82,11 +97,13 @@ func Changes(data []byte) ([]Step, error) {
 		}
 		types := strings.Split(parts[2], "$")
 		step := &Step{Op: op, URN: s.URN, Type: types[len(types)-1], Name: strings.Join(parts[3:], "::"), Reasons: s.Reasons}
+		step.leaf = step.Type == "tls:index/locallySignedCert:LocallySignedCert" && !s.New.Inputs.CA
 		if before, ok := byURN[s.URN]; ok {
 			if before.Op != op { // deleted and made again: that is a replacement
 				step.Op = "replace"
 			}
 			step.Reasons = append(step.Reasons, before.Reasons...)
+			step.leaf = step.leaf && before.leaf
 		}
 		slices.Sort(step.Reasons)
 		step.Reasons = slices.Compact(step.Reasons)
@@ -115,7 +132,7 @@ func Judge(steps []Step, changelog string) error {
 		}
 		switch {
 		case strings.HasPrefix(s.Type, "pulumi:providers:"): // what depends on it has steps of its own
-		case !slices.Contains(holdsNothing, s.Type):
+		case !slices.Contains(holdsNothing, s.Type) && !s.renews():
 			errs = append(errs, fmt.Errorf("the upgrade would %s %s %s%s, which may hold identity or data: keep it by an alias, or migrate it in steps", s.Op, s.Type, s.Name, why))
 		case !strings.Contains(upgrading, "`"+s.Type+"`"):
 			errs = append(errs, fmt.Errorf("the upgrade would %s %s %s%s: CHANGELOG.md must name `%s` under \"Upgrading\" of [Unreleased]", s.Op, s.Type, s.Name, why, s.Type))

@@ -107,6 +107,26 @@ func TestJudge(t *testing.T) {
 			require.ErrorContains(t, err, c.want, name)
 		}
 	}
+	const cert = "tls:index/locallySignedCert:LocallySignedCert"
+	for _, c := range []struct{ name, reasons, inputs, want string }{
+		{"renewed", `"readyForRenewal","validityPeriodHours"`, `{}`, ""},
+		{"for another key", `"certRequestPem","readyForRenewal"`, `{}`, "may hold"},
+		{"for no reason", ``, `{}`, "may hold"},
+		{"a CA", `"validityPeriodHours"`, `{"isCaCertificate":true}`, "may hold"},
+	} {
+		step := func(op string) string {
+			return `{"op":"` + op + `","urn":"` + urn(cert) + `","replaceReasons":[` + c.reasons + `],"newState":{"inputs":` + c.inputs + `}}`
+		}
+		changes, err := Changes([]byte(`{"steps":[` + step("create-replacement") + `,` + step("replace") + `],"changeSummary":{}}`))
+		require.NoError(t, err, c.name)
+		err = Judge(changes, strings.ReplaceAll(said, "kubernetes:core/v1:Pod", cert))
+		if c.want == "" {
+			require.NoError(t, err, c.name)
+			require.ErrorContains(t, Judge(changes, said), "must name `"+cert+"`")
+			continue
+		}
+		require.ErrorContains(t, err, c.want, c.name)
+	}
 	for name, data := range map[string]string{
 		"empty":         "",
 		"no summary":    `{"steps":[]}`,
