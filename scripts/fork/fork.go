@@ -199,7 +199,7 @@ func rewriteText(text []byte, mentions *regexp.Regexp, was, to string) []byte {
 	}
 }
 
-// replaceContent writes a file that exists, and keeps its mode.
+// replaceContent writes a file that exists, which keeps its mode.
 func replaceContent(name string, content []byte) error {
-	return os.WriteFile(name, content, 0o644) //nolint:gosec // the mode is that of the file that is there
+	return os.WriteFile(name, content, 0o644)
 }

@@ -42,6 +42,7 @@ const (
 	margin           = 12 // within a lane
 	between          = 10 // lanes
 	nameHeight       = 32
+	nameSize         = 14
 	arrow            = 26 // between steps that are beside each other
 	pad              = 10 // within a step
 	iconSize         = 22
@@ -103,13 +104,13 @@ func draw(p Picture, t theme, narrow bool) ([]byte, error) {
 	head.add(`<title>%s</title>`, escape(p.Title))
 	head.add(`<style>
 text { font-family: -apple-system, BlinkMacSystemFont, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif; font-size: %gpx }
-.name { font-family: ui-monospace, SFMono-Regular, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: 14px; font-weight: 600 }
+.name { font-family: ui-monospace, SFMono-Regular, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: %dpx; font-weight: 600 }
 .title { font-size: %gpx; font-weight: 600 }
 .caption { font-size: %gpx; font-weight: 600 }
 .remark { font-size: %gpx }
 .number { font-size: 12px; font-weight: 700 }
 .pen { fill: none; stroke-width: 1.7; stroke-linecap: round; stroke-linejoin: round }
-</style>`, textSize, titleSize, captionSize, textSize)
+</style>`, textSize, nameSize, titleSize, captionSize, textSize)
 	head.Write(c.Bytes())
 	head.add(`</svg>`)
 	return head.Bytes(), nil
@@ -135,7 +136,7 @@ func (c *canvas) lane(l Lane, number string, headings []string, width float64, n
 		if measure(s.Title, titleSize, true) > room {
 			return fmt.Errorf("the title %q is too long for a step", s.Title)
 		}
-		lines[i] = wrap(s.Text, textSize, room)
+		lines[i] = wrap(s.Text, room)
 		height = max(height, stepHeight(len(lines[i]), narrow && len(headings) > 0))
 	}
 	for i, s := range l.Steps {
@@ -149,7 +150,7 @@ func (c *canvas) lane(l Lane, number string, headings []string, width float64, n
 		body.step(s, lines[i], heading, x, step, height, accent)
 		switch last := i == len(l.Steps)-1; {
 		case !narrow && !last:
-			body.arrow(x+step+4, body.y+height/2, arrow-8, accent)
+			body.arrow(x+step+4, body.y+height/2, accent)
 		case narrow && !last:
 			body.y += height + 8
 		}
@@ -164,7 +165,7 @@ func (c *canvas) lane(l Lane, number string, headings []string, width float64, n
 	}
 	c.write(x, top+nameHeight/2+6, "name", accent, l.Name)
 	remark := measure(l.Remark, textSize, false)
-	if x+measureMono(l.Name, 14)+16+remark > width-margin {
+	if x+measureName(l.Name)+16+remark > width-margin {
 		return fmt.Errorf("the remark %q is too long beside the name", l.Remark)
 	}
 	c.add(`<text x="%g" y="%g" class="remark" text-anchor="end" fill="%s">%s</text>`, width-margin, top+nameHeight/2+5, c.theme.muted, escape(l.Remark))
@@ -199,20 +200,20 @@ func (c *canvas) step(s Step, lines []string, caption string, x, width, height f
 }
 
 // arrow draws one to the right.
-func (c *canvas) arrow(x, y, length float64, accent string) {
-	c.add(`<path class="pen" stroke="%s" d="M%g %gh%gm-5 -5l5 5-5 5"/>`, accent, x, y, length)
+func (c *canvas) arrow(x, y float64, accent string) {
+	c.add(`<path class="pen" stroke="%s" d="M%g %gh%dm-5 -5l5 5-5 5"/>`, accent, x, y, arrow-8)
 }
 
 // softBreak is where a long word may be broken: a zero-width space.
 const softBreak = "\u200b"
 
 // wrap breaks a text into lines that are no wider than room.
-func wrap(text string, size, room float64) (lines []string) {
+func wrap(text string, room float64) (lines []string) {
 	line := ""
 	for _, word := range strings.Fields(text) {
 		glue := " "
 		for _, part := range strings.Split(word, softBreak) {
-			if longer := line + glue + part; line != "" && measure(longer, size, false) <= room {
+			if longer := line + glue + part; line != "" && measure(longer, textSize, false) <= room {
 				line = longer
 			} else {
 				lines, line = append(lines, line), part
@@ -244,5 +245,5 @@ func measure(text string, size float64, bold bool) float64 {
 	return sum * size
 }
 
-// measureMono is how wide a line is in a font whose letters are all alike.
-func measureMono(text string, size float64) float64 { return 0.61 * size * float64(len([]rune(text))) }
+// measureName is how wide a lane's name is, in a font whose letters are all alike.
+func measureName(name string) float64 { return 0.61 * nameSize * float64(len([]rune(name))) }

@@ -29,7 +29,7 @@ func command() *cobra.Command {
 				return err
 			}
 			for name, svg := range drawn {
-				if err := os.WriteFile(filepath.Join(dir, name), svg, 0o644); err != nil { //nolint:gosec // it is published
+				if err := os.WriteFile(filepath.Join(dir, name), svg, 0o644); err != nil {
 					return err
 				}
 			}
