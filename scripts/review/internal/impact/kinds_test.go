@@ -205,6 +205,7 @@ func TestKindsAround(t *testing.T) {
 		return props{"userData": "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"B\"\n\n--B\nContent-Type: text/cloud-config\nContent-Transfer-Encoding: base64\n\n" +
 			base64.StdEncoding.EncodeToString([]byte(text)) + "\n--B--\n"}
 	}
+	imds := props{"httpTokens": "required", "httpPutResponseHopLimit": 1.0}
 	issuers := "ROLE=server\nkube-apiserver-arg:\n  - service-account-issuer=https://a\n"
 	ignoreCase := strings.Replace(goodTrust, "StringEquals", "StringEqualsIgnoreCase", 1)
 	judgeAll(t, []kindCase{
@@ -234,6 +235,9 @@ func TestKindsAround(t *testing.T) {
 		{"a flag as a text", Danger, pair(typeInstance, "c-server-0", boots(""), boots("kubelet-arg: anonymous-auth=true\n"))},
 		{"a flag on a command line", Danger, pair(typeInstance, "c-server-0", boots(""), boots("k3s server --kubelet-arg=v=2 --kube-apiserver-arg authorization-mode=AlwaysAllow\n"))},
 		{"a flag in a part of MIME data", Danger, pair(typeInstance, "c-server-0", part(issuers), part(issuers+"  - authorization-mode=AlwaysAllow\n"))},
+		{"a new machine like another", Quiet, []*preview.Change{same(res(typeInstance, "c-agent-0", props{"userData": "a", "metadataOptions": imds})), created(res(typeInstance, "c-agent-1", props{"userData": "a", "metadataOptions": imds}))}},
+		{"a new machine unlike another", Warning, []*preview.Change{same(res(typeInstance, "c-agent-0", props{"userData": "a", "metadataOptions": imds})), created(res(typeInstance, "c-agent-1", props{"userData": "b", "metadataOptions": imds}))}},
+		{"a new machine that nobody can read", Warning, []*preview.Change{same(bucket), created(res(typeInstance, "c-agent-1", props{"userData": preview.Unknown, "metadataOptions": imds}))}},
 		{"a disk in plain", Warning, pair(typeInstance, "c-agent-0", disk(true), disk(false))},
 		{"a machine without a role", Warning, pair(typeInstance, "c-agent-0", props{"iamInstanceProfile": "p"}, props{})},
 		{"a route to another network", Warning, []*preview.Change{same(bucket), created(route("r", props{"routeTableId": "rtb-1", "vpcPeeringConnectionId": "pcx-1"}))}},
@@ -260,6 +264,8 @@ func TestKindsAround(t *testing.T) {
 		{"rules that become part of another role", Danger, []*preview.Change{updated(
 			res(clusterRole, "r", props{"rules": secretRules}), res(clusterRole, "r", props{"rules": secretRules, "metadata": labelled("rbac.authorization.k8s.io/aggregate-to-view")["metadata"]}))}},
 		{"another label of a role", Quiet, pair(clusterRole, "r", props{}, labelled("team"))},
+		{"a webhook that sees everything", Warning, []*preview.Change{same(bucket), created(res("kubernetes:admissionregistration.k8s.io/v1:ValidatingWebhookConfiguration", "w", props{"webhooks": []any{}}))}},
+		{"a Service that leads elsewhere", Warning, pair("kubernetes:core/v1:Service", "s", pod(props{"selector": props{"a": "b"}}), pod(props{"selector": props{"a": "c"}}))},
 		{"a Secret in plain", Warning, []*preview.Change{same(bucket), created(res("kubernetes:core/v1:Secret", "s", props{"stringData": props{"password": "x"}}))}},
 		{"a patch of what is not there", Warning, []*preview.Change{same(bucket), created(res("kubernetes:core/v1:ServiceAccountPatch", "s", props{"metadata": props{}}))}},
 	})

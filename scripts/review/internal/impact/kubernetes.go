@@ -454,6 +454,8 @@ func (w *world) admission(c *preview.Change, kind string) []Sign {
 		return nil // the program's own injection, with all else
 	case c.Before == nil && mutating:
 		return []Sign{sign(Warning, "admission-changed", name+" is new", "it can change every pod, its ServiceAccount and its volumes", safe, c)}
+	case c.Before == nil && strings.Contains(kind, "Webhook"):
+		return []Sign{sign(Warning, "admission-changed", name+" is new", "whoever answers there is shown what it matches, Secrets among it where it does", safe, c)}
 	case c.Before == nil:
 		return nil
 	case len(differs(c, "spec", "webhooks")) > 0 || c.Op == preview.Replace:
@@ -556,6 +558,11 @@ func service(c *preview.Change) []Sign {
 	is, _ := c.After.Value("spec", "type").(string)
 	if is != was && (is == "LoadBalancer" || is == "NodePort") {
 		return []Sign{sign(Warning, "open-to-internet", "the Service "+c.Now().Name()+" becomes a "+is, "it is reachable from outside of the cluster", "use a ClusterIP", c)}
+	}
+	for _, p := range []string{"externalName", "selector"} {
+		if c.Before != nil && !sameValue(c.Before.Value("spec", p), c.After.Value("spec", p)) {
+			return []Sign{sign(Warning, "cluster-configuration", fmt.Sprintf("the Service %s leads to others (%s)", c.Now().Name(), p), "what is sent to its name goes there", "see who answers there", c)}
+		}
 	}
 	if c.After.Value("spec", "externalIPs") != nil && !sameValue(c.Before.Value("spec", "externalIPs"), c.After.Value("spec", "externalIPs")) {
 		return []Sign{sign(Warning, "open-to-internet", "the Service "+c.Now().Name()+" takes external addresses", "traffic for them goes to its pods", "leave them out", c)}

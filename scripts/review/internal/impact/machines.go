@@ -2,8 +2,10 @@ package impact
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -71,7 +73,7 @@ func plainParts(text string) string {
 	for r := multipart.NewReader(m.Body, parameters["boundary"]); ; {
 		p, err := r.NextRawPart()
 		if err != nil {
-			if err != io.EOF || len(parts) == 0 {
+			if !errors.Is(err, io.EOF) || len(parts) == 0 {
 				return text
 			}
 			return strings.Join(parts, "\n")
@@ -140,7 +142,7 @@ func (w *world) bootData() []Sign {
 			is, known := bootText(c.After)
 			was, wasKnown := bootText(c.Before)
 			if !known {
-				if c.Before != nil && len(differs(c, "userData", "userDataBase64")) > 0 {
+				if c.Before != nil && len(differs(c, "userData", "userDataBase64")) > 0 || c.Before == nil && !w.initial && !w.newParent(c.Now()) && cmp.Or(c.After.Value("userData"), c.After.Value("userDataBase64")) != nil {
 					signs = append(signs, sign(Warning, "unclear", "what "+name+" runs when it boots is known only after the update", "the preview cannot show the flags of its processes", "make what it is computed from exist first", c))
 				}
 				continue
@@ -153,6 +155,9 @@ func (w *world) bootData() []Sign {
 			}
 			if m := joinToken.FindString(is); m != "" && !joinToken.MatchString(was) {
 				signs = append(signs, sign(Danger, "secret-plain", name+": a join token would be in its user data", "whoever reads it can join a machine to the cluster", "give it by a parameter that the machine's role reads", c))
+			}
+			if c.Before == nil && !w.initial && !w.newParent(c.Now()) && !w.bootsLikeAnother(c, is) {
+				signs = append(signs, sign(Warning, "boot-data-changed", "what the new machine "+name+" runs when it boots is what no other one runs", "the machine's role, and on servers the cluster's keys, are in the hands of what it runs", "read it in the preview", c))
 			}
 			if c.Before == nil || !wasKnown {
 				signs = append(signs, flagSigns(c, nil, bootFlags(is))...)
@@ -170,6 +175,14 @@ func (w *world) bootData() []Sign {
 		}
 	}
 	return signs
+}
+
+// bootsLikeAnother tells whether a machine that was there before ran the same.
+func (w *world) bootsLikeAnother(c *preview.Change, text string) bool {
+	return slices.ContainsFunc(w.byType[c.Now().Type], func(o *preview.Change) bool {
+		was, known := bootText(o.Before)
+		return known && substance(was) == substance(text)
+	})
 }
 
 // dangerousFlags are flags of the API server, the controller manager and the kubelet that decide who is who (Kubernetes'
