@@ -35,7 +35,7 @@ func authError(p Protocol, failure authFailure, detail string) *Error {
 		return authErrorS3(failure, detail)
 	case ProtocolEC2:
 		return authErrorEC2(failure, detail)
-	case ProtocolJSON11:
+	case ProtocolJSON11, ProtocolJSON10:
 		return authErrorJSON(http.StatusBadRequest, failure, detail)
 	case ProtocolRESTJSON:
 		return authErrorJSON(http.StatusForbidden, failure, detail)

@@ -117,6 +117,8 @@ func (g *Gate) globalContext(c *Call) map[string][]string {
 	if p.Service != "" {
 		return context
 	}
+	// What a service calls in its caller's name (forward access sessions).
+	context["aws:ViaAWSService"] = []string{strconv.FormatBool(c.internal)}
 	arn := p.ARN
 	if p.RoleARN != "" {
 		arn = p.RoleARN
@@ -188,7 +190,7 @@ func deniedCode(p Protocol) (string, int) {
 	switch p {
 	case ProtocolEC2:
 		return "UnauthorizedOperation", http.StatusForbidden
-	case ProtocolJSON11:
+	case ProtocolJSON11, ProtocolJSON10:
 		return "AccessDeniedException", http.StatusBadRequest
 	case ProtocolRESTJSON:
 		return "AccessDeniedException", http.StatusForbidden

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -22,11 +23,16 @@ const (
 	ProtocolRESTXML
 	// ProtocolJSON11 is application/x-amz-json-1.1 with X-Amz-Target: SSM, ACM.
 	ProtocolJSON11
+	// ProtocolJSON10 is application/x-amz-json-1.0 with X-Amz-Target: Cloud Control.
+	ProtocolJSON10
 	// ProtocolRESTJSON is rest-json: Roles Anywhere.
 	ProtocolRESTJSON
 	// ProtocolCBOR is Smithy RPC v2 CBOR: CloudWatch.
 	ProtocolCBOR
 )
+
+// jsonTypes are the content types of the protocols that name their operation in X-Amz-Target.
+var jsonTypes = map[Protocol]string{ProtocolJSON11: "application/x-amz-json-1.1", ProtocolJSON10: "application/x-amz-json-1.0"}
 
 // Error is an AWS error: a code, a message and an HTTP status.
 type Error struct {
@@ -82,8 +88,8 @@ func writeError(w http.ResponseWriter, p Protocol, e *Error, requestID string, r
 	h.Set("x-amzn-RequestId", requestID)
 	var body []byte
 	switch p {
-	case ProtocolJSON11:
-		h.Set("Content-Type", "application/x-amz-json-1.1")
+	case ProtocolJSON11, ProtocolJSON10:
+		h.Set("Content-Type", jsonTypes[p])
 		body, _ = json.Marshal(map[string]string{"__type": e.Code, "message": e.Message})
 	case ProtocolRESTJSON:
 		h.Set("Content-Type", "application/json")
@@ -216,11 +222,7 @@ func WriteJSON(w http.ResponseWriter, c *Call, status int, v any) {
 	if err != nil {
 		panic(fmt.Sprintf("marshal %T: %v", v, err))
 	}
-	contentType := "application/json"
-	if c.protocol == ProtocolJSON11 {
-		contentType = "application/x-amz-json-1.1"
-	}
-	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Type", cmp.Or(jsonTypes[c.protocol], "application/json"))
 	w.Header().Set("x-amzn-RequestId", c.RequestID)
 	w.WriteHeader(status)
 	_, _ = w.Write(b)

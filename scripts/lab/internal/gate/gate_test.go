@@ -678,6 +678,7 @@ func TestErrorProtocols(t *testing.T) {
 		ProtocolEC2:      `<Response><Errors><Error><Code>Some</Code><Message>a &lt; b</Message></Error></Errors><RequestID>id</RequestID></Response>`,
 		ProtocolS3:       `<Error><Code>Some</Code><Message>a &lt; b</Message><BucketName>b</BucketName><RequestId>id</RequestId><HostId>id</HostId></Error>`,
 		ProtocolJSON11:   `{"__type":"Some","message":"a \u003c b"}`,
+		ProtocolJSON10:   `{"__type":"Some","message":"a \u003c b"}`,
 		ProtocolRESTJSON: `{"message":"a \u003c b"}`,
 	} {
 		w := httptest.NewRecorder()

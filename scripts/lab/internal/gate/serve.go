@@ -149,7 +149,7 @@ func (g *Gate) readAction(c *Call) *Error {
 		if c.Action == "" {
 			return Errorf(http.StatusBadRequest, "MissingAction", "Missing Action")
 		}
-	case ProtocolJSON11:
+	case ProtocolJSON11, ProtocolJSON10:
 		target := c.R.Header.Get("X-Amz-Target")
 		c.Action = target[strings.LastIndexByte(target, '.')+1:]
 		if c.Action == "" {

@@ -7,6 +7,7 @@ import (
 
 	"k3s-aws-auth/scripts/lab/internal/gate"
 	"k3s-aws-auth/scripts/lab/internal/gate/acm"
+	"k3s-aws-auth/scripts/lab/internal/gate/cloudcontrol"
 	"k3s-aws-auth/scripts/lab/internal/gate/cloudfront"
 	"k3s-aws-auth/scripts/lab/internal/gate/cloudwatch"
 	"k3s-aws-auth/scripts/lab/internal/gate/ec2"
@@ -67,7 +68,8 @@ func Register(g *gate.Gate, o Options) (*Services, error) {
 	g.SetBus(s.EventBridge)
 	s.CloudFront.SetLogs(s.S3.AdmitCloudFrontLogs)
 	certificates.SetUsers(s.CloudFront.CertificateUsers)
-	for _, service := range []gate.Service{s.EC2, s.S3, s.SSM, s.ACM, s.Route53, s.CloudFront, s.ELB, s.CloudWatch, s.SNS, s.EventBridge} {
+	for _, service := range []gate.Service{s.EC2, s.S3, s.SSM, s.ACM, s.Route53, s.CloudFront, s.ELB, s.CloudWatch, s.SNS, s.EventBridge,
+		cloudcontrol.New(g), cloudcontrol.Registry{}} {
 		g.Register(service)
 	}
 	return s, nil

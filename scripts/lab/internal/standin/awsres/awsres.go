@@ -52,6 +52,7 @@ func Package(version string) engine.Package[*Client] {
 		{acmResources, nil},
 		{route53Resources, route53Functions},
 		{rolesAnywhereResources, nil},
+		{cloudControlResources, nil},
 		{ssmResources, ssmFunctions},
 		{elbResources, nil},
 		{cloudwatchResources, nil},

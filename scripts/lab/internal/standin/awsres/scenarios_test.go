@@ -3,9 +3,12 @@ package awsres
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/rolesanywhere"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"github.com/stretchr/testify/require"
 )
@@ -48,6 +51,7 @@ var scenarios = []scenario{
 	{name: "versions", run: versionsScenario},
 	{name: "topic", run: topicScenario},
 	{name: "rolesanywhere", run: anywhereScenario, notMoto: "moto has no Roles Anywhere"},
+	{name: "cloudcontrol", run: cloudControlScenario, notMoto: "moto has no Cloud Control"},
 	{name: "domain", run: domainScenario, notMoto: "moto issues certificates without looking at DNS"},
 	{name: "account", run: accountScenario},
 }
@@ -503,6 +507,80 @@ func anywhereScenario(w *world) {
 	})
 	profile.update(m{"roleArns": []any{role.text("arn")}, "durationSeconds": 900, "enabled": true, "tags": tags("pods")}, "durationSeconds")
 	for _, f := range []*fixture{profile, anchor, role} {
+		f.delete()
+		f.gone()
+	}
+}
+
+// cloudControlScenario is a profile by Cloud Control.
+func cloudControlScenario(w *world) {
+	t := w.t
+	t.Helper()
+	const token = "aws:cloudcontrol/resource:Resource"
+	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"rolesanywhere.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]}]}`
+	one := w.create("aws:iam/role:Role", "one", m{"assumeRolePolicy": trust})
+	two := w.create("aws:iam/role:Role", "two", m{"assumeRolePolicy": trust})
+	of := func(rest string, roles ...*fixture) m {
+		var arns []string
+		for _, r := range roles {
+			arns = append(arns, strconv.Quote(r.text("arn")))
+		}
+		return m{"typeName": "AWS::RolesAnywhere::Profile",
+			"desiredState": `{"AcceptRoleSessionName":true,"Enabled":true,"Name":"pods","RoleArns":[` + strings.Join(arns, ",") + `]` + rest + `}`}
+	}
+	pods := w.create(token, "pods", of(`,"Tags":[{"Key":"a","Value":"1"},{"Key":"b","Value":"2"}]`, one))
+	require.True(t, pods.secret("schema"), "the provider marks the schema as sensitive")
+	properties := func() m {
+		var out m
+		require.NoError(t, json.Unmarshal([]byte(pods.text("properties")), &out))
+		return out
+	}
+	require.Regexp(t, "^arn:aws:rolesanywhere:eu-central-1:[0-9]{12}:profile/"+pods.id+"$", properties()["ProfileArn"], "the ARN ends in the identifier")
+	require.Equal(t, true, properties()["AcceptRoleSessionName"])
+	require.EqualValues(t, 3600, properties()["DurationSeconds"])
+
+	pods.update(of(`,"DurationSeconds":900,"Tags":[{"Key":"b","Value":"3"}]`, one, two), "desiredState")
+	require.Equal(t, []any{one.text("arn"), two.text("arn")}, properties()["RoleArns"])
+	require.Equal(t, []any{m{"Key": "b", "Value": "3"}}, properties()["Tags"])
+	pods.update(of(`,"DurationSeconds":900,"Tags":[{"Key":"b","Value":"3"}]`, two), "desiredState")
+	require.Equal(t, []any{two.text("arn")}, properties()["RoleArns"])
+
+	// What others change is seen in the properties, and differs in nothing that the program said.
+	client, err := configure(context.Background(), m{"region": "eu-central-1"})
+	require.NoError(t, err)
+	_, err = client.anywhere().DisableProfile(context.Background(), &rolesanywhere.DisableProfileInput{ProfileId: &pods.id})
+	require.NoError(t, err)
+	pods.refresh()
+	require.Equal(t, false, properties()["Enabled"])
+	pods.unchanged("after somebody else's change")
+
+	for state, want := range map[string]string{
+		`{"Name":"x","RoleArns":[],"RequireCertificate":true}`: "extraneous key [RequireCertificate] is not permitted",
+		`{"Name":"x"}`: "required key [RoleArns] not found",
+		`{"Name":"x","RoleArns":[],"AcceptRoleSessionName":"true"}`:   "expected type: boolean, found: string",
+		`{"Name":"x","RoleArns":["arn:aws:iam::1:role/a"]`:            "unexpected EOF",
+		`{"Name":"x","RoleArns":[],"DurationSeconds":43201}`:          "43201 is not less or equal to 43200",
+		`{"Name":"x","RoleArns":[],"Tags":[{"Key":"a","Wert":"b"}]}`:  "extraneous key [Wert]",
+		`{"Name":"x","RoleArns":[],"Tags":{"a":"b"},"Enabled":"yes"}`: "expected type: array, found: object",
+	} {
+		_, failures := w.check(token, "bad", m{"typeName": "AWS::RolesAnywhere::Profile", "desiredState": state}, nil)
+		require.Len(t, failures, 1, state)
+		require.Contains(t, failures[0].GetReason(), want, state)
+	}
+	_, failures := w.check(token, "bad", m{"typeName": "Own::Lab::Thing", "desiredState": "{}"}, nil)
+	require.Len(t, failures, 1)
+	require.Contains(t, failures[0].GetReason(), "reading CloudFormation Type (Own::Lab::Thing)")
+
+	// A handler's failure comes out in waiting for it, and nothing is left.
+	inputs, failures := w.check(token, "gone", of("", &fixture{state: object(t, m{"arn": "arn:aws:iam::111122223333:role/gone"})}), nil)
+	require.Empty(t, failures)
+	_, err = w.server.Create(context.Background(), &pulumirpc.CreateRequest{Urn: urn(token, "gone"), Properties: inputs})
+	require.ErrorContains(t, err, "waiting for Cloud Control API (AWS::RolesAnywhere::Profile) Resource () create: unexpected state 'FAILED'")
+	require.ErrorContains(t, err, "NotFound: The role with name gone cannot be found")
+	// There is no importer: the type of what is to be imported is not known.
+	_, err = w.server.Read(context.Background(), &pulumirpc.ReadRequest{Id: pods.id, Urn: urn(token, "imported")})
+	require.ErrorContains(t, err, "at 'typeName' failed to satisfy constraint")
+	for _, f := range []*fixture{pods, two, one} {
 		f.delete()
 		f.gone()
 	}

@@ -25,8 +25,8 @@ var awsJSON []byte
 // awsMore has the types that schema.json does not have, with the inputs that the stand-in follows: any other is an
 // error. Names and outputs are those of pulumi-aws's Go SDK v6.83.4 (aws/ec2/natGateway.go and vpcEndpoint.go), what
 // replaces, defaults and is computed is that of terraform-provider-aws v5.100.0 (internal/service/ec2/vpc_nat_gateway.go
-// and vpc_endpoint.go, s3/bucket_lifecycle_configuration.go and bucket_logging.go, sns/topic.go, topic_policy.go and
-// topic_subscription.go, events/rule.go and target.go, and for the lookups of instances ec2/ec2_instance_data_source.go and
+// and vpc_endpoint.go, cloudcontrol/resource.go, s3/bucket_lifecycle_configuration.go and bucket_logging.go, sns/topic.go,
+// topic_policy.go and topic_subscription.go, events/rule.go and target.go, and for the lookups of instances ec2/ec2_instance_data_source.go and
 // ec2_instances_data_source.go), which it is built on.
 //
 //go:embed aws-more.json
