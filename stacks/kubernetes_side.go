@@ -7,6 +7,7 @@ import (
 
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/injection"
+	"k3s-aws-auth/components/names"
 	"k3s-aws-auth/components/podrole"
 	ra "k3s-aws-auth/components/rolesanywhere"
 	"k3s-aws-auth/components/workload"
@@ -93,10 +94,11 @@ func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.Pod
 		return workload.NewRolesAnywhere(k.ctx, name, &workload.RolesAnywhereArgs{
 			Identity:       who,
 			RoleArn:        role.Arn,
-			ProfileArn:     profile.Arn,
+			ProfileArn:     profile.NamedArn,
 			TrustAnchorArn: anchor.Arn,
 			CertPem:        leaf.CertPem,
 			KeyPem:         leaf.KeyPem,
+			SessionName:    k.sessionName(identity),
 			SessionSeconds: k.cfg.RolesAnywhere.SessionSeconds,
 			Helper: workload.Helper{
 				Delivery:   helper.Delivery,
@@ -107,6 +109,15 @@ func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.Pod
 			Demo: demo,
 		}, opts...)
 	})
+}
+
+// sessionName is what rolesAnywhere.sessionName names an identity's sessions;
+// empty where it leaves them as they are.
+func (k *kubernetesSide) sessionName(identity config.Identity) string {
+	if k.cfg.RolesAnywhere.SessionName != config.SessionPod {
+		return ""
+	}
+	return names.Session(identity.Namespace, identity.ServiceAccount)
 }
 
 type newWorkload func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error)
@@ -135,6 +146,9 @@ func (k *kubernetesSide) add(identity config.Identity, roleArn pulumi.StringOutp
 		"serviceAccount": pulumi.String(identity.ServiceAccount),
 		"roleArn":        roleArn,
 		"prove":          prove(identity, w),
+	}
+	if session := k.sessionName(identity); session != "" {
+		output["sessionName"] = pulumi.String(session)
 	}
 	if len(identity.AssumeRoles) > 0 {
 		output["assumeRoles"] = k.assumeRoles(identity, roleArn)

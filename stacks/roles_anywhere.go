@@ -82,11 +82,15 @@ var rolesAnywhere = setup{
 		for _, i := range order {
 			arns = append(arns, roles[i].Arn)
 		}
-		profile, err := ra.NewProfile(ctx, named(cfg, "profile"), &ra.ProfileArgs{
+		profileArgs := &ra.ProfileArgs{
 			RoleArns:        arns,
 			DurationSeconds: cfg.RolesAnywhere.SessionSeconds,
 			Tags:            cfg.ResourceTags(),
-		})
+		}
+		if cfg.RolesAnywhere.SessionName == config.SessionPod {
+			profileArgs.Named = &ra.NamedArgs{Partition: acct.partition, Region: acct.region, AccountID: acct.id}
+		}
+		profile, err := ra.NewProfile(ctx, named(cfg, "profile"), profileArgs)
 		if err != nil {
 			return err
 		}
@@ -114,7 +118,7 @@ var rolesAnywhere = setup{
 			return err
 		}
 		ctx.Export("trustAnchorArn", anchor.Arn)
-		ctx.Export("profileArn", profile.Arn)
+		ctx.Export("profileArn", profile.NamedArn)
 		kubernetes.export()
 		return nil
 	},

@@ -48,25 +48,95 @@ func golden(t *testing.T, name string, got []byte) {
 // exist: it needs an alias, or a line in the changelog.
 func TestResources(t *testing.T) {
 	for _, setup := range Setups() {
-		t.Run(setup, func(t *testing.T) {
-			e := runLab(t, setup, true)
-			var lines []string
-			for _, r := range e.resources {
-				if resource.URN(r.URN).Type() == resource.RootStackType {
-					continue
-				}
-				line := r.Type + " " + r.Name
-				if parent := resource.URN(r.Parent); parent.Type() != resource.RootStackType {
-					line += " < " + string(parent.Type()) + " " + parent.Name()
-				}
-				if p := providerName(r.Provider); p != "" && r.Custom {
-					line += " @ " + p
-				}
-				lines = append(lines, line)
-			}
-			slices.Sort(lines)
-			golden(t, setup+".golden", []byte(strings.Join(lines, "\n")+"\n"))
+		t.Run(setup, func(t *testing.T) { golden(t, setup+".golden", registeredBy(runLab(t, setup, true))) })
+	}
+}
+
+// registeredBy lists what a program has registered, a line each, sorted.
+func registeredBy(e *testEngine) []byte {
+	var lines []string
+	for _, r := range e.resources {
+		if resource.URN(r.URN).Type() == resource.RootStackType {
+			continue
+		}
+		line := r.Type + " " + r.Name
+		if parent := resource.URN(r.Parent); parent.Type() != resource.RootStackType {
+			line += " < " + string(parent.Type()) + " " + parent.Name()
+		}
+		if p := providerName(r.Provider); p != "" && r.Custom {
+			line += " @ " + p
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	return []byte(strings.Join(lines, "\n") + "\n")
+}
+
+// TestSessionName holds what rolesAnywhere.sessionName pod adds: one profile
+// beside the other, with the same roles, which pods name together with their
+// session. Nothing else differs, so that pods that run go on.
+func TestSessionName(t *testing.T) {
+	const long = "a-service-account-whose-name-is-much-too-long-for-the-name-of-a-session"
+	with := func(name string) *testEngine {
+		return runLab(t, "roles-anywhere", true, func(values map[string]string) {
+			values["k3s-aws-auth:rolesAnywhere"] = `{"sessionName":"` + name + `","sessionSeconds":900}`
+			values["k3s-aws-auth:tags"] = `{"team":"x"}`
+			values["k3s-aws-auth:identities"] = `[{"name":"uploader","namespace":"default","serviceAccount":"uploader","statements":[{"actions":["s3:GetObject"],"resources":["*"]}]},` +
+				`{"name":"long","namespace":"default","serviceAccount":"` + long + `","statements":[{"actions":["s3:GetObject"],"resources":["*"]}]}]`
 		})
+	}
+	serial, pod := with("serial"), with("pod")
+	golden(t, "roles-anywhere.session-pod.golden", registeredBy(pod))
+	require.Equal(t, []string{"aws:cloudcontrol/resource:Resource lab-profile-named < k3s-aws-auth:rolesanywhere:Profile lab-profile"},
+		slices.DeleteFunc(strings.Split(string(registeredBy(pod)), "\n"), func(line string) bool {
+			return slices.Contains(strings.Split(string(registeredBy(serial)), "\n"), line)
+		}))
+
+	profile := pod.of("aws:cloudcontrol/resource:Resource")[0]
+	plain := pod.of("aws:rolesanywhere/profile:Profile")[0]
+	require.Equal(t, serial.of("aws:rolesanywhere/profile:Profile")[0].Inputs, plain.Inputs)
+	var state struct {
+		AcceptRoleSessionName, Enabled bool
+		DurationSeconds                int
+		RoleArns                       []string
+		Tags                           []struct{ Key, Value string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(profile.Inputs["desiredState"].StringValue()), &state))
+	require.True(t, state.AcceptRoleSessionName && state.Enabled)
+	require.Equal(t, 900, state.DurationSeconds)
+	var roles []string
+	for _, arn := range plain.Inputs["roleArns"].ArrayValue() {
+		roles = append(roles, arn.StringValue())
+	}
+	require.ElementsMatch(t, roles, state.RoleArns)
+	for _, tag := range state.Tags {
+		require.Equal(t, plain.Inputs["tags"].ObjectValue()[resource.PropertyKey(tag.Key)].StringValue(), tag.Value)
+	}
+	require.Len(t, state.Tags, len(plain.Inputs["tags"].ObjectValue()))
+
+	const arn = "arn:aws:rolesanywhere:eu-central-1:111122223333:profile/lab-profile-named-id"
+	require.Equal(t, arn, pod.stackOutputs()["profileArn"].StringValue())
+	identities := pod.stackOutputs()["identities"].ArrayValue()
+	files := ""
+	for _, r := range pod.of("kubernetes:core/v1:ConfigMap") {
+		files += r.Inputs["data"].ObjectValue()["config"].StringValue()
+	}
+	require.Equal(t, len(identities), strings.Count(files, " --profile-arn "+arn+" "))
+	for _, identity := range identities {
+		name := identity.ObjectValue()["sessionName"].StringValue()
+		require.Regexp(t, `^default\.[a-z0-9.-]{2,56}$`, name)
+		require.Contains(t, files, " --role-session-name "+name+"\n")
+	}
+	require.Equal(t, "default.uploader", identities[0].ObjectValue()["sessionName"].StringValue())
+	for _, e := range serial.resources {
+		require.NotContains(t, fmt.Sprint(e.Inputs), "session-name", e.Name)
+	}
+	require.NotContains(t, serial.stackOutputs()["identities"].ArrayValue()[0].ObjectValue(), resource.PropertyKey("sessionName"))
+	for _, role := range serial.of("aws:iam/role:Role") {
+		require.NotContains(t, role.Inputs["assumeRolePolicy"].StringValue(), "sts:RoleSessionName", "what a caller chooses is no proof")
+		for _, same := range pod.of("aws:iam/role:Role") {
+			require.True(t, same.Name != role.Name || same.Inputs.DeepEquals(role.Inputs), role.Name)
+		}
 	}
 }
 

@@ -6,11 +6,15 @@ package rolesanywhere
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudcontrol"
 	ra "github.com/pulumi/pulumi-aws/sdk/v6/go/aws/rolesanywhere"
 	"github.com/pulumi/pulumi-tls/sdk/v5/go/tls"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -201,7 +205,16 @@ type ProfileArgs struct {
 	// [DefaultSessionSeconds]. Above the maximum of a role, CreateSession for
 	// that role fails.
 	DurationSeconds int
-	Tags            map[string]string
+	// Named makes a second profile beside, for the same roles, which lets those
+	// who ask for a session name it; nil makes none.
+	Named *NamedArgs
+	Tags  map[string]string
+}
+
+// NamedArgs says where the second profile is made, which its ARN follows from.
+// All three are required.
+type NamedArgs struct {
+	Partition, Region, AccountID string
 }
 
 // Profile is a Roles Anywhere profile.
@@ -209,9 +222,14 @@ type Profile struct {
 	pulumi.ResourceState
 
 	Arn pulumi.StringOutput `pulumi:"arn"`
+	// NamedArn is the ARN of the profile that accepts names of sessions, and
+	// [Profile.Arn] where there is none.
+	NamedArn pulumi.StringOutput
 }
 
-// NewProfile makes the profile.
+// NewProfile makes the profile. With [ProfileArgs.Named] the one that accepts
+// names comes in addition, not in its place: a process that has read the ARN of
+// the first goes on getting sessions by it until it ends.
 func NewProfile(ctx *pulumi.Context, name string, args *ProfileArgs, opts ...pulumi.ResourceOption) (*Profile, error) {
 	if err := args.validate(name); err != nil {
 		return nil, err
@@ -220,17 +238,18 @@ func NewProfile(ctx *pulumi.Context, name string, args *ProfileArgs, opts ...pul
 	if err := ctx.RegisterComponentResource(ProfileType, name, profile, opts...); err != nil {
 		return nil, fmt.Errorf("register %s %q: %w", ProfileType, name, err)
 	}
+	roles := args.RoleArns.ToStringArrayOutput().ApplyT(func(arns []string) ([]string, error) {
+		if len(arns) == 0 || len(arns) > maxProfileRoles {
+			return nil, fmt.Errorf("profile %s has %d roles, must have 1 to %d", name, len(arns), maxProfileRoles)
+		}
+		return arns, nil
+	}).(pulumi.StringArrayOutput)
 	profileArgs := &ra.ProfileArgs{
 		// What AWS takes an unset value for is not known.
 		Enabled:         pulumi.Bool(true),
 		DurationSeconds: pulumi.Int(cmp.Or(args.DurationSeconds, DefaultSessionSeconds)),
-		RoleArns: args.RoleArns.ToStringArrayOutput().ApplyT(func(arns []string) ([]string, error) {
-			if len(arns) == 0 || len(arns) > maxProfileRoles {
-				return nil, fmt.Errorf("profile %s has %d roles, must have 1 to %d", name, len(arns), maxProfileRoles)
-			}
-			return arns, nil
-		}).(pulumi.StringArrayOutput),
-		Tags: pulumi.ToStringMap(args.Tags),
+		RoleArns:        roles,
+		Tags:            pulumi.ToStringMap(args.Tags),
 	}
 	if args.Name != "" {
 		profileArgs.Name = pulumi.String(args.Name)
@@ -239,11 +258,65 @@ func NewProfile(ctx *pulumi.Context, name string, args *ProfileArgs, opts ...pul
 	if err != nil {
 		return nil, fmt.Errorf("profile %s: %w", name, err)
 	}
-	profile.Arn = resource.Arn
+	profile.Arn, profile.NamedArn = resource.Arn, resource.Arn
+	if args.Named != nil {
+		if profile.NamedArn, err = newNamed(ctx, name+"-named", profile, args, roles); err != nil {
+			return nil, err
+		}
+	}
 	if err := ctx.RegisterResourceOutputs(profile, pulumi.Map{"arn": profile.Arn}); err != nil {
 		return nil, fmt.Errorf("register outputs of %s %q: %w", ProfileType, name, err)
 	}
 	return profile, nil
+}
+
+// profileState is the desired state of the CloudFormation resource type
+// AWS::RolesAnywhere::Profile, as far as it is set here
+// (https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-rolesanywhere-profile.html).
+type profileState struct {
+	AcceptRoleSessionName bool
+	DurationSeconds       int
+	Enabled               bool
+	Name                  string
+	RoleArns              []string
+	Tags                  []profileTag
+}
+
+type profileTag struct{ Key, Value string }
+
+// newNamed makes the profile that accepts names of sessions and returns its
+// ARN. The AWS provider's own resource of profiles cannot say so in v6; Cloud
+// Control can.
+func newNamed(ctx *pulumi.Context, name string, profile *Profile, args *ProfileArgs, roles pulumi.StringArrayOutput) (pulumi.StringOutput, error) {
+	state := profileState{
+		AcceptRoleSessionName: true,
+		DurationSeconds:       cmp.Or(args.DurationSeconds, DefaultSessionSeconds),
+		Enabled:               true,
+		// Required there. Names of profiles need not be unique.
+		Name: names.Shorten(cmp.Or(args.Name, name), maxResourceName),
+		Tags: []profileTag{},
+	}
+	for _, key := range slices.Sorted(maps.Keys(args.Tags)) {
+		state.Tags = append(state.Tags, profileTag{key, args.Tags[key]})
+	}
+	resource, err := cloudcontrol.NewResource(ctx, name, &cloudcontrol.ResourceArgs{
+		TypeName: pulumi.String("AWS::RolesAnywhere::Profile"),
+		DesiredState: roles.ApplyT(func(arns []string) (string, error) {
+			state := state
+			// A change is sent as a patch that names roles by their place, so
+			// the places must be those that AWS has, sorted or as given.
+			state.RoleArns = slices.Sorted(slices.Values(arns))
+			text, err := json.Marshal(state)
+			return string(text), err
+		}).(pulumi.StringOutput),
+	}, pulumi.Parent(profile))
+	if err != nil {
+		return pulumi.StringOutput{}, fmt.Errorf("profile %s, which accepts names of sessions: %w", name, err)
+	}
+	// Not from the resource's properties: they are unknown in the preview of
+	// every change, and with them all that names the profile.
+	where := args.Named
+	return pulumi.Sprintf("arn:%s:rolesanywhere:%s:%s:profile/%s", where.Partition, where.Region, where.AccountID, resource.ID()), nil
 }
 
 // LeafArgs describes the certificate of one pod identity.
@@ -364,6 +437,9 @@ func (args *ProfileArgs) validate(name string) error {
 	}
 	if d := cmp.Or(args.DurationSeconds, DefaultSessionSeconds); d < minSessionSeconds || d > maxSessionSeconds {
 		errs = append(errs, fmt.Errorf("DurationSeconds is %d, must be %d to %d", d, minSessionSeconds, maxSessionSeconds))
+	}
+	if n := args.Named; n != nil && (n.Partition == "" || n.Region == "" || n.AccountID == "") {
+		errs = append(errs, fmt.Errorf("Named is %+v, must say Partition, Region and AccountID", *n))
 	}
 	return wrap("Profile", name, errs)
 }

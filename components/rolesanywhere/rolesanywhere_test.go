@@ -77,6 +77,44 @@ func TestAnchorProfileAndLeaf(t *testing.T) {
 	}
 }
 
+// A profile that accepts names of sessions comes beside the other one, whose
+// inputs it leaves as they are.
+func TestNamedProfile(t *testing.T) {
+	role := func(name string) pulumi.StringInput { return pulumi.String("arn:aws:iam::111122223333:role/" + name) }
+	args := func(named *rolesanywhere.NamedArgs) *rolesanywhere.ProfileArgs {
+		return &rolesanywhere.ProfileArgs{Named: named, DurationSeconds: 900, RoleArns: pulumi.StringArray{role("b"), role("a")},
+			Tags: map[string]string{"project": "lab", "Name": "x"}}
+	}
+	here := &rolesanywhere.NamedArgs{Partition: "aws", Region: "eu-central-1", AccountID: "111122223333"}
+	var plain, arn, named, without string
+	recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
+		profile, err := rolesanywhere.NewProfile(ctx, "lab", args(here))
+		if err != nil {
+			return err
+		}
+		other, err := rolesanywhere.NewProfile(ctx, "other", args(nil))
+		if err != nil {
+			return err
+		}
+		pulumitest.Result(ctx, profile.Arn, &arn)
+		pulumitest.Result(ctx, profile.NamedArn, &named)
+		pulumitest.Result(ctx, other.Arn, &plain)
+		pulumitest.Result(ctx, other.NamedArn, &without)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if without != plain || named == arn || !strings.HasPrefix(named, "arn:aws:rolesanywhere:eu-central-1:111122223333:profile/") {
+		t.Errorf("plain %q, without a name %q; arn %q, named %q", plain, without, arn, named)
+	}
+	pulumitest.Golden(t, "named/graph.txt", recorder.Graph())
+	pulumitest.Golden(t, "named/lab-named.json", recorder.Get(t, "lab-named").JSON())
+	if is, was := recorder.Get(t, "lab-profile").JSON(), recorder.Get(t, "other-profile").JSON(); is != was {
+		t.Errorf("the other profile is %s, not %s", is, was)
+	}
+}
+
 // A rotation lists a second CA: the first signs, both are trusted, and the old
 // one's resources do not change.
 func TestTwoCAs(t *testing.T) {
@@ -139,16 +177,18 @@ func TestRefuses(t *testing.T) {
 		run  func(*pulumi.Context) error
 		want string
 	}{
-		"anchor nil":     {anchor(nil), "args are missing"},
-		"anchor name":    {anchor(&rolesanywhere.AnchorArgs{Name: "a/b"}), "name is"},
-		"three CAs":      {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "2", "3"}}), "at most 2"},
-		"CA twice":       {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "1"}}), "listed twice"},
-		"CA name":        {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"A b"}}), "CA name"},
-		"CA validity":    {anchor(&rolesanywhere.AnchorArgs{CAValidityHours: -1}), "CAValidityHours"},
-		"profile nil":    {profile(nil), "args are missing"},
-		"no roles":       {profile(&rolesanywhere.ProfileArgs{}), "RoleArns"},
-		"short session":  {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, DurationSeconds: 899}), "DurationSeconds"},
-		"long session":   {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, DurationSeconds: 43201}), "DurationSeconds"},
+		"anchor nil":    {anchor(nil), "args are missing"},
+		"anchor name":   {anchor(&rolesanywhere.AnchorArgs{Name: "a/b"}), "name is"},
+		"three CAs":     {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "2", "3"}}), "at most 2"},
+		"CA twice":      {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "1"}}), "listed twice"},
+		"CA name":       {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"A b"}}), "CA name"},
+		"CA validity":   {anchor(&rolesanywhere.AnchorArgs{CAValidityHours: -1}), "CAValidityHours"},
+		"profile nil":   {profile(nil), "args are missing"},
+		"no roles":      {profile(&rolesanywhere.ProfileArgs{}), "RoleArns"},
+		"short session": {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, DurationSeconds: 899}), "DurationSeconds"},
+		"long session":  {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, DurationSeconds: 43201}), "DurationSeconds"},
+		"named nowhere": {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, Named: &rolesanywhere.NamedArgs{Partition: "aws", Region: "eu-central-1"}}),
+			"Named is {Partition:aws Region:eu-central-1 AccountID:}, must say"},
 		"leaf nil":       {leaf(nil), "args are missing"},
 		"no common name": {leaf(&rolesanywhere.LeafArgs{CAKeyPem: k, CACertPem: c}), "CommonName"},
 		"long name":      {leaf(&rolesanywhere.LeafArgs{CommonName: strings.Repeat("x", 62), CAKeyPem: k, CACertPem: c}), "CommonName"},

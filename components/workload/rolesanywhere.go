@@ -91,6 +91,11 @@ type RolesAnywhereArgs struct {
 	// CertPem and KeyPem (secret) are the identity's certificate.
 	CertPem pulumi.StringInput
 	KeyPem  pulumi.StringInput
+	// SessionName names the sessions, 2 to 64 letters, digits and _+=,.@-; the
+	// profile must accept one. Empty leaves it to Roles Anywhere, which takes the
+	// certificate's serial number. It proves nothing: whoever has the certificate
+	// can ask for any other.
+	SessionName string
 	// SessionSeconds is the length of a session, 900 to 43200; 0 means 3600.
 	// The profile's duration caps it.
 	SessionSeconds int
@@ -125,6 +130,9 @@ func NewRolesAnywhere(ctx *pulumi.Context, name string, args *RolesAnywhereArgs,
 	}
 	if sessionSeconds < 900 || sessionSeconds > 43200 {
 		faults = append(faults, fmt.Errorf("SessionSeconds is %d, must be 900 to 43200", sessionSeconds))
+	}
+	if args.SessionName != "" && !sessionNamePattern.MatchString(args.SessionName) {
+		faults = append(faults, fmt.Errorf("SessionName is %q, must be 2 to 64 letters, digits and _+=,.@-", args.SessionName))
 	}
 	if err := validate("RolesAnywhere", name, args.Identity, args.Demo, map[string]pulumi.StringInput{
 		"RoleArn": args.RoleArn, "ProfileArn": args.ProfileArn, "TrustAnchorArn": args.TrustAnchorArn,
@@ -211,11 +219,12 @@ func (b *builder) configFile(arguments pulumi.StringArray, region string) error 
 	return nil
 }
 
-// helperArguments are the arguments that both modes of the helper take. No
-// role session name: the profile would have to accept one, which the AWS
-// provider cannot set, so sessions are named by the certificate's serial.
+// helperArguments are the arguments that both modes of the helper take, of
+// which --role-session-name is in its releases from 1.4.0 to 1.8.5 at least
+// (cmd/credentials.go). Without a name none is given: a profile that does not
+// accept one refuses even the right one, "Not authorized to set roleSessionName."
 func helperArguments(args *RolesAnywhereArgs, sessionSeconds int) pulumi.StringArray {
-	return pulumi.StringArray{
+	arguments := pulumi.StringArray{
 		pulumi.String("--certificate"), pulumi.String(certificateDirectory + "/tls.crt"),
 		pulumi.String("--private-key"), pulumi.String(certificateDirectory + "/tls.key"),
 		pulumi.String("--trust-anchor-arn"), args.TrustAnchorArn,
@@ -224,6 +233,10 @@ func helperArguments(args *RolesAnywhereArgs, sessionSeconds int) pulumi.StringA
 		pulumi.String("--region"), pulumi.String(args.Region),
 		pulumi.String("--session-duration"), pulumi.Sprintf("%d", sessionSeconds),
 	}
+	if args.SessionName != "" {
+		arguments = append(arguments, pulumi.String("--role-session-name"), pulumi.String(args.SessionName))
+	}
+	return arguments
 }
 
 // process adds what credential_process needs: the configuration file, the
@@ -334,6 +347,10 @@ func (h Helper) withDefaults(demo *Demo) Helper {
 }
 
 var (
+	// sessionNamePattern is STS's of a RoleSessionName
+	// (https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html).
+	sessionNamePattern = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+
 	digestPattern = regexp.MustCompile(`^[^\s@]+@sha256:[0-9a-f]{64}$`)
 	sha256Pattern = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 )

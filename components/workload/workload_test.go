@@ -66,8 +66,13 @@ func cases() map[string]func(*pulumi.Context) (*workload.Workload, error) {
 			})
 		},
 		"roles-anywhere-image-volume": rolesAnywhere(workload.Helper{}),
-		"roles-anywhere-sidecar":      rolesAnywhere(workload.Helper{Delivery: workload.DeliverySidecar}),
-		"roles-anywhere-node":         rolesAnywhere(workload.Helper{Delivery: workload.DeliveryNode, NodeSHA256: strings.Repeat("AB", 32)}),
+		"roles-anywhere-named": func(ctx *pulumi.Context) (*workload.Workload, error) {
+			args := rolesAnywhereArgs()
+			args.SessionName = "default.uploader"
+			return workload.NewRolesAnywhere(ctx, "uploader", args)
+		},
+		"roles-anywhere-sidecar": rolesAnywhere(workload.Helper{Delivery: workload.DeliverySidecar}),
+		"roles-anywhere-node":    rolesAnywhere(workload.Helper{Delivery: workload.DeliveryNode, NodeSHA256: strings.Repeat("AB", 32)}),
 	}
 }
 

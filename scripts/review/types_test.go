@@ -36,7 +36,7 @@ func TestEveryTypeHasAnOpinion(t *testing.T) {
 		}
 	}
 	// What only some configuration makes is in no recorded graph.
-	call := regexp.MustCompile(`\b(acm|cloudfront|cloudwatch|ec2|iam|kms|lb|rolesanywhere|route53|s3|sns|sqs|ssm|vpc|tls|corev1|appsv1|rbacv1|policyv1|batchv1|networkingv1|admissionregistrationv1\w*)\.New([A-Z]\w+)\(ctx`)
+	call := regexp.MustCompile(`\b(acm|cloudcontrol|cloudfront|cloudwatch|ec2|iam|kms|lb|rolesanywhere|route53|s3|sns|sqs|ssm|vpc|tls|corev1|appsv1|rbacv1|policyv1|batchv1|networkingv1|admissionregistrationv1\w*)\.New([A-Z]\w+)\(ctx`)
 	found := 0
 	for _, dir := range []string{"components", "stacks"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d os.DirEntry, err error) error {

@@ -18,6 +18,7 @@ var choices = map[string][]string{
 	"issuer.dns":                       {DNSExternal, DNSRoute53},
 	"issuer.thumbprint":                {"dynamic", "none"},
 	"issuer.priceClass":                {"PriceClass_100", "PriceClass_200", "PriceClass_All"},
+	"rolesAnywhere.sessionName":        {SessionPod, SessionSerial},
 	"rolesAnywhere.helper.delivery":    {DeliveryImageVolume, DeliveryNode, DeliverySidecar},
 	"injection":                        {InjectionAdmissionPolicy, InjectionManifest, InjectionWebhook},
 	"webhook.tolerations[].operator":   {"Equal", "Exists"},

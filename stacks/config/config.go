@@ -247,6 +247,10 @@ type RolesAnywhere struct {
 	LeafEarlyRenewalHours int `json:"leafEarlyRenewalHours"`
 	// Length of a session, 900 to 43200 seconds, at most each identity's `maxSessionSeconds`.
 	SessionSeconds int `json:"sessionSeconds"`
+	// What sessions are named by, in CloudTrail and in `sts get-caller-identity`: `serial`, the certificate's
+	// serial number, or `pod`, `<namespace>.<serviceAccount>`. A label, no proof: see
+	// [the session's name](roles-anywhere.md#the-sessions-name), also for how to change it while pods run.
+	SessionName string `json:"sessionName"`
 	// How the credential helper gets into pods.
 	Helper Helper `json:"helper"`
 }
@@ -264,6 +268,13 @@ type Helper struct {
 	// The SHA-256 of the helper on the nodes, checked at each pod's start. Required by `node`.
 	NodeSHA256 string `json:"nodeSha256"`
 }
+
+// What rolesAnywhere.sessionName may name sessions by: the certificate's serial
+// number, or namespace and service account.
+const (
+	SessionSerial = "serial"
+	SessionPod    = "pod"
+)
 
 // Ways in which rolesAnywhere.helper.delivery may say that it does.
 const (
@@ -437,6 +448,7 @@ func Defaults(stack string) Config {
 			LeafValidityHours:     2160,  // 90 days
 			LeafEarlyRenewalHours: 720,   // 30 days
 			SessionSeconds:        3600,
+			SessionName:           SessionSerial,
 			Helper:                Helper{Delivery: DeliveryImageVolume, NodePath: "/usr/local/bin/aws_signing_helper"},
 		},
 		Injection: InjectionManifest,

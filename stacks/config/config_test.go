@@ -202,6 +202,8 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"leaf nothing", "rolesAnywhere", `{"leafValidityHours":0}`, []string{`rolesAnywhere.leafValidityHours: found 0: must be between 1 and 878400 hours`}},
 		{"session short", "rolesAnywhere", `{"sessionSeconds":899}`, []string{`rolesAnywhere.sessionSeconds: found 899: must be between 900 and 43200 seconds`}},
 		{"session long", "rolesAnywhere", `{"sessionSeconds":43201}`, []string{`rolesAnywhere.sessionSeconds: found 43201: must be between 900 and 43200 seconds`}},
+		{"session name", "rolesAnywhere", `{"sessionName":"pods"}`, []string{`rolesAnywhere.sessionName: found "pods": must be pod or serial (did you mean pod?)`}},
+		{"session name of another setup", "rolesAnywhere", `{"sessionName":"pod"}`, []string{`rolesAnywhere.sessionName: found "pod": must be serial, or left out, for setup zeta: only roles-anywhere names sessions by it`}},
 		{"helper delivery", "rolesAnywhere", `{"helper":{"delivery":"download"}}`, []string{`rolesAnywhere.helper.delivery: found "download": must be image-volume, node or sidecar`}},
 		{"helper image", "rolesAnywhere", `{"helper":{"image":"public.ecr.aws/rolesanywhere/credential-helper:1.8.5"}}`, []string{`rolesAnywhere.helper.image: found "public.ecr.aws/rolesanywhere/credential-helper:1.8.5": must be an image with a digest`}},
 		{"helper path", "rolesAnywhere", `{"helper":{"nodePath":"bin/../helper"}}`, []string{`rolesAnywhere.helper.nodePath: found "bin/../helper": must be an absolute path`}},

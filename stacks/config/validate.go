@@ -25,6 +25,9 @@ func validate(c *Config, setups []Setup, p *Problems) {
 	validateAccess(c, p)
 	validateIssuer(c.Issuer, p)
 	validateRolesAnywhere(c.RolesAnywhere, p)
+	if c.RolesAnywhere.SessionName == SessionPod && c.Setup != "roles-anywhere" && !p.Has("setup") {
+		p.Add("rolesAnywhere.sessionName", Quote(SessionPod), "serial, or left out, for setup %s: only roles-anywhere names sessions by it", c.Setup)
+	}
 	validateInjection(c, p)
 	validateAlarms(c.Alarms, p)
 	if c.PermissionsBoundary != "" {

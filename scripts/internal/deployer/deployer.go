@@ -69,6 +69,12 @@ func Needs() map[string]Need {
 // changes are the actions that change a resource in place, by type: what `pulumi up` calls when a stack's configuration
 // changes. Each is in an Update of the lab's stand-in provider.
 var changes = map[string][]string{
+	// Of the types that Cloud Control handles the program has AWS::RolesAnywhere::Profile alone, to whose update handler
+	// these belong beside Cloud Control's own.
+	"aws:cloudcontrol/resource:Resource": {
+		"cloudformation:UpdateResource", "iam:GetRole", "iam:PassRole", "rolesanywhere:UpdateProfile",
+		"rolesanywhere:EnableProfile", "rolesanywhere:TagResource", "rolesanywhere:UntagResource",
+	},
 	"aws:acm/certificate:Certificate": {"acm:AddTagsToCertificate", "acm:RemoveTagsFromCertificate"},
 	"aws:cloudfront/distribution:Distribution": {
 		"cloudfront:UpdateDistribution", "cloudfront:TagResource", "cloudfront:UntagResource",
@@ -246,7 +252,7 @@ var scopes = []scope{
 	}, func(s Site) []string {
 		return []string{s.arn("route53", "", "", "hostedzone/"+s.HostedZoneID)}
 	}, always},
-	{"Regional", prefixed("ec2:", "elasticloadbalancing:", "rolesanywhere:"), anything, inRegion},
+	{"Regional", prefixed("cloudformation:", "ec2:", "elasticloadbalancing:", "rolesanywhere:"), anything, inRegion},
 	{"Global", func(string) bool { return true }, anything, always},
 }
 

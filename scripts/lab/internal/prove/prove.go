@@ -36,6 +36,8 @@ type Declared struct {
 	Namespace      string `json:"namespace"`
 	ServiceAccount string `json:"serviceAccount"`
 	RoleARN        string `json:"roleArn"`
+	// SessionName is what the program says that sessions are called; empty where it leaves that to others.
+	SessionName string `json:"sessionName"`
 
 	// Pod is the identity's demo pod, Bucket and Prefix where it may write: all three as the cluster has them.
 	Pod, Bucket, Prefix string `json:"-"`
@@ -135,15 +137,25 @@ func (c *Cluster) prove(ctx context.Context, d Declared) (Identity, error) {
 		return id, fmt.Errorf("get-caller-identity answered %q: %w", said, err)
 	}
 	id.CallerARN = caller.Arn
-	role, session, err := splitSession(caller.Arn)
-	if err != nil {
+	if id.SessionName, err = d.is(caller.Arn); err != nil {
 		return id, err
 	}
-	id.SessionName = session
-	if want := roleName(d.RoleARN); role != want {
-		return id, fmt.Errorf("the pod is %s, not a session of role %s", caller.Arn, want)
-	}
 	return id, put
+}
+
+// is returns the name of a caller's session, and an error where the caller is not the identity.
+func (d Declared) is(arn string) (session string, err error) {
+	role, session, err := splitSession(arn)
+	if err != nil {
+		return "", err
+	}
+	if want := roleName(d.RoleARN); role != want {
+		return session, fmt.Errorf("the pod is %s, not a session of role %s", arn, want)
+	}
+	if d.SessionName != "" && session != d.SessionName {
+		return session, fmt.Errorf("the pod is %s, but the program calls its sessions %s", arn, d.SessionName)
+	}
+	return session, nil
 }
 
 // Container is the name of the demo pods' own container.

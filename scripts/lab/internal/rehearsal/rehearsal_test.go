@@ -143,6 +143,9 @@ func (l *lab) site(v map[string]string) deployer.Site {
 		PermissionsBoundary: v["k3s-aws-auth:permissionsBoundary"]}
 }
 
+// sessionPod follows the name of a setup whose sessions are to be named by pods.
+const sessionPod = ".session-pod"
+
 // stack is a stack's file with some values changed.
 func (l *lab) stack(file, setup string) map[string]string {
 	l.t.Helper()
@@ -162,7 +165,10 @@ func (l *lab) stack(file, setup string) map[string]string {
 		}
 		out[k] = text
 	}
-	out["k3s-aws-auth:setup"], out["k3s-aws-auth:demo"] = setup, "true"
+	out["k3s-aws-auth:setup"], out["k3s-aws-auth:demo"] = strings.TrimSuffix(setup, sessionPod), "true"
+	if strings.HasSuffix(setup, sessionPod) {
+		out["k3s-aws-auth:rolesAnywhere"] = `{"sessionName":"pod"}`
+	}
 	out["k3s-aws-auth:issuer"] = fmt.Sprintf(`{"domain":"oidc.lab.example.com","dns":"route53","hostedZoneId":%q,"accessLogDays":%d}`, l.zone, map[string]int{"Pulumi.prod.yaml": 90}[file])
 	if file == "Pulumi.prod.yaml" {
 		out["k3s-aws-auth:identities"] = `[{"name":"reports","namespace":"billing","serviceAccount":"reports","createNamespace":true,` +
@@ -171,12 +177,12 @@ func (l *lab) stack(file, setup string) map[string]string {
 	return out
 }
 
-var setups = []string{"instance-profile", "irsa-cloudfront", "irsa-s3", "roles-anywhere"}
+var setups = []string{"instance-profile", "irsa-cloudfront", "irsa-s3", "roles-anywhere", "roles-anywhere" + sessionPod}
 
 var files = []string{"Pulumi.lab.yaml", "Pulumi.prod.yaml"}
 
 // TestNeeds holds the deployer's table against what the providers call: of each type the actions of a first `up`, and those
-// of refresh and destroy, over all setups of the lab's stack and of the production one.
+// of refresh and destroy, over all setups of the lab's stack and of the production one, one of them in two ways.
 func TestNeeds(t *testing.T) {
 	found := map[string]map[string]map[string]bool{}
 	add := func(phase string, asked map[string][]policy.Request) {

@@ -126,6 +126,7 @@ func (r *Report) Reaches(l Level) bool {
 
 // Review judges a preview.
 func Review(p *preview.Preview) *Report {
+	p = typed(p)
 	w := newWorld(p)
 	r := &Report{
 		Stack: p.Stack, Project: p.Project, Complete: p.Complete, Changes: map[preview.Op]int{},

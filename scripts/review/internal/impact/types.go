@@ -49,7 +49,10 @@ var opinions = map[string]opinion{
 	"aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive": {judged: "policyArns", quiet: "roleName"},
 
 	"aws:rolesanywhere/trustAnchor:TrustAnchor": {judged: "enabled source", quiet: "name notificationSettings", made: true, gone: true},
-	"aws:rolesanywhere/profile:Profile":         {judged: "enabled sessionPolicy managedPolicyArns roleArns durationSeconds requireInstanceProperties", quiet: "name", made: true, gone: true},
+	"aws:rolesanywhere/profile:Profile":         {judged: "enabled sessionPolicy managedPolicyArns roleArns durationSeconds requireInstanceProperties", quiet: "name acceptRoleSessionName", made: true, gone: true},
+
+	// Of what type it is decides; see typed.
+	typeCloudControl: {},
 
 	"aws:ec2/instance:Instance": {judged: "ami iamInstanceProfile metadataOptions userData userDataBase64 vpcSecurityGroupIds securityGroups keyName associatePublicIpAddress sourceDestCheck launchTemplate subnetId rootBlockDevice ebsBlockDevices",
 		quiet: "creditSpecification getPasswordData instanceType userDataReplaceOnChange monitoring ebsOptimized disableApiTermination availabilityZone privateIp volumeTags cpuOptions maintenanceOptions hibernation tenancy", made: true, gone: true},
@@ -232,9 +235,10 @@ func (w *world) notUnderstood() []Sign {
 				"that may be another account, region or cluster", safe, c))
 		}
 		o, known := opinionOf(now.Type)
-		if !known {
+		if !known || now.Type == typeCloudControl {
 			if c.Op != preview.Same {
-				signs = append(signs, sign(Warning, "not-understood", fmt.Sprintf("%s is to %s, a type that this review does not know", now.Type, c.Op),
+				kind, _ := now.Text("typeName")
+				signs = append(signs, sign(Warning, "not-understood", fmt.Sprintf("%s is to %s, a type that this review does not know", strings.TrimSpace(now.Type+" "+kind), c.Op),
 					"it may give somebody something", safe, c))
 			}
 			continue

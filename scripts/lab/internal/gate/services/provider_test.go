@@ -171,7 +171,7 @@ func TestProviderHosts(t *testing.T) {
 	hosts := map[string][]string{"iam": {"iam.amazonaws.com", "iam.global.api.aws"}, "route53": {"route53.amazonaws.com"}, "cloudfront": {"cloudfront.amazonaws.com"},
 		"s3": {"s3.amazonaws.com", "bucket.s3.amazonaws.com", "bucket.with.dots.s3." + region + ".amazonaws.com"}, "sts": {"sts.amazonaws.com"}}
 	for _, in := range []string{region, "us-east-1"} {
-		for _, name := range []string{"sts", "ec2", "ssm", "acm", "events", "sns", "monitoring", "elasticloadbalancing", "rolesanywhere"} {
+		for _, name := range []string{"sts", "ec2", "ssm", "acm", "events", "sns", "monitoring", "elasticloadbalancing", "rolesanywhere", "cloudcontrolapi", "cloudformation"} {
 			hosts[name] = append(hosts[name], name+"."+in+".amazonaws.com")
 		}
 		hosts["s3"] = append(hosts["s3"], "s3."+in+".amazonaws.com", "bucket.s3."+in+".amazonaws.com", "s3.dualstack."+in+".amazonaws.com")
