@@ -199,11 +199,18 @@ func (w *whole) another(c *kube.Cluster, demo *corev1.Pod, name string) *corev1.
 // refresh runs `pulumi refresh`, as one does where a machine is gone.
 func (w *whole) refresh() {
 	w.t.Helper()
+	w.pulumi("refresh", "--yes", "--skip-preview", "--stack", "lab")
+}
+
+// pulumi runs the engine's own command on the lab's stack.
+func (w *whole) pulumi(args ...string) {
+	w.t.Helper()
+	w.t.Log("pulumi", strings.Join(args, " "))
 	_, scripts, err := directories()
 	require.NoError(w.t, err)
 	tools, err := build.All(w.ctx, scripts, os.Stderr, build.Wish{})
 	require.NoError(w.t, err)
-	cmd := exec.CommandContext(w.ctx, filepath.Join(tools.PulumiRoot, "bin/pulumi"), "refresh", "--yes", "--skip-preview", "--stack", "lab")
+	cmd := exec.CommandContext(w.ctx, filepath.Join(tools.PulumiRoot, "bin/pulumi"), args...)
 	cmd.Dir, cmd.Env = filepath.Join(w.dir, "work"), append(w.environ(), "PULUMI_HOME="+tools.PulumiHome, "PATH="+os.Getenv("PATH"), "HOME="+w.dir)
 	out, err := cmd.CombinedOutput()
 	require.NoError(w.t, err, string(out))

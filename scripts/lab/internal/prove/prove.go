@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -124,23 +125,37 @@ func (c *Cluster) prove(ctx context.Context, d Declared) (Identity, error) {
 	var put error
 	var writes sync.WaitGroup
 	writes.Go(func() { put = c.Put(ctx, d.Namespace, d.Pod, d.Bucket, d.Prefix+"lab/proof.txt") })
-	said, err := c.Exec(ctx, d.Namespace, d.Pod, Container, "aws", "sts", "get-caller-identity", "--output", "json")
+	arn, err := c.caller(ctx, d)
 	writes.Wait()
 	if put != nil {
 		id.PutObject = put.Error()
 	}
+	// A pod that runs already names its sessions anew once its changed ConfigMap has reached it.
+	for deadline := time.Now().Add(2 * time.Minute); err == nil && d.SessionName != "" && !strings.HasSuffix(arn, "/"+d.SessionName) &&
+		time.Now().Before(deadline); time.Sleep(time.Second) {
+		arn, err = c.caller(ctx, d)
+	}
 	if err != nil {
 		return id, errors.Join(err, put)
 	}
-	var caller struct{ Arn string }
-	if err := json.Unmarshal([]byte(said), &caller); err != nil {
-		return id, fmt.Errorf("get-caller-identity answered %q: %w", said, err)
-	}
-	id.CallerARN = caller.Arn
-	if id.SessionName, err = d.is(caller.Arn); err != nil {
+	id.CallerARN = arn
+	if id.SessionName, err = d.is(arn); err != nil {
 		return id, err
 	}
 	return id, put
+}
+
+// caller asks AWS from inside a pod who it is.
+func (c *Cluster) caller(ctx context.Context, d Declared) (arn string, err error) {
+	said, err := c.Exec(ctx, d.Namespace, d.Pod, Container, "aws", "sts", "get-caller-identity", "--output", "json")
+	if err != nil {
+		return "", err
+	}
+	var caller struct{ Arn string }
+	if err := json.Unmarshal([]byte(said), &caller); err != nil {
+		return "", fmt.Errorf("get-caller-identity answered %q: %w", said, err)
+	}
+	return caller.Arn, nil
 }
 
 // is returns the name of a caller's session, and an error where the caller is not the identity.
