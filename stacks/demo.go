@@ -91,7 +91,7 @@ func unproven(cfg *config.Config) []string {
 		if len(identity.ManagedPolicyArns) > 0 {
 			continue
 		}
-		object, named, may := demoKey(identity), false, false
+		object, mentioned, may := demoKey(identity), false, false
 		for _, s := range identity.Statements {
 			if s.Effect != iampolicy.Allow {
 				continue
@@ -100,11 +100,11 @@ func unproven(cfg *config.Config) []string {
 			for _, resource := range s.Resources {
 				literal, _, wild := strings.Cut(resource, "*")
 				prefix, ours := strings.CutPrefix(literal, config.DemoBucketArn+"/")
-				named = named || ours
+				mentioned = mentioned || ours
 				may = may || !ours || prefix == object || wild && strings.HasPrefix(object, prefix) || strings.Contains(prefix, "?") || strings.Contains(prefix, "$")
 			}
 		}
-		if named && !may {
+		if mentioned && !may {
 			warnings = append(warnings, fmt.Sprintf("identities[%d].statements: nothing there lets identity %s put %s/%s, by which its demo pod proves it. "+
 				"The pod will not become ready, and this run waits for it in vain: allow s3:PutObject on %s/%s/*",
 				i, identity.Name, config.DemoBucketArn, object, config.DemoBucketArn, identity.Name))
