@@ -33,6 +33,8 @@ type servers struct {
 	elb          *elb.Client
 	group, entry string // the target group, and the balancer's name
 	ids          map[int]string
+	// run is what the machines to come run at their boot, where it is not the script with its clock ahead.
+	run []string
 }
 
 // The name of the load balancer in the product's goldens.
@@ -75,6 +77,9 @@ func newServers(t *testing.T, matcher string) *servers {
 func (s *servers) boot(i int, address string) string {
 	s.t.Helper()
 	n := productNode(s.t, "server")
+	if s.run != nil {
+		n.run = s.run
+	}
 	first, env := "join", "join"
 	if i == 0 {
 		first, env = "init", "init"
@@ -262,6 +267,23 @@ func TestHealth(t *testing.T) {
 	await(2, "healthy")
 	require.NoError(t, s.machines.serverOf(s.ids[1]).HangEtcd(false))
 	await(1, "healthy")
+}
+
+// TestJoinWaitsForALostMember boots a server in place of one of five while another is lost too: etcd admits nobody until
+// that one's Node is deleted. The boot script must say so meanwhile, and go on by itself afterwards.
+func TestJoinWaitsForALostMember(t *testing.T) {
+	s := newServers(t, "200")
+	s.up(5)
+	s.terminate(2)
+	s.terminate(4)
+	// The script's own clock: what it waits for here takes as long as it takes.
+	s.run = []string{"/usr/local/sbin/k3s-boot"}
+	id := s.boot(2, "10.0.0.22")
+	const waiting = "Waiting for other members to finish joining etcd cluster: etcdserver: unhealthy cluster"
+	require.Eventually(t, func() bool { return strings.Contains(s.console(id), waiting) }, 4*time.Minute, 100*time.Millisecond)
+	require.NoError(t, s.client().CoreV1().Nodes().Delete(context.Background(), "ip-10-0-0-14", metav1.DeleteOptions{}))
+	s.said(id, "done: K3s", 1, 4*time.Minute)
+	s.voters(4)
 }
 
 // TestYears lets K3s's own certificates age: with the product's timers a cluster survives what it would not without.

@@ -2,6 +2,7 @@ package machines
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -137,6 +138,7 @@ func (s *initSystem) journalctl(args []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	data = append(data, s.waiting()...)
 	lines := strings.SplitAfter(strings.TrimRight(string(data), "\n")+"\n", "\n")
 	for i, a := range args {
 		if (a == "--lines" || a == "-n") && i+1 < len(args) {
@@ -148,6 +150,25 @@ func (s *initSystem) journalctl(args []string) (string, error) {
 		}
 	}
 	return strings.Join(lines, ""), nil
+}
+
+// waiting is what K3s says while etcd does not admit its member: etcd is a part of its process, and in the lab one of its
+// own with a log of its own. Once K3s runs, that is over.
+func (s *initSystem) waiting() []byte {
+	if s.state([]string{"k3s.service"}) == "active" {
+		return nil
+	}
+	log, err := os.ReadFile(filepath.Join(s.m.o.Dir, s.vm.instance.ID, "control-plane", "etcd.log"))
+	if err != nil {
+		return nil
+	}
+	var said []byte
+	for line := range bytes.Lines(log) {
+		if bytes.HasPrefix(line, []byte("Waiting ")) {
+			said = append(said, line...)
+		}
+	}
+	return said
 }
 
 // systemctl plays the few verbs of a boot script and of its docs.
