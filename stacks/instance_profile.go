@@ -8,6 +8,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/podrole"
+	"k3s-aws-auth/components/rules"
 	"k3s-aws-auth/components/workload"
 	"k3s-aws-auth/stacks/config"
 )
@@ -25,14 +26,14 @@ var instanceProfile = setup{
 		}
 		refuseWithoutTokens(cfg, p)
 		// Room for the policies that agents have anyway.
-		const most = config.MaxInlinePolicy - 2240
+		const most = rules.MaxInlinePolicy - 2240
 		if n := cfg.PolicyCharacters(); n > most {
 			p.Add("identities", fmt.Sprintf("policies of %d characters together", n),
 				"at most %d characters for setup instance-profile, which gives all of them to one role", most)
 		}
-		if n := len(managedPolicyArns(cfg)); n > config.MaxManagedPolicies {
+		if n := len(managedPolicyArns(cfg)); n > rules.MaxManagedPolicies {
 			p.Add("identities", fmt.Sprintf("%d managed policies together", n),
-				"at most %d for setup instance-profile, which gives all of them to one role", config.MaxManagedPolicies)
+				"at most %d for setup instance-profile, which gives all of them to one role", rules.MaxManagedPolicies)
 		}
 	},
 	deploy: func(ctx *pulumi.Context, cfg *config.Config) error {

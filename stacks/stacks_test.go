@@ -740,6 +740,5 @@ func TestSetupsAreSorted(t *testing.T) {
 func TestDefaultsAreTheComponents(t *testing.T) {
 	require.ElementsMatch(t, workload.Deliveries(), []string{config.DeliveryImageVolume, config.DeliverySidecar, config.DeliveryNode})
 	helper := config.Defaults("lab").RolesAnywhere.Helper
-	require.Equal(t, workload.DefaultNodePath, helper.NodePath)
 	require.Equal(t, workload.Deliveries()[0], helper.Delivery)
 }

@@ -5,13 +5,13 @@ package accesslogs
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/rules"
 )
 
 // Type is the component's type token. Changing it needs an alias.
@@ -23,19 +23,11 @@ const (
 	CloudFrontPrefix = "cloudfront/"
 )
 
-// MaxDays is the longest time that logs are kept: ten years.
-const MaxDays = 3650
-
-var (
-	bucketPattern  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
-	accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
-)
-
 // BucketArgs describes a bucket for access logs.
 type BucketArgs struct {
 	// Name is the bucket's physical name. No dots.
 	Name string
-	// Days is how long logs are kept, 1 to [MaxDays].
+	// Days is how long logs are kept, 1 to [rules.MaxLogDays].
 	Days int
 	// SourceArns are the ARNs of the buckets whose logs come here; they are in
 	// the bucket's account and region.
@@ -184,14 +176,15 @@ func (args *BucketArgs) validate(name string) error {
 			errs = append(errs, fmt.Errorf(format, a...))
 		}
 	}
-	check(bucketPattern.MatchString(args.Name), "Name is %q, must be 3 to 63 lower-case letters, digits and hyphens", args.Name)
-	check(args.Days >= 1 && args.Days <= MaxDays, "Days is %d, must be 1 to %d", args.Days, MaxDays)
+	follows := func(must, field, value string) { check(must == "", "%s is %q, must be %s", field, value, must) }
+	follows(rules.Bucket(args.Name), "Name", args.Name)
+	check(args.Days >= 1 && args.Days <= rules.MaxLogDays, "Days is %d, must be 1 to %d", args.Days, rules.MaxLogDays)
 	check(len(args.SourceArns) > 0, "SourceArns are missing")
 	for i, arn := range args.SourceArns {
 		check(strings.HasPrefix(arn, "arn:") && strings.Contains(arn, ":s3:::"), "SourceArns[%d] is %q, must be the ARN of a bucket", i, arn)
 		check(!strings.HasSuffix(arn, ":"+args.Name), "SourceArns[%d] is the log bucket itself, whose logs would make more logs", i)
 	}
-	check(accountPattern.MatchString(args.AccountID), "AccountID is %q, must be 12 digits", args.AccountID)
+	follows(rules.Account(args.AccountID), "AccountID", args.AccountID)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("access logs %q: %w", name, err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/rules"
 )
 
 // Type is the component's type token. Changing it needs an alias.
@@ -42,8 +43,7 @@ const (
 )
 
 var (
-	accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
-	prefixPattern  = regexp.MustCompile(`^[a-zA-Z0-9+=,.@_-]{1,60}$`)
+	prefixPattern = regexp.MustCompile(`^[a-zA-Z0-9+=,.@_-]{1,60}$`)
 )
 
 // Distribution is a CloudFront distribution to watch.
@@ -462,7 +462,8 @@ func (args *AlarmsArgs) validate(name string) error {
 		}
 	}
 	check(args.ClusterName != "", "ClusterName is missing")
-	check(accountPattern.MatchString(args.AccountID), "AccountID is %q, must be 12 digits", args.AccountID)
+	must := rules.Account(args.AccountID)
+	check(must == "", "AccountID is %q, must be %s", args.AccountID, must)
 	check(args.Partition != "", "Partition is missing")
 	check(prefixPattern.MatchString(args.RolePrefix), "RolePrefix is %q, must be 1 to 60 characters of a role's name", args.RolePrefix)
 	seen := map[string]bool{}

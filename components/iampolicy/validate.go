@@ -17,8 +17,9 @@ var (
 		`Numeric(NotEquals|Equals|LessThan|LessThanEquals|GreaterThan|GreaterThanEquals)|` +
 		`Date(NotEquals|Equals|LessThan|LessThanEquals|GreaterThan|GreaterThanEquals)|` +
 		`Bool|BinaryEquals|(Not)?IpAddress|Arn(Not)?(Equals|Like))(IfExists)?|Null)$`)
-	// A tag's key, which follows a slash, may have spaces in it.
-	conditionKeyPattern = regexp.MustCompile(`^[^\s:]+:[^\s/]+(/.*\S)?$`)
+	// A tag's key, which follows a slash, may have spaces in it. The service of an
+	// OIDC provider's keys is its URL without the scheme.
+	conditionKeyPattern = regexp.MustCompile(`^[0-9A-Za-z._-]+(/[0-9A-Za-z._~/-]+)?:[^\s/]+(/[^\x00-\x1f]*\S)?$`)
 	variablePattern     = regexp.MustCompile(`\$\{[^}]*\}`)
 	// arnPattern is what IAM takes as a resource: six parts, of which the last, as
 	// names of objects do, may have anything in it that a policy may.
@@ -48,7 +49,7 @@ func (s Statement) faults() []error {
 	if s.Effect != "" && s.Effect != Allow && s.Effect != Deny {
 		errs = append(errs, fmt.Errorf("effect: is %q, must be Allow or Deny", s.Effect))
 	}
-	if !sidPattern.MatchString(s.Sid) {
+	if !IsSid(s.Sid) {
 		errs = append(errs, fmt.Errorf("sid: is %q, must be letters and digits only", s.Sid))
 	}
 	switch {
@@ -66,7 +67,7 @@ func (s Statement) faults() []error {
 		actions []string
 	}{{"actions", s.Actions}, {"notActions", s.NotActions}} {
 		for i, action := range list.actions {
-			if !actionPattern.MatchString(action) {
+			if !IsAction(action) {
 				errs = append(errs, fmt.Errorf("%s[%d]: is %q, must be service:Action (wildcards allowed after the colon) or *", list.key, i, action))
 			}
 		}
@@ -87,7 +88,7 @@ func (s Statement) faults() []error {
 func (s Statement) conditionFaults() []error {
 	var errs []error
 	for _, operator := range sortedKeys(s.Conditions) {
-		if !operatorPattern.MatchString(operator) {
+		if !IsOperator(operator) {
 			errs = append(errs, fmt.Errorf("conditions.%s: is no condition operator of IAM", operator))
 		}
 		keys := s.Conditions[operator]
@@ -95,7 +96,7 @@ func (s Statement) conditionFaults() []error {
 			errs = append(errs, fmt.Errorf("conditions.%s: is empty, must have at least one condition key", operator))
 		}
 		for _, key := range sortedKeys(keys) {
-			if !conditionKeyPattern.MatchString(key) {
+			if !IsConditionKey(key) {
 				errs = append(errs, fmt.Errorf("conditions.%s: key %q must be prefix:name, such as aws:SourceArn", operator, key))
 			}
 			if len(keys[key]) == 0 {
@@ -111,6 +112,20 @@ func (s Statement) conditionFaults() []error {
 	}
 	return errs
 }
+
+// IsSid reports whether IAM takes the text as a statement's sid.
+func IsSid(text string) bool { return sidPattern.MatchString(text) }
+
+// IsAction reports whether the text is an action: service:Action, with wildcards
+// behind the colon, or *.
+func IsAction(text string) bool { return actionPattern.MatchString(text) }
+
+// IsOperator reports whether the text is a condition operator of IAM.
+func IsOperator(text string) bool { return operatorPattern.MatchString(text) }
+
+// IsConditionKey reports whether the text has the form of a condition key:
+// service:name, and behind a slash a tag's key, in which tags have spaces.
+func IsConditionKey(text string) bool { return conditionKeyPattern.MatchString(text) }
 
 // IsResource reports whether IAM takes the text as a resource: * or an ARN, with
 // wildcards and policy variables.

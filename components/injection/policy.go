@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	admission "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/admissionregistration/v1beta1"
@@ -12,6 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/existing"
+	"k3s-aws-auth/components/rules"
 )
 
 // What an API server needs to serve the policy, up to the release in which it is
@@ -237,18 +237,13 @@ var volumeExpression = strings.NewReplacer("VOLUME", TokenVolume, "FILE", TokenF
   }
 }}]`)
 
-var (
-	namePattern   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	regionPattern = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
-)
-
 func (args *AdmissionPolicyArgs) validate(name string) error {
 	if args == nil {
 		return fmt.Errorf("AdmissionPolicy %q: args are missing", name)
 	}
 	var errs []error
-	if !namePattern.MatchString(args.Name) {
-		errs = append(errs, fmt.Errorf("name is %q, must be 1 to 63 lower-case letters, digits and hyphens", args.Name))
+	if must := rules.Label(args.Name); must != "" {
+		errs = append(errs, fmt.Errorf("name is %q, must be %s", args.Name, must))
 	}
 	errs = append(errs, validateRegion(args.Region))
 	if args.Kubeconfig == nil {
@@ -261,8 +256,8 @@ func (args *AdmissionPolicyArgs) validate(name string) error {
 }
 
 func validateRegion(region string) error {
-	if !regionPattern.MatchString(region) {
-		return fmt.Errorf("region is %q, must be an AWS region such as eu-central-1", region)
+	if must := rules.Region(region); must != "" {
+		return fmt.Errorf("region is %q, must be %s", region, must)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	admissionv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/admissionregistration/v1"
@@ -14,6 +13,8 @@ import (
 	policyv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/policy/v1"
 	rbacv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/rbac/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/rules"
 )
 
 // webhookName is the name of everything in the webhook's namespace.
@@ -24,8 +25,6 @@ const (
 	webhookPort = 8443
 	metricsPort = 9999
 )
-
-const nonRoot = 65532
 
 // WebhookArgs describes the webhook of one cluster.
 type WebhookArgs struct {
@@ -239,8 +238,8 @@ func (w *webhook) deployment() error {
 						spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone"),
 					},
 					SecurityContext: corev1.PodSecurityContextArgs{
-						RunAsNonRoot: pulumi.Bool(true), RunAsUser: pulumi.Int(nonRoot), RunAsGroup: pulumi.Int(nonRoot),
-						FsGroup:        pulumi.Int(nonRoot), // reads the key
+						RunAsNonRoot: pulumi.Bool(true), RunAsUser: pulumi.Int(rules.NonRoot), RunAsGroup: pulumi.Int(rules.NonRoot),
+						FsGroup:        pulumi.Int(rules.NonRoot), // reads the key
 						SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
 					},
 					Containers: corev1.ContainerArray{corev1.ContainerArgs{
@@ -361,21 +360,18 @@ func optional(s string) pulumi.StringPtrInput {
 	return pulumi.String(s)
 }
 
-// pinnedPattern is an image with a digest or a tag.
-var pinnedPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.:/_-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$`)
-
 func (args *WebhookArgs) validate(name string) error {
 	if args == nil {
 		return fmt.Errorf("webhook %q: args are missing", name)
 	}
 	var errs []error
 	for _, n := range []struct{ field, value string }{{"name", args.Name}, {"namespace", args.Namespace}} {
-		if !namePattern.MatchString(n.value) {
-			errs = append(errs, fmt.Errorf("%s is %q, must be 1 to 63 lower-case letters, digits and hyphens", n.field, n.value))
+		if must := rules.Label(n.value); must != "" {
+			errs = append(errs, fmt.Errorf("%s is %q, must be %s", n.field, n.value, must))
 		}
 	}
-	if !pinnedPattern.MatchString(args.Image) || strings.HasSuffix(args.Image, ":latest") {
-		errs = append(errs, fmt.Errorf("image is %q, must be an image with a tag other than latest, or with its digest", args.Image))
+	if must := rules.PinnedImage(args.Image); must != "" {
+		errs = append(errs, fmt.Errorf("image is %q, must be %s", args.Image, must))
 	}
 	if args.Replicas < 1 {
 		errs = append(errs, fmt.Errorf("replicas is %d, must be at least 1", args.Replicas))

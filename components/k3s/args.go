@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/rules"
 )
 
 // ClusterArgs are the inputs of [NewCluster]. What shapes the graph is plain;
@@ -134,16 +137,7 @@ var clusterRanges = map[string]netip.Prefix{
 }
 
 var (
-	clusterNamePattern   = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
-	versionPattern       = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-[a-z0-9.]+)?\+k3s[0-9]+$`)
-	digestPattern        = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	instanceTypePattern  = regexp.MustCompile(`^[a-z0-9-]+\.[a-z0-9-]+$`)
-	amiPattern           = regexp.MustCompile(`^ami-[0-9a-f]+$`)
-	regionPattern        = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
 	featureGatePattern   = regexp.MustCompile(`^[A-Za-z0-9]+=(true|false)$`)
-	bucketPattern        = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-	policyArnPattern     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\w+=,.@/-]+$`)
-	cronPattern          = regexp.MustCompile(`^[0-9*/,-]+( [0-9A-Za-z*/,?-]+){4}$`)
 	runtimeConfigPattern = regexp.MustCompile(`^[a-z0-9./-]+=(true|false)$`)
 )
 
@@ -160,14 +154,14 @@ func (args *ClusterArgs) validate() error {
 			errs = append(errs, fmt.Errorf("args."+format, values...))
 		}
 	}
-	check(clusterNamePattern.MatchString(args.ClusterName),
-		"ClusterName: is %q, must be 1 to 32 lower-case letters, digits and hyphens, beginning with a letter", args.ClusterName)
-	check(versionPattern.MatchString(args.Version),
-		"Version: is %q, must be a K3s release such as v1.35.4+k3s1", args.Version)
-	check(args.BinarySHA256 == "" || digestPattern.MatchString(args.BinarySHA256),
-		"BinarySHA256: is %q, must be 64 lower-case hex digits", args.BinarySHA256)
-	check(args.Servers == 1 || args.Servers == 3 || args.Servers == 5,
-		"Servers: is %d, must be 1, 3 or 5: etcd needs a majority, and an even number adds none", args.Servers)
+	follows := func(must, field, value string) { check(must == "", "%s: is %q, must be %s", field, value, must) }
+	follows(rules.ClusterName(args.ClusterName), "ClusterName", args.ClusterName)
+	follows(rules.K3sVersion(args.Version), "Version", args.Version)
+	if args.BinarySHA256 != "" {
+		follows(rules.SHA256(args.BinarySHA256), "BinarySHA256", args.BinarySHA256)
+	}
+	must := rules.Servers(args.Servers)
+	check(must == "", "Servers: is %d, must be %s", args.Servers, must)
 	switch args.LoadBalancer {
 	case LoadBalancerInternet, LoadBalancerInternal:
 	case LoadBalancerNone:
@@ -176,23 +170,25 @@ func (args *ClusterArgs) validate() error {
 		check(false, "LoadBalancer: is %q, must be internet, internal or empty", args.LoadBalancer)
 	}
 	if snapshots := args.EtcdSnapshots; snapshots != nil {
-		check(bucketPattern.MatchString(snapshots.Bucket), "EtcdSnapshots.Bucket: is %q, must be the name of a bucket", snapshots.Bucket)
-		check(cronPattern.MatchString(snapshots.Schedule), "EtcdSnapshots.Schedule: is %q, must be a cron expression such as 0 */6 * * *", snapshots.Schedule)
+		// K3s asks by path where a name has dots.
+		follows(rules.Bucket(strings.ReplaceAll(snapshots.Bucket, ".", "-")), "EtcdSnapshots.Bucket", snapshots.Bucket)
+		follows(rules.Cron(snapshots.Schedule), "EtcdSnapshots.Schedule", snapshots.Schedule)
 		check(snapshots.Retention >= 1, "EtcdSnapshots.Retention: is %d, must be at least 1", snapshots.Retention)
 	}
 	check(args.Agents >= 1, "Agents: is %d, must be at least 1: servers take no workloads", args.Agents)
-	check(instanceTypePattern.MatchString(args.ServerInstanceType),
-		"ServerInstanceType: is %q, must be an instance type such as t3.medium", args.ServerInstanceType)
-	check(instanceTypePattern.MatchString(args.AgentInstanceType),
-		"AgentInstanceType: is %q, must be an instance type such as t3.medium", args.AgentInstanceType)
+	follows(rules.InstanceType(args.ServerInstanceType), "ServerInstanceType", args.ServerInstanceType)
+	follows(rules.InstanceType(args.AgentInstanceType), "AgentInstanceType", args.AgentInstanceType)
 	if architecture(args.ServerInstanceType) != architecture(args.AgentInstanceType) {
 		check(args.BinarySHA256 == "", "BinarySHA256: is one digest, but %s and %s need binaries of two architectures",
 			args.ServerInstanceType, args.AgentInstanceType)
 		check(args.AmiID == "", "AmiID: is one image, but %s and %s need images of two architectures",
 			args.ServerInstanceType, args.AgentInstanceType)
 	}
-	check(args.AmiID == "" || amiPattern.MatchString(args.AmiID), "AmiID: is %q, must be an image id such as ami-0123456789abcdef0", args.AmiID)
-	check(args.RootVolumeGiB >= 8, "RootVolumeGiB: is %d, must be at least 8", args.RootVolumeGiB)
+	if args.AmiID != "" {
+		follows(rules.Image(args.AmiID), "AmiID", args.AmiID)
+	}
+	check(args.RootVolumeGiB >= rules.MinRootVolume && args.RootVolumeGiB <= rules.MaxRootVolume,
+		"RootVolumeGiB: is %d, must be %d to %d", args.RootVolumeGiB, rules.MinRootVolume, rules.MaxRootVolume)
 	check(args.CPUCredits == "standard" || args.CPUCredits == "unlimited",
 		"CPUCredits: is %q, must be standard or unlimited", args.CPUCredits)
 	check(args.VpcID != nil, "VpcID: is nil")
@@ -219,26 +215,23 @@ func (args *ClusterArgs) validate() error {
 		_, taken := args.AgentPolicies[name]
 		check(!taken, "AgentPolicies[%s]: the name is that of a policy of the component", name)
 	}
-	check(args.PermissionsBoundary == "" || policyArnPattern.MatchString(args.PermissionsBoundary),
-		"PermissionsBoundary: is %q, must be the ARN of an IAM policy or empty", args.PermissionsBoundary)
+	if args.PermissionsBoundary != "" {
+		follows(rules.PolicyARN(args.PermissionsBoundary), "PermissionsBoundary", args.PermissionsBoundary)
+	}
 	for i, gate := range args.FeatureGates {
 		check(featureGatePattern.MatchString(gate), "FeatureGates[%d]: is %q, must be Name=true or Name=false", i, gate)
 	}
 	for i, api := range args.RuntimeConfig {
 		check(runtimeConfigPattern.MatchString(api), "RuntimeConfig[%d]: is %q, must be such as example.k8s.io/v1beta1=true", i, api)
 	}
-	check(regionPattern.MatchString(args.Region), "Region: is %q, must be a region such as eu-central-1", args.Region)
+	follows(rules.Region(args.Region), "Region", args.Region)
 	return errors.Join(errs...)
 }
-
-// graviton matches the families with Arm processors: the attribute behind the
-// generation begins with g (t4g, m7gd, im4gn, g5g), or it is the first one, a1.
-var graviton = regexp.MustCompile(`^(a1|[a-z]+[0-9]+g[a-z]*)\.`)
 
 // architecture is the processor architecture of an instance type, by the name
 // that images use.
 func architecture(instanceType string) string {
-	if graviton.MatchString(instanceType) {
+	if rules.Arm(instanceType) {
 		return "arm64"
 	}
 	return "amd64"

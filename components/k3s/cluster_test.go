@@ -340,8 +340,8 @@ func TestGivenImage(t *testing.T) {
 	require.Empty(t, r.IgnoreChanges)
 }
 
-// rules lists the rules of all security groups, one a line.
-func rules(c *cloud) string {
+// firewallRules lists the rules of all security groups, one a line.
+func firewallRules(c *cloud) string {
 	var got strings.Builder
 	for _, kind := range []string{"Ingress", "Egress"} {
 		for _, r := range c.OfType("aws:vpc/securityGroup" + kind + "Rule:SecurityGroup" + kind + "Rule") {
@@ -363,7 +363,7 @@ func rules(c *cloud) string {
 
 func TestFirewall(t *testing.T) {
 	c := preview(t, labArgs())
-	pulumitest.Golden(t, "firewall.golden", rules(c))
+	pulumitest.Golden(t, "firewall.golden", firewallRules(c))
 	for _, r := range c.OfType("aws:ec2/securityGroup:SecurityGroup") {
 		require.False(t, r.Inputs.HasValue("ingress") || r.Inputs.HasValue("egress"), "%s: inline and separate rules remove each other", r)
 		require.NotEqual(t, "Managed by Pulumi", r.Inputs["description"].StringValue(), r)

@@ -76,7 +76,7 @@ func TestServersFirewall(t *testing.T) {
 	for _, balancer := range []string{LoadBalancerInternet, LoadBalancerInternal} {
 		args := prodArgs()
 		args.LoadBalancer = balancer
-		pulumitest.Golden(t, "servers/firewall-"+balancer+".golden", rules(preview(t, args)))
+		pulumitest.Golden(t, "servers/firewall-"+balancer+".golden", firewallRules(preview(t, args)))
 	}
 }
 

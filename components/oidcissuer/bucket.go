@@ -9,6 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/rules"
 )
 
 // BucketIssuerType is the type token of [BucketIssuer].
@@ -27,7 +28,7 @@ type BucketIssuerArgs struct {
 	// first, then keys that are to be published too (rotation).
 	PublicKeys pulumi.StringArrayInput
 	// CacheMaxAgeSeconds is the documents' Cache-Control max-age; 0 means
-	// [DefaultCacheMaxAgeSeconds].
+	// [rules.DefaultCacheSeconds].
 	CacheMaxAgeSeconds int
 	// Protect makes Pulumi refuse to delete the bucket.
 	Protect bool
@@ -82,7 +83,7 @@ func NewBucketIssuer(ctx *pulumi.Context, name string, args *BucketIssuerArgs, o
 		bucket:        args.Bucket,
 		issuer:        url,
 		publicKeys:    args.PublicKeys,
-		maxAgeSeconds: cmp.Or(args.CacheMaxAgeSeconds, DefaultCacheMaxAgeSeconds),
+		maxAgeSeconds: cmp.Or(args.CacheMaxAgeSeconds, rules.DefaultCacheSeconds),
 		public:        true,
 		protect:       args.Protect,
 		versioned:     args.Versioned,

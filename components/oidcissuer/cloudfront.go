@@ -14,6 +14,7 @@ import (
 	"k3s-aws-auth/components/accesslogs"
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/rules"
 )
 
 // CloudFrontIssuerType is the type token of [CloudFrontIssuer].
@@ -27,10 +28,6 @@ const (
 	// them and returned as an output, for somebody to add elsewhere.
 	DNSExternal = "external"
 )
-
-// DefaultPriceClass serves from North America and Europe, the cheapest: two
-// small documents that AWS itself fetches need no more.
-const DefaultPriceClass = "PriceClass_100"
 
 const originID = "documents"
 
@@ -51,10 +48,10 @@ type CloudFrontIssuerArgs struct {
 	// first, then keys that are to be published too (rotation).
 	PublicKeys pulumi.StringArrayInput
 	// CacheTTLSeconds is how long edges and clients may keep the documents; 0
-	// means [DefaultCacheMaxAgeSeconds]. It is both the objects' max-age and
+	// means [rules.DefaultCacheSeconds]. It is both the objects' max-age and
 	// the longest time in the cache policy.
 	CacheTTLSeconds int
-	// PriceClass is a CloudFront price class; empty means [DefaultPriceClass].
+	// PriceClass is a CloudFront price class; empty means [rules.DefaultPriceClass].
 	PriceClass string
 	// UsEast1 is an AWS provider for us-east-1, where CloudFront's
 	// certificates must be. Only the certificate and its validation use it.
@@ -114,7 +111,7 @@ func NewCloudFrontIssuer(ctx *pulumi.Context, name string, args *CloudFrontIssue
 		bucket:        args.Bucket,
 		issuer:        url,
 		publicKeys:    args.PublicKeys,
-		maxAgeSeconds: cmp.Or(args.CacheTTLSeconds, DefaultCacheMaxAgeSeconds),
+		maxAgeSeconds: cmp.Or(args.CacheTTLSeconds, rules.DefaultCacheSeconds),
 		public:        false,
 		protect:       args.Protect,
 		versioned:     args.Versioned,
@@ -259,7 +256,7 @@ func newDistribution(ctx *pulumi.Context, name string, parent pulumi.Resource, a
 }
 
 func newCachePolicy(ctx *pulumi.Context, name string, parent pulumi.Resource, args *CloudFrontIssuerArgs) (*cloudfront.CachePolicy, error) {
-	ttl := pulumi.Int(cmp.Or(args.CacheTTLSeconds, DefaultCacheMaxAgeSeconds))
+	ttl := pulumi.Int(cmp.Or(args.CacheTTLSeconds, rules.DefaultCacheSeconds))
 	none := pulumi.String("none")
 	policy, err := cloudfront.NewCachePolicy(ctx, names.Autonamed(name+"-cache", names.MaxPolicy), &cloudfront.CachePolicyArgs{
 		Comment: pulumi.String("OIDC documents of " + args.Domain),
@@ -296,7 +293,7 @@ func loggingConfig(args *CloudFrontIssuerArgs) cloudfront.DistributionLoggingCon
 
 func priceClass(args *CloudFrontIssuerArgs) string {
 	if args.PriceClass == "" {
-		return DefaultPriceClass
+		return rules.DefaultPriceClass
 	}
 	return args.PriceClass
 }

@@ -179,7 +179,7 @@ func TestBucketIssuerRefuses(t *testing.T) {
 		want   string
 	}{
 		"nil":    {func(*BucketIssuerArgs) *BucketIssuerArgs { return nil }, "args are missing"},
-		"dots":   {func(a *BucketIssuerArgs) *BucketIssuerArgs { a.Bucket = "a.b.c"; return a }, "has a dot"},
+		"dots":   {func(a *BucketIssuerArgs) *BucketIssuerArgs { a.Bucket = "a.b.c"; return a }, "without dots"},
 		"region": {func(a *BucketIssuerArgs) *BucketIssuerArgs { a.Region = "Frankfurt"; return a }, "region"},
 		"keys":   {func(a *BucketIssuerArgs) *BucketIssuerArgs { a.PublicKeys = nil; return a }, "PublicKeys"},
 		"age":    {func(a *BucketIssuerArgs) *BucketIssuerArgs { a.CacheMaxAgeSeconds = -1; return a }, "CacheMaxAgeSeconds"},

@@ -11,10 +11,6 @@ import (
 	"k3s-aws-auth/components/accesslogs"
 )
 
-// DefaultCacheMaxAgeSeconds is how long caches may keep the documents. It
-// bounds how long a key rotation has to wait before it may sign with a new key.
-const DefaultCacheMaxAgeSeconds = 300
-
 const contentType = "application/json"
 
 // storage is the bucket that holds the documents, and the documents.

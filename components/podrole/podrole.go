@@ -15,27 +15,14 @@ import (
 
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/rules"
 )
 
 // Type is the type token of [PodRole].
 const Type = "k3s-aws-auth:podrole:PodRole"
 
-// Limits of IAM.
-const (
-	// DefaultMaxSessionSeconds is the longest session of a role that says
-	// nothing.
-	DefaultMaxSessionSeconds = 3600
-	minMaxSessionSeconds     = 3600
-	maxMaxSessionSeconds     = 43200
-	// MaxInlinePolicyCharacters is IAM's limit for a role's inline policies
-	// together; white space does not count.
-	MaxInlinePolicyCharacters = 10240
-	maxManagedPolicies        = 10
-)
-
 var (
-	roleNamePattern  = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
-	policyArnPattern = regexp.MustCompile(`^arn:[\w-]+:iam::(\d{12}|aws):policy/\S+$`)
+	roleNamePattern = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
 )
 
 // PodRoleArgs describes a pod's role.
@@ -59,7 +46,7 @@ type PodRoleArgs struct {
 	// ManagedPolicyArns are attached, at most 10 (IAM's default quota).
 	ManagedPolicyArns []string
 	// MaxSessionSeconds is the longest session, 3600 to 43200; 0 means
-	// [DefaultMaxSessionSeconds].
+	// [rules.DefaultSessionSeconds].
 	MaxSessionSeconds int
 	// PermissionsBoundary is the ARN of a boundary policy, or empty.
 	PermissionsBoundary string
@@ -150,7 +137,7 @@ func (args *PodRoleArgs) formerly(suffix string, limit int) pulumi.ResourceOptio
 
 func (args *PodRoleArgs) maxSession() int {
 	if args.MaxSessionSeconds == 0 {
-		return DefaultMaxSessionSeconds
+		return rules.DefaultSessionSeconds
 	}
 	return args.MaxSessionSeconds
 }
@@ -182,8 +169,8 @@ func checkSize(policy string) error {
 			size++
 		}
 	}
-	if size > MaxInlinePolicyCharacters {
-		return fmt.Errorf("inline policy has %d characters, IAM allows %d: use managed policies", size, MaxInlinePolicyCharacters)
+	if size > rules.MaxInlinePolicy {
+		return fmt.Errorf("inline policy has %d characters, IAM allows %d: use managed policies", size, rules.MaxInlinePolicy)
 	}
 	return nil
 }
@@ -202,17 +189,17 @@ func (args *PodRoleArgs) validate(name string) error {
 		"RoleName is %q, must be 1 to 64 letters, digits and _+=,.@-", args.RoleName)
 	check(len(args.Description) > 1000, "Description has %d characters, must have at most 1000", len(args.Description))
 	check(args.Trust == nil, "Trust is missing")
-	check(args.maxSession() < minMaxSessionSeconds || args.maxSession() > maxMaxSessionSeconds,
-		"MaxSessionSeconds is %d, must be %d to %d", args.MaxSessionSeconds, minMaxSessionSeconds, maxMaxSessionSeconds)
-	check(len(args.ManagedPolicyArns) > maxManagedPolicies, "%d managed policies, IAM's quota is %d", len(args.ManagedPolicyArns), maxManagedPolicies)
+	check(args.maxSession() < rules.MinRoleSessionSeconds || args.maxSession() > rules.MaxSessionSeconds,
+		"MaxSessionSeconds is %d, must be %d to %d", args.MaxSessionSeconds, rules.MinRoleSessionSeconds, rules.MaxSessionSeconds)
+	check(len(args.ManagedPolicyArns) > rules.MaxManagedPolicies, "%d managed policies, IAM's quota is %d", len(args.ManagedPolicyArns), rules.MaxManagedPolicies)
 	seen := map[string]bool{}
 	for _, arn := range args.ManagedPolicyArns {
-		check(!policyArnPattern.MatchString(arn), "managed policy %q must be the ARN of an IAM policy", arn)
+		check(rules.PolicyARN(arn) != "", "managed policy %q must be %s", arn, rules.PolicyARN(arn))
 		check(seen[arn], "managed policy %s is listed twice", arn)
 		seen[arn] = true
 	}
-	check(args.PermissionsBoundary != "" && !policyArnPattern.MatchString(args.PermissionsBoundary),
-		"PermissionsBoundary is %q, must be the ARN of an IAM policy", args.PermissionsBoundary)
+	must := rules.PolicyARN(args.PermissionsBoundary)
+	check(args.PermissionsBoundary != "" && must != "", "PermissionsBoundary is %q, must be %s", args.PermissionsBoundary, must)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("PodRole %q: %w", name, err)
 	}

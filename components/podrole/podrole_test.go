@@ -12,6 +12,7 @@ import (
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/internal/pulumitest"
 	"k3s-aws-auth/components/podrole"
+	"k3s-aws-auth/components/rules"
 )
 
 const account = "111122223333"
@@ -141,10 +142,10 @@ func TestSizeOfThePolicy(t *testing.T) {
 		_, err := podrole.PermissionsPolicy([]iampolicy.Statement{{Effect: iampolicy.Allow, Actions: []string{"s3:GetObject"}, Resources: []string{"arn:aws:s3:::b/" + resource}}})
 		return err
 	}
-	if err := of(strings.Repeat("x", podrole.MaxInlinePolicyCharacters)); err == nil || !strings.Contains(err.Error(), "use managed policies") {
+	if err := of(strings.Repeat("x", rules.MaxInlinePolicy)); err == nil || !strings.Contains(err.Error(), "use managed policies") {
 		t.Errorf("too long: error %v", err)
 	}
-	if err := of(strings.Repeat(" ", 2*podrole.MaxInlinePolicyCharacters)); err != nil {
+	if err := of(strings.Repeat(" ", 2*rules.MaxInlinePolicy)); err != nil {
 		t.Errorf("white space counts: %v", err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"k3s-aws-auth/components/rules"
 )
 
 // Problem is one thing wrong with a preset's configuration.
@@ -29,7 +31,6 @@ func (p Problem) Error() string {
 const reservedParameters = "k3s-aws-auth/"
 
 var (
-	zonePattern = regexp.MustCompile(`^Z[0-9A-Z]{1,31}$`)
 	// Names, and patterns of names, that begin with a character of their own.
 	secretPattern    = regexp.MustCompile(`^arn:([a-z-]+):secretsmanager:[a-z0-9-]+:\d{12}:secret:([0-9A-Za-z/_+=.@!-][0-9A-Za-z/_+=.@!*?-]*)$`)
 	parameterPattern = regexp.MustCompile(`^arn:([a-z-]+):ssm:[a-z0-9-]+:\d{12}:parameter/([0-9A-Za-z_.-][0-9A-Za-z_.*?/-]*)$`)
@@ -86,7 +87,7 @@ func (l Lists) byKey() map[string][]string {
 func fault(key, value, partition string) string {
 	switch key {
 	case keyZones:
-		if !zonePattern.MatchString(value) {
+		if rules.ZoneID(value) != "" {
 			return "the id of one Route 53 zone, such as Z0123456789ABCDEFGHIJ, without wildcards"
 		}
 	case keySecrets:

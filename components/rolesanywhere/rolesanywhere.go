@@ -20,6 +20,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/rules"
 )
 
 // Type tokens of the components.
@@ -31,20 +32,9 @@ const (
 
 // Defaults and limits; the limits are those of IAM Roles Anywhere.
 const (
-	// DefaultCAValidityHours is ten years. A CA that ends takes every leaf
-	// with it, and is rotated by listing a second one, not by its end.
-	DefaultCAValidityHours = 10 * 365 * 24
-	// DefaultLeafValidityHours is 30 days, DefaultLeafEarlyRenewalHours 10:
-	// any `pulumi up` in the last 10 days renews, so a weekly one suffices.
-	DefaultLeafValidityHours     = 30 * 24
-	DefaultLeafEarlyRenewalHours = 10 * 24
-	// DefaultSessionSeconds is the length of a session.
-	DefaultSessionSeconds = 3600
-	minSessionSeconds     = 900
-	maxSessionSeconds     = 43200
-	maxCertificates       = 2 // of an anchor
-	maxProfileRoles       = 250
-	maxResourceName       = 255
+	maxCertificates = 2 // of an anchor
+	maxProfileRoles = 250
+	maxResourceName = 255
 )
 
 // DefaultCAName names the one CA of an anchor that lists none.
@@ -72,7 +62,7 @@ type AnchorArgs struct {
 	// renewed, remove the old one).
 	CAs []string
 	// CAValidityHours is how long each CA is valid; 0 means
-	// [DefaultCAValidityHours].
+	// [rules.DefaultCAValidityHours].
 	CAValidityHours int
 	// Protect makes Pulumi refuse to delete the CAs' keys, their certificates
 	// and the trust anchor.
@@ -172,7 +162,7 @@ func newCA(ctx *pulumi.Context, name, ca string, parent pulumi.Resource, args *A
 		},
 		IsCaCertificate:     pulumi.Bool(true),
 		AllowedUses:         pulumi.ToStringArray([]string{"cert_signing", "crl_signing"}),
-		ValidityPeriodHours: pulumi.Int(cmp.Or(args.CAValidityHours, DefaultCAValidityHours)),
+		ValidityPeriodHours: pulumi.Int(cmp.Or(args.CAValidityHours, rules.DefaultCAValidityHours)),
 	}, options...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("certificate of CA %s: %w", prefix, err)
@@ -202,7 +192,7 @@ type ProfileArgs struct {
 	// role is up to the roles' trust policies.
 	RoleArns pulumi.StringArrayInput
 	// DurationSeconds is the length of a session, 900 to 43200; 0 means
-	// [DefaultSessionSeconds]. Above the maximum of a role, CreateSession for
+	// [rules.DefaultSessionSeconds]. Above the maximum of a role, CreateSession for
 	// that role fails.
 	DurationSeconds int
 	// Named makes a second profile beside, for the same roles, which lets those
@@ -247,7 +237,7 @@ func NewProfile(ctx *pulumi.Context, name string, args *ProfileArgs, opts ...pul
 	profileArgs := &ra.ProfileArgs{
 		// What AWS takes an unset value for is not known.
 		Enabled:         pulumi.Bool(true),
-		DurationSeconds: pulumi.Int(cmp.Or(args.DurationSeconds, DefaultSessionSeconds)),
+		DurationSeconds: pulumi.Int(cmp.Or(args.DurationSeconds, rules.DefaultSessionSeconds)),
 		RoleArns:        roles,
 		Tags:            pulumi.ToStringMap(args.Tags),
 	}
@@ -290,7 +280,7 @@ type profileTag struct{ Key, Value string }
 func newNamed(ctx *pulumi.Context, name string, profile *Profile, args *ProfileArgs, roles pulumi.StringArrayOutput) (pulumi.StringOutput, error) {
 	state := profileState{
 		AcceptRoleSessionName: true,
-		DurationSeconds:       cmp.Or(args.DurationSeconds, DefaultSessionSeconds),
+		DurationSeconds:       cmp.Or(args.DurationSeconds, rules.DefaultSessionSeconds),
 		Enabled:               true,
 		// Required there. Names of profiles need not be unique.
 		Name: names.Shorten(cmp.Or(args.Name, name), maxResourceName),
@@ -329,8 +319,8 @@ type LeafArgs struct {
 	CACertPem pulumi.StringInput
 	// ValidityHours is how long the certificate is valid, EarlyRenewalHours
 	// how long before its end a `pulumi up` renews it (0: only once it is
-	// over). Both 0 means [DefaultLeafValidityHours] and
-	// [DefaultLeafEarlyRenewalHours]. Nothing renews a certificate between
+	// over). Both 0 means [rules.DefaultLeafValidityHours] and
+	// [rules.DefaultLeafEarlyRenewalHours]. Nothing renews a certificate between
 	// deployments, and nothing revokes the old one.
 	ValidityHours     int
 	EarlyRenewalHours int
@@ -398,7 +388,7 @@ func NewLeaf(ctx *pulumi.Context, name string, args *LeafArgs, opts ...pulumi.Re
 // hours returns the validity and the early renewal, or their defaults.
 func (args *LeafArgs) hours() (validity, renewal int) {
 	if args.ValidityHours == 0 && args.EarlyRenewalHours == 0 {
-		return DefaultLeafValidityHours, DefaultLeafEarlyRenewalHours
+		return rules.DefaultLeafValidityHours, rules.DefaultLeafEarlyRenewalHours
 	}
 	return args.ValidityHours, args.EarlyRenewalHours
 }
@@ -435,8 +425,8 @@ func (args *ProfileArgs) validate(name string) error {
 	if args.RoleArns == nil {
 		errs = append(errs, errors.New("RoleArns are missing"))
 	}
-	if d := cmp.Or(args.DurationSeconds, DefaultSessionSeconds); d < minSessionSeconds || d > maxSessionSeconds {
-		errs = append(errs, fmt.Errorf("DurationSeconds is %d, must be %d to %d", d, minSessionSeconds, maxSessionSeconds))
+	if d := cmp.Or(args.DurationSeconds, rules.DefaultSessionSeconds); d < rules.MinSessionSeconds || d > rules.MaxSessionSeconds {
+		errs = append(errs, fmt.Errorf("DurationSeconds is %d, must be %d to %d", d, rules.MinSessionSeconds, rules.MaxSessionSeconds))
 	}
 	if n := args.Named; n != nil && (n.Partition == "" || n.Region == "" || n.AccountID == "") {
 		errs = append(errs, fmt.Errorf("Named is %+v, must say Partition, Region and AccountID", *n))

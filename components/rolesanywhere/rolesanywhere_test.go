@@ -9,6 +9,7 @@ import (
 
 	"k3s-aws-auth/components/internal/pulumitest"
 	"k3s-aws-auth/components/rolesanywhere"
+	"k3s-aws-auth/components/rules"
 )
 
 const anchorArn = "arn:aws:rolesanywhere:eu-central-1:111122223333:trust-anchor/0a1b"
@@ -139,7 +140,7 @@ func TestTwoCAs(t *testing.T) {
 
 func TestLeafHours(t *testing.T) {
 	for name, tc := range map[string]struct{ validity, renewal, wantValidity, wantRenewal int }{
-		"defaults":        {0, 0, 720, 240},
+		"defaults":        {0, 0, rules.DefaultLeafValidityHours, rules.DefaultLeafEarlyRenewalHours},
 		"given":           {48, 12, 48, 12},
 		"only at the end": {48, 0, 48, 0},
 	} {

@@ -12,14 +12,10 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/injection"
+	"k3s-aws-auth/components/rules"
 )
 
-const (
-	appContainer = "app"
-	// nonRoot is the user, group and fsGroup of all pods: the one that the
-	// credential helper's image uses, so that key files suit both containers.
-	nonRoot = 65532
-)
+const appContainer = "app"
 
 // demoScript proves the identity; see the file.
 //
@@ -60,8 +56,9 @@ func (d *Demo) faults(identity Identity) []error {
 	if d.Image == "" {
 		errs = append(errs, errors.New("Demo.Image is missing"))
 	}
-	if name := d.podName(identity); !isSubdomain(name) {
-		errs = append(errs, fmt.Errorf("Demo.PodName is %q, must be lower-case letters, digits, hyphens and dots, at most 253", name))
+	name := d.podName(identity)
+	if must := rules.Subdomain(name); must != "" {
+		errs = append(errs, fmt.Errorf("Demo.PodName is %q, must be %s", name, must))
 	}
 	if strings.HasPrefix(d.Prefix, "/") || len(d.Prefix) > 512 {
 		errs = append(errs, fmt.Errorf("Demo.Prefix is %q, must not begin with a slash and have at most 512 characters", d.Prefix))
@@ -104,10 +101,10 @@ func (b *builder) demoPod(demo *Demo, roleArn pulumi.StringInput, in parts) erro
 			TerminationGracePeriodSeconds: pulumi.Int(5),
 			SecurityContext: corev1.PodSecurityContextArgs{
 				RunAsNonRoot: pulumi.Bool(true),
-				RunAsUser:    pulumi.Int(nonRoot),
-				RunAsGroup:   pulumi.Int(nonRoot),
+				RunAsUser:    pulumi.Int(rules.NonRoot),
+				RunAsGroup:   pulumi.Int(rules.NonRoot),
 				// Non-root pods can read tokens and keys only through it.
-				FsGroup:        pulumi.Int(nonRoot),
+				FsGroup:        pulumi.Int(rules.NonRoot),
 				SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
 			},
 			InitContainers: in.initContainers,

@@ -8,6 +8,8 @@ import (
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/rules"
 )
 
 // NamespaceType is the type token of [Namespace].
@@ -69,9 +71,9 @@ func NewNamespace(ctx *pulumi.Context, name string, args *NamespaceArgs, opts ..
 	if level == "" {
 		level = LevelRestricted
 	}
-	switch {
-	case !labelPattern.MatchString(args.Name):
-		return nil, fmt.Errorf("Namespace %q: name is %q, must be 1 to 63 lower-case letters, digits and hyphens", name, args.Name)
+	switch must := rules.Label(args.Name); {
+	case must != "":
+		return nil, fmt.Errorf("Namespace %q: name is %q, must be %s", name, args.Name, must)
 	case !slices.Contains(Levels(), level):
 		return nil, fmt.Errorf("Namespace %q: Level is %q, must be one of %s", name, level, strings.Join(Levels(), ", "))
 	}

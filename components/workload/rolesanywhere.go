@@ -12,6 +12,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/rules"
 )
 
 // How the Roles Anywhere credential helper gets into a pod. docs/roles-anywhere.md
@@ -40,9 +41,6 @@ const DefaultHelperImage = "public.ecr.aws/rolesanywhere/credential-helper:1.8.5
 const serveHidesFailures = "the credential helper's serve mode hides failed sessions up to release 1.8.5, which is the default image: " +
 	"it answers Success with empty keys; set the image of a release after September 2026, or use image-volume"
 
-// DefaultNodePath is where DeliveryNode expects the helper on nodes.
-const DefaultNodePath = "/usr/local/bin/aws_signing_helper"
-
 const (
 	// imageBinary is the helper's path in the published image.
 	imageBinary = "/usr/local/bin/aws_signing_helper"
@@ -69,7 +67,7 @@ type Helper struct {
 	// which the node has to pull anyway.
 	InstallerImage string
 	// NodePath is the helper's absolute path on the node; empty means
-	// [DefaultNodePath].
+	// [rules.DefaultHelperPath].
 	NodePath string
 	// NodeSHA256 is the hex SHA-256 of the binary on the node, checked at each
 	// pod start; required with DeliveryNode.
@@ -263,7 +261,7 @@ func (h Helper) process(in *parts, serviceAccount string) {
 		})
 		in.initContainers = corev1.ContainerArray{h.installer(
 			[]string{"/bin/sh", "-ec", `echo "$HELPER_SHA256  ` + helperBinary + `" | sha256sum -c -`},
-			corev1.EnvVarArray{env("HELPER_SHA256", strings.ToLower(h.NodeSHA256))},
+			corev1.EnvVarArray{env("HELPER_SHA256", h.NodeSHA256)},
 			corev1.VolumeMountArray{readOnly("helper", helperBinary)},
 		)}
 		return
@@ -341,24 +339,19 @@ func (h Helper) withDefaults(demo *Demo) Helper {
 		h.InstallerImage = demo.Image
 	}
 	if h.NodePath == "" {
-		h.NodePath = DefaultNodePath
+		h.NodePath = rules.DefaultHelperPath
 	}
 	return h
 }
 
-var (
-	// sessionNamePattern is STS's of a RoleSessionName
-	// (https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html).
-	sessionNamePattern = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
-
-	digestPattern = regexp.MustCompile(`^[^\s@]+@sha256:[0-9a-f]{64}$`)
-	sha256Pattern = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
-)
+// sessionNamePattern is STS's of a RoleSessionName
+// (https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html).
+var sessionNamePattern = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
 
 // ValidateHelperImage reports whether an image reference is pinned by a
 // digest. A tag beside it is for people; the digest decides.
 func ValidateHelperImage(reference string) error {
-	if !digestPattern.MatchString(reference) {
+	if rules.DigestImage(reference) != "" {
 		return fmt.Errorf("helper image %q must be pinned by a digest: name[:tag]@sha256:<64 hex digits>", reference)
 	}
 	return nil
@@ -370,8 +363,8 @@ func (h Helper) faults(pod bool) []error {
 		return []error{fmt.Errorf("Helper.Delivery is %q, must be one of %s", h.Delivery, strings.Join(Deliveries(), ", "))}
 	}
 	if h.Delivery == DeliveryNode {
-		if !sha256Pattern.MatchString(h.NodeSHA256) {
-			errs = append(errs, errors.New("Helper.NodeSHA256 must be the 64 hex digits of the binary's SHA-256"))
+		if rules.SHA256(h.NodeSHA256) != "" {
+			errs = append(errs, errors.New("Helper.NodeSHA256 must be the 64 lower-case hex digits of the binary's SHA-256"))
 		}
 		if !strings.HasPrefix(h.NodePath, "/") || strings.Contains(h.NodePath, "..") {
 			errs = append(errs, fmt.Errorf("Helper.NodePath is %q, must be an absolute path with no parent directories in it", h.NodePath))

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -22,6 +21,7 @@ import (
 
 	"k3s-aws-auth/components/injection"
 	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/rules"
 )
 
 // Type tokens of the components.
@@ -339,20 +339,15 @@ func readOnly(volume, path string) corev1.VolumeMountArgs {
 	return corev1.VolumeMountArgs{Name: pulumi.String(volume), MountPath: pulumi.String(path), ReadOnly: pulumi.Bool(true)}
 }
 
-var (
-	labelPattern     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	subdomainPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
-)
-
 // validate checks what all kinds of workloads have in common, and adds the
 // faults that the caller found.
 func validate(kind, name string, identity Identity, demo *Demo, required map[string]pulumi.StringInput, faults []error) error {
 	errs := faults
-	if !labelPattern.MatchString(identity.Namespace) {
-		errs = append(errs, fmt.Errorf("namespace is %q, must be 1 to 63 lower-case letters, digits and hyphens", identity.Namespace))
+	if must := rules.Label(identity.Namespace); must != "" {
+		errs = append(errs, fmt.Errorf("namespace is %q, must be %s", identity.Namespace, must))
 	}
-	if !isSubdomain(identity.ServiceAccount) {
-		errs = append(errs, fmt.Errorf("ServiceAccount is %q, must be lower-case letters, digits, hyphens and dots, at most 253", identity.ServiceAccount))
+	if must := rules.Subdomain(identity.ServiceAccount); must != "" {
+		errs = append(errs, fmt.Errorf("ServiceAccount is %q, must be %s", identity.ServiceAccount, must))
 	}
 	if identity.Region == "" {
 		errs = append(errs, errors.New("region is missing"))
@@ -374,5 +369,3 @@ func validate(kind, name string, identity Identity, demo *Demo, required map[str
 	}
 	return nil
 }
-
-func isSubdomain(name string) bool { return len(name) <= 253 && subdomainPattern.MatchString(name) }

@@ -72,7 +72,7 @@ func cases() map[string]func(*pulumi.Context) (*workload.Workload, error) {
 			return workload.NewRolesAnywhere(ctx, "uploader", args)
 		},
 		"roles-anywhere-sidecar": rolesAnywhere(workload.Helper{Delivery: workload.DeliverySidecar}),
-		"roles-anywhere-node":    rolesAnywhere(workload.Helper{Delivery: workload.DeliveryNode, NodeSHA256: strings.Repeat("AB", 32)}),
+		"roles-anywhere-node":    rolesAnywhere(workload.Helper{Delivery: workload.DeliveryNode, NodeSHA256: strings.Repeat("ab", 32)}),
 	}
 }
 

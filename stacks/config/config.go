@@ -14,6 +14,7 @@ import (
 
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/presets"
+	"k3s-aws-auth/components/rules"
 )
 
 // Values that several rules and the documentation share.
@@ -440,16 +441,16 @@ func Defaults(stack string) Config {
 		Issuer: Issuer{
 			DNS:             DNSRoute53,
 			Thumbprint:      "none",
-			CacheTTLSeconds: 300,
-			PriceClass:      "PriceClass_100",
+			CacheTTLSeconds: rules.DefaultCacheSeconds,
+			PriceClass:      rules.DefaultPriceClass,
 		},
 		RolesAnywhere: RolesAnywhere{
-			CAValidityHours:       87600, // ten years
-			LeafValidityHours:     2160,  // 90 days
-			LeafEarlyRenewalHours: 720,   // 30 days
-			SessionSeconds:        3600,
+			CAValidityHours:       rules.DefaultCAValidityHours,
+			LeafValidityHours:     rules.DefaultLeafValidityHours,
+			LeafEarlyRenewalHours: rules.DefaultLeafEarlyRenewalHours,
+			SessionSeconds:        rules.DefaultSessionSeconds,
 			SessionName:           SessionSerial,
-			Helper:                Helper{Delivery: DeliveryImageVolume, NodePath: "/usr/local/bin/aws_signing_helper"},
+			Helper:                Helper{Delivery: DeliveryImageVolume, NodePath: rules.DefaultHelperPath},
 		},
 		Injection: InjectionManifest,
 		Webhook: Webhook{
@@ -464,11 +465,7 @@ func Defaults(stack string) Config {
 // KubernetesMinor is the minor version of the cluster's Kubernetes, or 0 where
 // cluster.version is malformed.
 func (c *Config) KubernetesMinor() int {
-	match := versionPattern.FindStringSubmatch(c.Cluster.Version)
-	if match == nil {
-		return 0
-	}
-	minor, _ := strconv.Atoi(match[1]) // at most three digits
+	minor, _ := strconv.Atoi(rules.K3sMinor(c.Cluster.Version)) // at most three digits
 	return minor
 }
 
@@ -494,10 +491,12 @@ func (c *Config) ThrottledServers() bool {
 }
 
 // ArmAgents reports whether the agents have Arm processors.
-func (c *Config) ArmAgents() bool { return arm(c.Cluster.AgentInstanceType) }
+func (c *Config) ArmAgents() bool { return rules.Arm(c.Cluster.AgentInstanceType) }
 
 // setDefaults gives a list entry its defaults before its keys are read.
-func (i *Identity) setDefaults() { i.CreateAccount, i.MaxSessionSeconds = true, 3600 }
+func (i *Identity) setDefaults() {
+	i.CreateAccount, i.MaxSessionSeconds = true, rules.DefaultSessionSeconds
+}
 
 // Key is what an identity is: its namespace and its ServiceAccount, of which no
 // two identities have both. The names of its resources begin with it. A namespace

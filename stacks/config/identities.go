@@ -8,6 +8,7 @@ import (
 
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/presets"
+	"k3s-aws-auth/components/rules"
 )
 
 // validateIdentities checks the list. demo says whether the demo bucket may be
@@ -43,14 +44,14 @@ func validateIdentities(c *Config, demo bool, p *Problems) {
 }
 
 func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) {
-	if len(i.Name) > maxIdentityName || !labelPattern.MatchString(i.Name) {
+	if len(i.Name) > maxIdentityName || rules.Label(i.Name) != "" {
 		p.Add(at+".name", Quote(i.Name), "lower-case letters, digits and hyphens, with a letter or digit at both ends, "+
 			"at most %d characters", maxIdentityName)
 	}
 	validateNamespace(at+".namespace", i, p)
 	validateServiceAccount(at+".serviceAccount", i.ServiceAccount, p)
 	validateLevel(at+".podSecurity", i, c, p)
-	between(at+".maxSessionSeconds", i.MaxSessionSeconds, minRoleMaximum, maxSession, " seconds", p)
+	between(at+".maxSessionSeconds", i.MaxSessionSeconds, rules.MinRoleSessionSeconds, rules.MaxSessionSeconds, " seconds", p)
 	if len(i.Statements) == 0 && len(i.ManagedPolicyArns) == 0 && len(i.AssumeRoles) == 0 && i.Preset.Name == "" {
 		p.Add(at+".statements", "nothing", "at least one statement, unless managedPolicyArns, preset or assumeRoles give permissions")
 	}
@@ -65,12 +66,12 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 		}
 	}
 	validatePreset(at, c, i, sids, p)
-	if n := c.policyCharacters(i); n > MaxInlinePolicy && !p.within(at+".statements") {
+	if n := c.policyCharacters(i); n > rules.MaxInlinePolicy && !p.within(at+".statements") {
 		p.Add(at+".statements", fmt.Sprintf("a policy of %d characters", n), "at most %d characters as JSON, "+
-			"IAM's limit for a role; managed policies have one of their own", MaxInlinePolicy)
+			"IAM's limit for a role; managed policies have one of their own", rules.MaxInlinePolicy)
 	}
-	if n := len(i.ManagedPolicyArns); n > MaxManagedPolicies {
-		p.Add(at+".managedPolicyArns", fmt.Sprintf("%d policies", n), "at most %d", MaxManagedPolicies)
+	if n := len(i.ManagedPolicyArns); n > rules.MaxManagedPolicies {
+		p.Add(at+".managedPolicyArns", fmt.Sprintf("%d policies", n), "at most %d", rules.MaxManagedPolicies)
 	}
 	for j, arn := range i.ManagedPolicyArns {
 		key := fmt.Sprintf("%s.managedPolicyArns[%d]", at, j)
@@ -86,7 +87,7 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 // identity's own statements, which are in one policy with the preset's.
 func validatePreset(at string, c *Config, i Identity, sids map[string]int, p *Problems) {
 	partition := ""
-	if regionPattern.MatchString(c.Region) {
+	if rules.Region(c.Region) == "" {
 		partition = c.Partition()
 	}
 	for _, problem := range presets.Validate(i.Preset.Name, partition, i.Preset.lists()) {
@@ -107,7 +108,7 @@ func validatePreset(at string, c *Config, i Identity, sids map[string]int, p *Pr
 // one.
 func validatePolicyArn(key, arn string, c *Config, p *Problems) bool {
 	switch {
-	case !policyArnPattern.MatchString(arn):
+	case rules.PolicyARN(arn) != "":
 		p.Add(key, Quote(arn), "the ARN of a managed policy such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")
 	default:
 		return c.inPartition(key, arn, p)
@@ -122,7 +123,7 @@ func validatePolicyArn(key, arn string, c *Config, p *Problems) bool {
 func (c *Config) CheckAccount(account string) error {
 	p := &Problems{}
 	check := func(key, arn string) {
-		if match := policyArnPattern.FindStringSubmatch(arn); match != nil && match[2] != "aws" && match[2] != account {
+		if owner := rules.PolicyOwner(arn); owner != "" && owner != "aws" && owner != account {
 			p.Add(key, Quote(arn), "a policy of AWS or of account %s, which is deployed to", account)
 		}
 	}
@@ -156,9 +157,9 @@ func validateNamespace(key string, i Identity, p *Problems) {
 	switch {
 	case strings.ContainsAny(i.Namespace, "*?"):
 		p.Add(key, Quote(i.Namespace), "the name of one namespace: a wildcard would let every namespace have the role")
-	case !isLabel(i.Namespace):
+	case rules.Label(i.Namespace) != "":
 		p.Add(key, Quote(i.Namespace), "a namespace: lower-case letters, digits and hyphens, with a letter or digit at both ends, "+
-			"at most %d characters", maxLabel)
+			"at most %d characters", rules.MaxLabel)
 	case i.CreateNamespace && (i.Namespace == "default" || strings.HasPrefix(i.Namespace, "kube-")):
 		p.Add(strings.TrimSuffix(key, "namespace")+"createNamespace", "true", "false, since Kubernetes makes %s itself", i.Namespace)
 	}
@@ -183,14 +184,14 @@ func validateServiceAccount(key, name string, p *Problems) {
 	case name == "default":
 		p.Add(key, Quote(name), "a name of its own: Kubernetes makes default in every namespace, "+
 			"and every pod that names none has it")
-	case !isSubdomain(name):
+	case rules.Subdomain(name) != "":
 		p.Add(key, Quote(name), "lower-case letters, digits, hyphens and dots, with a letter or digit at both ends of each part, "+
-			"at most %d characters", maxSubdomain)
+			"at most %d characters", rules.MaxSubdomain)
 	}
 }
 
 func validateStatement(at string, s Statement, demo bool, c *Config, p *Problems) {
-	if !sidPattern.MatchString(s.Sid) {
+	if !iampolicy.IsSid(s.Sid) {
 		p.Add(at+".sid", Quote(s.Sid), "letters and digits only")
 	}
 	exactlyOne(at, "actions", len(s.Actions), "notActions", len(s.NotActions), p)
@@ -209,7 +210,7 @@ func validateStatement(at string, s Statement, demo bool, c *Config, p *Problems
 	each(at+".notResources", s.NotResources, resource, p)
 	for _, operator := range sortedKeys(s.Conditions) {
 		key := join(at+".conditions", operator)
-		if !operatorPattern.MatchString(operator) {
+		if !iampolicy.IsOperator(operator) {
 			p.Add(key, Quote(operator), "a condition operator of IAM, such as StringEquals or ForAnyValue:StringLike")
 		}
 		if len(s.Conditions[operator]) == 0 {
@@ -217,7 +218,7 @@ func validateStatement(at string, s Statement, demo bool, c *Config, p *Problems
 		}
 		for _, name := range sortedKeys(s.Conditions[operator]) {
 			values, below := s.Conditions[operator][name], join(key, name)
-			if !conditionKey.MatchString(name) {
+			if !iampolicy.IsConditionKey(name) {
 				p.Add(below, Quote(name), "a condition key such as aws:SourceIp")
 			}
 			if len(values) == 0 {
@@ -254,7 +255,7 @@ func validateCharacters(key, value string, p *Problems) {
 }
 
 func validateAction(key, action string, p *Problems) {
-	if !actionPattern.MatchString(action) {
+	if !iampolicy.IsAction(action) {
 		p.Add(key, Quote(action), "service:Action, with wildcards after the colon only, or *")
 	}
 }

@@ -5,11 +5,12 @@ import (
 	"unicode/utf8"
 
 	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/rules"
 )
 
 // sampleBucketArn stands for the demo bucket while a configuration is checked.
 // It is as long as any, since the size of policies is checked with it.
-var sampleBucketArn = "arn:aws-us-gov:s3:::" + strings.Repeat("b", maxBucket)
+var sampleBucketArn = "arn:aws-us-gov:s3:::" + strings.Repeat("b", rules.MaxBucket)
 
 // sampleSite stands for where a stack is deployed to while its configuration is
 // checked.
@@ -77,7 +78,7 @@ func isPolicyVariable(name string) bool {
 	if otherwise = strings.TrimSpace(otherwise); has && (len(otherwise) < 2 || otherwise[0] != '\'' || otherwise[len(otherwise)-1] != '\'') {
 		return false
 	}
-	return conditionKey.MatchString(strings.TrimSpace(key))
+	return iampolicy.IsConditionKey(strings.TrimSpace(key))
 }
 
 // substitute puts the demo bucket's ARN in its place.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"k3s-aws-auth/components/rules"
 )
 
 // policyInjectionMinor is the first minor version of Kubernetes that has
@@ -17,7 +19,7 @@ func validateInjection(c *Config, p *Problems) {
 		p.Add("cluster.version", Quote(c.Cluster.Version), "Kubernetes 1.%d or newer for injection admission-policy", policyInjectionMinor)
 	}
 	w := c.Webhook
-	if !isLabel(w.Namespace) || w.Namespace == "default" || strings.HasPrefix(w.Namespace, "kube-") {
+	if rules.Label(w.Namespace) != "" || w.Namespace == "default" || strings.HasPrefix(w.Namespace, "kube-") {
 		p.Add("webhook.namespace", Quote(w.Namespace), "a namespace of its own, which the program makes: lower-case letters, digits and hyphens")
 	}
 	for i, identity := range c.Identities {
@@ -26,7 +28,7 @@ func validateInjection(c *Config, p *Problems) {
 				"whose pods the webhook leaves alone")
 		}
 	}
-	if !isPinnedImage(w.Image) {
+	if rules.PinnedImage(w.Image) != "" {
 		p.Add("webhook.image", Quote(w.Image), "an image with a tag other than latest, or a digest")
 	}
 	between("webhook.replicas", w.Replicas, 1, 10, "", p)

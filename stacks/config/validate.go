@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"k3s-aws-auth/components/rules"
 )
 
 // validate adds everything that is wrong with a decoded configuration. Values
@@ -34,7 +36,7 @@ func validate(c *Config, setups []Setup, p *Problems) {
 		validatePolicyArn("permissionsBoundary", c.PermissionsBoundary, c, p)
 	}
 	validateIdentities(c, c.Demo || p.Has("demo"), p)
-	if !isPinnedImage(c.DemoImage) {
+	if rules.PinnedImage(c.DemoImage) != "" {
 		p.Add("demoImage", Quote(c.DemoImage), "an image with a tag other than latest, or a digest")
 	}
 	validateTags(c.Tags, p)
@@ -58,17 +60,16 @@ func validateSetup(c *Config, setups []Setup, p *Problems) {
 
 func validateRegion(c *Config, p *Problems) {
 	switch partition := c.Partition(); {
-	case !regionPattern.MatchString(c.Region):
-		p.Add("aws:region", Quote(c.Region), "a region such as eu-central-1")
+	case rules.Region(c.Region) != "":
+		p.Add("aws:region", Quote(c.Region), "%s", rules.Region(c.Region))
 	case !slices.Contains(partitions, partition):
 		p.Add("aws:region", Quote(c.Region), "in one of the partitions %s: partition %s is not supported", oneOf(partitions), partition)
 	}
 }
 
 func validateClusterName(c *Config, p *Problems) {
-	if len(c.ClusterName) > maxClusterName || !clusterPattern.MatchString(c.ClusterName) {
-		p.Add("clusterName", Quote(c.ClusterName), "a lower-case letter, then letters, digits and hyphens, "+
-			"at most %d characters (the stack's name is used where the key is not set)", maxClusterName)
+	if must := rules.ClusterName(c.ClusterName); must != "" {
+		p.Add("clusterName", Quote(c.ClusterName), "%s (the stack's name is used where the key is not set)", must)
 	}
 	// All names in AWS begin with it, so it must suit each service, also those that
 	// this stack does not use yet: another name replaces everything.
@@ -80,35 +81,32 @@ func validateClusterName(c *Config, p *Problems) {
 			p.Add("clusterName", Quote(c.ClusterName), "a name that does not start with %s, which names of %s may not", taken.prefix, taken.by)
 		}
 	}
-	if must := reservedBucketName(c.ClusterName + "-issuer"); must != "" {
+	if must := rules.ReservedBucket(c.ClusterName + "-issuer"); must != "" {
 		p.Add("clusterName", Quote(c.ClusterName), "%s, which S3 reserves", must)
 	}
 }
 
 func validateCluster(config *Config, p *Problems) {
 	c := config.Cluster
-	if !versionPattern.MatchString(c.Version) {
-		p.Add("cluster.version", Quote(c.Version), "a K3s release such as v1.35.4+k3s1")
-	}
-	if c.BinarySHA256 != "" && !sha256Pattern.MatchString(c.BinarySHA256) {
-		p.Add("cluster.binarySha256", Quote(c.BinarySHA256), "the 64 lower-case hex digits of the binary's SHA-256, or not set")
-	}
-	if !slices.Contains([]int{1, 3, 5}, c.Servers) {
-		p.Add("cluster.servers", strconv.Itoa(c.Servers), "1, 3 or 5: etcd needs a majority, and an even number adds none")
-	}
-	between("cluster.agents", c.Agents, 1, 100, "", p)
-	for _, t := range []struct{ key, value string }{
-		{"cluster.serverInstanceType", c.ServerInstanceType},
-		{"cluster.agentInstanceType", c.AgentInstanceType},
-	} {
-		if !instancePattern.MatchString(t.value) {
-			p.Add(t.key, Quote(t.value), "an EC2 instance type such as t3.medium")
+	follows := func(must, key, value string) {
+		if must != "" {
+			p.Add(key, Quote(value), "%s", must)
 		}
 	}
-	if c.AmiID != "" && !amiPattern.MatchString(c.AmiID) {
-		p.Add("cluster.amiId", Quote(c.AmiID), "an AMI id such as ami-0123456789abcdef0, or not set")
+	follows(rules.K3sVersion(c.Version), "cluster.version", c.Version)
+	if c.BinarySHA256 != "" && rules.SHA256(c.BinarySHA256) != "" {
+		p.Add("cluster.binarySha256", Quote(c.BinarySHA256), "the 64 lower-case hex digits of the binary's SHA-256, or not set")
 	}
-	if arm(c.ServerInstanceType) != arm(c.AgentInstanceType) {
+	if must := rules.Servers(c.Servers); must != "" {
+		p.Add("cluster.servers", strconv.Itoa(c.Servers), "%s", must)
+	}
+	between("cluster.agents", c.Agents, 1, 100, "", p)
+	follows(rules.InstanceType(c.ServerInstanceType), "cluster.serverInstanceType", c.ServerInstanceType)
+	follows(rules.InstanceType(c.AgentInstanceType), "cluster.agentInstanceType", c.AgentInstanceType)
+	if must := rules.Image(c.AmiID); c.AmiID != "" && must != "" {
+		p.Add("cluster.amiId", Quote(c.AmiID), "%s, or not set", must)
+	}
+	if rules.Arm(c.ServerInstanceType) != rules.Arm(c.AgentInstanceType) {
 		for _, single := range []struct{ key, value, what string }{
 			{"cluster.binarySha256", c.BinarySHA256, "one digest"},
 			{"cluster.amiId", c.AmiID, "one image"},
@@ -118,14 +116,12 @@ func validateCluster(config *Config, p *Problems) {
 			}
 		}
 	}
-	between("cluster.rootVolumeGiB", c.RootVolumeGiB, 8, 16384, " GiB", p)
+	between("cluster.rootVolumeGiB", c.RootVolumeGiB, rules.MinRootVolume, rules.MaxRootVolume, " GiB", p)
 	if c.EtcdSnapshots.Bucket != "" {
 		// Only its name matters to K3s, which asks by path where a name has dots.
 		validateBucket("cluster.etcdSnapshots.bucket", strings.ReplaceAll(c.EtcdSnapshots.Bucket, ".", "-"), p)
 	}
-	if !cronPattern.MatchString(c.EtcdSnapshots.Schedule) {
-		p.Add("cluster.etcdSnapshots.schedule", Quote(c.EtcdSnapshots.Schedule), "a cron expression of five fields such as 0 */6 * * *")
-	}
+	follows(rules.Cron(c.EtcdSnapshots.Schedule), "cluster.etcdSnapshots.schedule", c.EtcdSnapshots.Schedule)
 	between("cluster.etcdSnapshots.retention", c.EtcdSnapshots.Retention, 1, 1000, " snapshots", p)
 }
 
@@ -218,7 +214,7 @@ func validateNetwork(c *Config, p *Problems) {
 	for i, zone := range n.Zones {
 		key := fmt.Sprintf("network.zones[%d]", i)
 		letter, ok := strings.CutPrefix(zone, c.Region)
-		if regionPattern.MatchString(c.Region) && (!ok || len(letter) != 1 || letter[0] < 'a' || letter[0] > 'z') {
+		if rules.Region(c.Region) == "" && (!ok || len(letter) != 1 || letter[0] < 'a' || letter[0] > 'z') {
 			p.Add(key, Quote(zone), "an availability zone of %s, such as %s", c.Region, zoneExample(c.Region))
 		}
 		if first := slices.Index(n.Zones, zone); first < i {
@@ -241,7 +237,7 @@ func validateNetwork(c *Config, p *Problems) {
 }
 
 func zoneExample(region string) string {
-	if !regionPattern.MatchString(region) {
+	if rules.Region(region) != "" {
 		region = "eu-central-1"
 	}
 	return region + "a"
@@ -258,11 +254,11 @@ func validateIssuer(i Issuer, p *Problems) {
 	case i.HostedZoneID == "":
 	case i.DNS == DNSExternal:
 		p.Add("issuer.hostedZoneId", Quote(i.HostedZoneID), "left out while issuer.dns is external, since then no record is written to it")
-	case !zoneIDPattern.MatchString(i.HostedZoneID):
-		p.Add("issuer.hostedZoneId", Quote(i.HostedZoneID), "a Route 53 zone id such as Z0123456789ABCDEFGHIJ, without /hostedzone/")
+	case rules.ZoneID(i.HostedZoneID) != "":
+		p.Add("issuer.hostedZoneId", Quote(i.HostedZoneID), "%s", rules.ZoneID(i.HostedZoneID))
 	}
 	between("issuer.cacheTtlSeconds", i.CacheTTLSeconds, 1, 86400, " seconds", p)
-	between("issuer.accessLogDays", i.AccessLogDays, 0, 3650, " days", p)
+	between("issuer.accessLogDays", i.AccessLogDays, 0, rules.MaxLogDays, " days", p)
 	validateIssuerURLs("issuer.register", i.Register, p)
 }
 
@@ -285,7 +281,7 @@ func validateIssuerURLs(key string, urls []string, p *Problems) {
 		at := fmt.Sprintf("%s[%d]", key, i)
 		host, found := strings.CutPrefix(url, "https://")
 		host, _, _ = strings.Cut(host, "/")
-		if !found || !isHostname(host) || !issuerPattern.MatchString(url) {
+		if !found || rules.Hostname(host) != "" || !issuerPattern.MatchString(url) {
 			p.Add(at, Quote(url), "the URL of an issuer as it stands in tokens: https://, a host name in lower case, "+
 				"no port or query, one slash at its end at most, which stands in the tokens too")
 		}
@@ -299,16 +295,8 @@ func validateIssuerURLs(key string, urls []string, p *Problems) {
 }
 
 func validateBucket(key, bucket string, p *Problems) {
-	switch {
-	case strings.Contains(bucket, "."):
-		p.Add(key, Quote(bucket), "a name without dots: the certificate of *.s3.<region>.amazonaws.com covers one label, "+
-			"so TLS to the issuer would fail")
-	case len(bucket) < 3 || len(bucket) > maxBucket || !bucketPattern.MatchString(bucket):
-		p.Add(key, Quote(bucket), "3 to 63 lower-case letters, digits and hyphens, with a letter or digit at both ends")
-	default:
-		if must := reservedBucketName(bucket); must != "" {
-			p.Add(key, Quote(bucket), "%s, which S3 reserves", must)
-		}
+	if must := rules.Bucket(bucket); must != "" {
+		p.Add(key, Quote(bucket), "%s", must)
 	}
 }
 
@@ -318,10 +306,10 @@ func validateDomain(key, domain string, p *Problems) {
 		p.Add(key, Quote(domain), "one host's name: an issuer is one URL, so a wildcard names none")
 	case strings.ContainsAny(domain, ":/"):
 		p.Add(key, Quote(domain), "a bare host name such as oidc.example.com, without https://, port or path")
-	case !isHostname(domain):
-		p.Add(key, Quote(domain), "a host name in lower case with at least two labels, such as oidc.example.com")
-	case len(domain) > maxACMDomain:
-		p.Add(key, fmt.Sprintf("%d characters", len(domain)), "at most %d, the limit of a certificate's common name", maxACMDomain)
+	case rules.Hostname(domain) != "":
+		p.Add(key, Quote(domain), "%s", rules.Hostname(domain))
+	case rules.Domain(domain) != "":
+		p.Add(key, fmt.Sprintf("%d characters", len(domain)), "%s", rules.Domain(domain))
 	default:
 		for _, owned := range []string{"amazonaws.com", "amazonaws.com.cn", "cloudfront.net"} {
 			if domain == owned || strings.HasSuffix(domain, "."+owned) {
@@ -346,20 +334,20 @@ func validateRolesAnywhere(r RolesAnywhere, p *Problems) {
 		p.Add("rolesAnywhere.leafValidityHours", strconv.Itoa(r.LeafValidityHours),
 			"less than rolesAnywhere.caValidityHours (%d): a certificate is worth nothing once its CA has expired", r.CAValidityHours)
 	}
-	between("rolesAnywhere.sessionSeconds", r.SessionSeconds, minSession, maxSession, " seconds", p)
+	between("rolesAnywhere.sessionSeconds", r.SessionSeconds, rules.MinSessionSeconds, rules.MaxSessionSeconds, " seconds", p)
 	validateHelper(r.Helper, p)
 }
 
 func validateHelper(h Helper, p *Problems) {
 	const at = "rolesAnywhere.helper."
-	if h.Image != "" && !isDigestImage(h.Image) {
+	if h.Image != "" && rules.DigestImage(h.Image) != "" {
 		p.Add(at+"image", Quote(h.Image), "an image with a digest (name@sha256:...), since it hands out credentials")
 	}
 	if !nodePathPattern.MatchString(h.NodePath) || strings.Contains(h.NodePath, "..") {
 		p.Add(at+"nodePath", Quote(h.NodePath), "an absolute path without ..")
 	}
 	switch {
-	case h.NodeSHA256 != "" && !sha256Pattern.MatchString(h.NodeSHA256):
+	case h.NodeSHA256 != "" && rules.SHA256(h.NodeSHA256) != "":
 		p.Add(at+"nodeSha256", Quote(h.NodeSHA256), "the 64 lower-case hex digits of the helper's SHA-256")
 	case h.NodeSHA256 == "" && h.Delivery == DeliveryNode:
 		p.Add(at+"nodeSha256", "nothing", "the SHA-256 of the helper on the nodes, which is checked before it is used")
