@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"k3s-aws-auth/components/internal/pulumitest"
+	"k3s-aws-auth/components/rules"
 )
 
 func TestServersResources(t *testing.T) {
@@ -33,7 +34,7 @@ func TestServersUserData(t *testing.T) {
 // The longest that the arguments let through still boots.
 func TestServersUserDataSize(t *testing.T) {
 	args := prodArgs()
-	args.ClusterName = strings.Repeat("c", 32)
+	args.ClusterName = strings.Repeat("c", rules.MaxClusterName)
 	args.EtcdSnapshots.Bucket = strings.Repeat("b", 63)
 	var issuers []string
 	for i := range 4 {
