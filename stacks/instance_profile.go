@@ -17,8 +17,10 @@ import (
 // has no identity of its own there, so the permissions of all identities go to
 // that one role.
 var instanceProfile = setup{
-	name:     "instance-profile",
-	presents: presentsMetadata,
+	name: "instance-profile",
+	facts: config.Facts{
+		Presents: config.PresentsMetadata, Issuer: config.IssuerNone, OwnRoles: false, SourceIdentity: false, SessionName: config.SessionOfInstance,
+	},
 	check: func(cfg *config.Config, p *config.Problems) {
 		if cfg.Existing() {
 			p.Add("cluster.mode", config.ModeExisting, "create for setup instance-profile: pods use the role of their machine, "+

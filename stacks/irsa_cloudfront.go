@@ -21,8 +21,10 @@ var noStandardLogs = []string{
 // irsaCloudFront gives pods web identity: their tokens are verified with keys
 // that CloudFront serves, on a domain of one's own, from a private bucket.
 var irsaCloudFront = setup{
-	name:     "irsa-cloudfront",
-	presents: presentsToken,
+	name: "irsa-cloudfront",
+	facts: config.Facts{
+		Presents: config.PresentsToken, Issuer: config.IssuerDistribution, OwnRoles: true, SourceIdentity: false, SessionName: config.SessionOfAccount,
+	},
 	check: func(cfg *config.Config, p *config.Problems) {
 		if cfg.Issuer.Domain == "" {
 			p.Add("issuer.domain", "nothing", "the host name of the issuer, such as oidc.example.com, for setup irsa-cloudfront")

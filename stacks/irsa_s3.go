@@ -10,8 +10,10 @@ import (
 // irsaS3 gives pods web identity: their tokens are verified with keys that a
 // public bucket serves.
 var irsaS3 = setup{
-	name:     "irsa-s3",
-	presents: presentsToken,
+	name: "irsa-s3",
+	facts: config.Facts{
+		Presents: config.PresentsToken, Issuer: config.IssuerBucket, OwnRoles: true, SourceIdentity: false, SessionName: config.SessionOfAccount,
+	},
 	deploy: func(ctx *pulumi.Context, cfg *config.Config) error {
 		acct, err := lookUpAccount(ctx, cfg)
 		if err != nil {

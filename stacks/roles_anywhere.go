@@ -19,8 +19,10 @@ import (
 // rolesAnywhere gives each identity a certificate of a CA of the stack's own,
 // and pods exchange it for credentials of the identity's role.
 var rolesAnywhere = setup{
-	name:     "roles-anywhere",
-	presents: presentsCertificate,
+	name: "roles-anywhere",
+	facts: config.Facts{
+		Presents: config.PresentsCertificate, Issuer: config.IssuerNone, OwnRoles: true, SourceIdentity: true, SessionName: config.SessionOfCertificate,
+	},
 	check: func(cfg *config.Config, p *config.Problems) {
 		const maxProfileRoles = 250
 		if n := len(cfg.Identities); n > maxProfileRoles {
@@ -63,7 +65,7 @@ var rolesAnywhere = setup{
 		}
 		site := acct.site(bucket)
 		// Roles Anywhere sets it to the certificate's name, and it stays.
-		site.SourceIdentity = true
+		site.SourceIdentity = cfg.Facts().SourceIdentity
 		roles := make([]*podrole.PodRole, len(cfg.Identities))
 		for i, identity := range cfg.Identities {
 			roles[i], err = newPodRole(ctx, cfg, identity, site, podrole.RolesAnywhereTrust(

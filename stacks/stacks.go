@@ -16,22 +16,13 @@ import (
 type setup struct {
 	// name is the value of the configuration key setup.
 	name string
-	// presents is what a pod shows to AWS.
-	presents presents
+	// facts are what everybody else decides by.
+	facts config.Facts
 	// check adds what is wrong with the configuration for this setup alone.
 	check func(*config.Config, *config.Problems)
 	// deploy registers everything.
 	deploy func(*pulumi.Context, *config.Config) error
 }
-
-// presents is what a pod shows to AWS, in setups.json too.
-type presents string
-
-const (
-	presentsMetadata    presents = "instance-metadata"     // a session of its machine, from the metadata service
-	presentsToken       presents = "service-account-token" // a token that the API server has signed
-	presentsCertificate presents = "certificate"           // an X.509 certificate of the program's CA
-)
 
 // registry lists every setup, in the order of what a pod presents. Nothing else in the program knows them all; setups.json
 // tells tools outside of this module what it says, and a test holds it to this.
@@ -52,14 +43,29 @@ func Setups() []string {
 	return names
 }
 
+// Facts returns every setup as those see it that decide by facts, without the
+// rules that are its own, in the registry's order.
+func Facts() []config.Setup {
+	list := known(registry)
+	for i := range list {
+		list[i].Check = nil
+	}
+	return list
+}
+
+// known is what the configuration is told of setups.
+func known(list []setup) []config.Setup {
+	var all []config.Setup
+	for _, s := range list {
+		all = append(all, config.Setup{Name: s.name, Facts: s.facts, Check: s.check})
+	}
+	return all
+}
+
 // Load reads and validates the stack's configuration. It is the only reader of
 // configuration; its error lists everything that is wrong, one line each.
 func Load(ctx *pulumi.Context) (*config.Config, error) {
-	var known []config.Setup
-	for _, s := range registry {
-		known = append(known, config.Setup{Name: s.name, Check: s.check})
-	}
-	cfg, err := config.Load(ctx, known)
+	cfg, err := config.Load(ctx, known(registry))
 	if err != nil {
 		return nil, err
 	}

@@ -98,7 +98,7 @@ func (f *burstFlags) measure(ctx context.Context, s *session, file *runs.File, e
 			errs = append(errs, fmt.Errorf("%s: %w", c.Name, err))
 			continue
 		}
-		b := &report.Burst{Case: c.Name, Setup: c.Setup, Keys: map[bool]string{true: "cold"}[c.ColdKeys], Helper: c.Helper, Client: c.Client,
+		b := &report.Burst{Case: c.Name, Setup: c.Setup.Name, Keys: map[bool]string{true: "cold"}[c.ColdKeys], Helper: c.Helper, Client: c.Client,
 			Pods: f.pods, Minutes: f.minutes, Environment: environment, Version: warm.Version, Load: warm.Load}
 		b.Kubernetes, b.Where = c.Kubernetes, "cluster"
 		if c.Lab != nil {

@@ -167,7 +167,7 @@ func rowOf(c *target.Case, s *coldstart.Sample, e runs.Environment) *runs.Row {
 	if c.Lab != nil {
 		e.Where = "lab"
 	}
-	r := &runs.Row{Environment: e, Case: c.Name, Setup: c.Setup, Client: c.Client, Helper: c.Helper, Image: c.Image,
+	r := &runs.Row{Environment: e, Case: c.Name, Setup: c.Setup.Name, Client: c.Client, Helper: c.Helper, Image: c.Image,
 		Phases: s.Phases, Node: s.Node, Began: s.Began, Attempts: s.Attempts, Observed: s.Observed, Calls: s.Calls, Load: s.Load,
 		Caller: s.Caller, Version: s.Version}
 	if r.Image == "" {

@@ -18,6 +18,7 @@ import (
 	"k3s-aws-auth/scripts/bench/internal/runs"
 	"k3s-aws-auth/scripts/bench/internal/summary"
 	"k3s-aws-auth/scripts/internal/cli"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 // Files of a result.
@@ -70,9 +71,10 @@ func reportCommand() *cobra.Command {
 
 // result is a finished report.
 type result struct {
-	cases   []*summary.Case
-	targets []summary.Target
-	dir     string
+	cases    []*summary.Case
+	baseline string
+	targets  []summary.Target
+	dir      string
 }
 
 // makeReport makes all files of a result from its runs.
@@ -85,8 +87,15 @@ func makeReport(dir string, profile *latency.Profile, command string) (*result, 
 		return nil, fmt.Errorf("%s has no runs", filepath.Join(dir, runsFile))
 	}
 	seed := uint64(rows[0].Seed)
-	res := &result{cases: summary.Summarize(rows, seed), dir: dir}
-	res.targets = summary.Targets(res.cases, seed)
+	list, err := setups.Around()
+	if err != nil {
+		return nil, err
+	}
+	cases, err := summary.Summarize(rows, list, seed)
+	if err != nil {
+		return nil, err
+	}
+	res := &result{cases: cases, baseline: summary.Baseline(list), targets: summary.Targets(cases, list, seed), dir: dir}
 	if err := write(filepath.Join(dir, summaryFile), func(w io.Writer) error { return summary.WriteCSV(w, res.cases) }); err != nil {
 		return nil, err
 	}
@@ -104,7 +113,7 @@ func makeReport(dir string, profile *latency.Profile, command string) (*result, 
 	if err != nil {
 		return nil, err
 	}
-	r := &report.ColdStart{Rows: rows, Cases: res.cases, Targets: res.targets, Charts: append(charts, files...), Profile: profile, Command: command}
+	r := &report.ColdStart{Rows: rows, Cases: res.cases, Baseline: res.baseline, Targets: res.targets, Charts: append(charts, files...), Profile: profile, Command: command}
 	return res, write(filepath.Join(dir, reportFile), r.Write)
 }
 
@@ -132,7 +141,7 @@ func (r *result) print(out io.Writer) {
 		e, ratio, trips := c.Entries[0], "1", "–"
 		if e.Ratio != nil {
 			ratio = fmt.Sprintf("%.2f (%.2f–%.2f)", e.Ratio.Value, e.Ratio.CI.Low, e.Ratio.CI.High)
-		} else if c.Setup != summary.Baseline {
+		} else if c.Setup != r.baseline {
 			ratio = "–"
 		}
 		if c.Observed && !math.IsNaN(c.RoundTrips) {

@@ -15,10 +15,10 @@ import (
 	"k3s-aws-auth/scripts/bench/internal/target"
 	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/internal/labs"
-	"k3s-aws-auth/stacks"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
-const allSetups = "all"
+const allSetups = setups.All
 
 // where are the flags that say what is measured.
 type where struct {
@@ -52,15 +52,16 @@ type variant struct {
 	rest        []string
 }
 
-func parseVariant(flag, text string) (variant, error) {
+func parseVariant(list setups.List, flag, text string) (variant, error) {
 	name, rest, ok := strings.Cut(text, "=")
 	parts := strings.Split(rest, ",")
 	v := variant{name, parts[0], parts[1:]}
+	_, known := list.Find(v.setup)
 	switch {
 	case !ok || name == "" || len(v.rest) == 0:
 		return v, cli.Usage(fmt.Errorf("--%s: found %q: must be NAME=SETUP,key=value", flag, text))
-	case !slices.Contains(stacks.Setups(), v.setup):
-		return v, cli.Usage(fmt.Errorf("--%s: found setup %q: must be one of %s", flag, v.setup, strings.Join(stacks.Setups(), ", ")))
+	case !known:
+		return v, cli.Usage(fmt.Errorf("--%s: found setup %q: must be one of %s", flag, v.setup, strings.Join(list.Names(), ", ")))
 	case strings.ContainsAny(name, `/\`) || strings.HasPrefix(name, "."):
 		return v, cli.Usage(fmt.Errorf("--%s: found name %q: must be a name without slashes", flag, name))
 	}
@@ -69,28 +70,34 @@ func parseVariant(flag, text string) (variant, error) {
 
 // plan is what the flags ask for, checked.
 type plan struct {
+	// list are all setups that there are, setups the names of those that are asked for.
+	list               setups.List
 	setups             []string
 	variants, clusters []variant
 	cold               []bool
 }
 
 func (f *where) plan() (*plan, error) {
-	p := &plan{setups: f.setups}
+	all, err := setups.Around()
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{list: all, setups: f.setups}
 	if len(p.setups) == 0 && len(f.clusters) == 0 {
 		p.setups = []string{allSetups}
 	}
 	if slices.Equal(p.setups, []string{allSetups}) {
-		p.setups = stacks.Setups()
+		p.setups = all.Names()
 	}
 	for _, s := range p.setups {
-		if !slices.Contains(stacks.Setups(), s) {
-			return nil, cli.Usage(fmt.Errorf("--setup: found %q: must be all or of %s", s, strings.Join(stacks.Setups(), ", ")))
+		if _, ok := all.Find(s); !ok {
+			return nil, cli.Usage(fmt.Errorf("--setup: found %q: must be all or of %s", s, strings.Join(all.Names(), ", ")))
 		}
 	}
 	names := slices.Clone(p.setups)
 	for flag, list := range map[string][]string{"variant": f.variants, "cluster": f.clusters} {
 		for _, text := range list {
-			v, err := parseVariant(flag, text)
+			v, err := parseVariant(all, flag, text)
 			if err != nil {
 				return nil, err
 			}
@@ -165,7 +172,11 @@ func (f *where) open(ctx context.Context, p *plan, scripts string, progress io.W
 		if err != nil {
 			return err
 		}
-		t, err := target.Open(ctx, name, setup, lab.Kubeconfig, f.identity, lab)
+		facts, err := p.list.Get(setup)
+		if err != nil {
+			return err
+		}
+		t, err := target.Open(ctx, name, facts, lab.Kubeconfig, f.identity, lab)
 		s.targets = append(s.targets, t)
 		return err
 	}
@@ -184,7 +195,11 @@ func (f *where) open(ctx context.Context, p *plan, scripts string, progress io.W
 		}
 	}
 	for _, c := range p.clusters {
-		t, err := target.Open(ctx, c.name, c.setup, strings.Join(c.rest, ","), f.identity, nil)
+		facts, err := p.list.Get(c.setup)
+		if err != nil {
+			return s, err
+		}
+		t, err := target.Open(ctx, c.name, facts, strings.Join(c.rest, ","), f.identity, nil)
 		if err != nil {
 			return s, err
 		}
@@ -192,7 +207,7 @@ func (f *where) open(ctx context.Context, p *plan, scripts string, progress io.W
 	}
 	s.cases, err = target.Cases(s.targets, f.clients, f.sdkImage, p.cold)
 	if err == nil && len(s.cases) == 0 {
-		err = cli.Usage(errors.New("--keys cold leaves no case: only irsa-* has keys to fetch"))
+		err = cli.Usage(errors.New("--keys cold leaves no case: only setups whose pods present a token have keys to fetch"))
 	}
 	return s, err
 }

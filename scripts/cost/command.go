@@ -13,6 +13,7 @@ import (
 	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/internal/stackfile"
 	"k3s-aws-auth/stacks"
+	"k3s-aws-auth/stacks/config"
 )
 
 func root() *cobra.Command {
@@ -54,7 +55,9 @@ Exit codes: 0 estimated, 1 the stack's file is not valid or a price is missing, 
 			if err != nil {
 				return err
 			}
-			report, err := estimate(stack.Name, stack.Config, stacks.Setups(), table, use)
+			sorted := stacks.Facts()
+			slices.SortFunc(sorted, func(a, b config.Setup) int { return strings.Compare(a.Name, b.Name) })
+			report, err := estimate(stack.Name, stack.Config, sorted, table, use)
 			if err != nil {
 				return err
 			}

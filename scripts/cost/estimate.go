@@ -68,14 +68,14 @@ const (
 	partAlarms   = "alarms"
 )
 
-func estimate(stack string, cfg *config.Config, setups []string, table *prices, use usage) (*report, error) {
+func estimate(stack string, cfg *config.Config, setups []config.Setup, table *prices, use usage) (*report, error) {
 	r := &report{Stack: stack, Setup: cfg.Setup, Region: cfg.Region, Regions: table.regions, Assumptions: assumptions(cfg, use)}
 	var errs []error
 	for _, setup := range setups {
 		items := append(append(clusterItems(cfg, use), identityItems(setup, cfg, use)...), alarmItems(setup, cfg, use)...)
-		c := comparison{Setup: setup, Identity: map[string]float64{}, Total: map[string]float64{}}
+		c := comparison{Setup: setup.Name, Identity: map[string]float64{}, Total: map[string]float64{}}
 		for i := range items {
-			if err := items[i].priced(table); err != nil && setup == cfg.Setup {
+			if err := items[i].priced(table); err != nil && setup.Name == cfg.Setup {
 				errs = append(errs, err)
 			}
 			for region, usd := range items[i].Monthly {
@@ -86,7 +86,7 @@ func estimate(stack string, cfg *config.Config, setups []string, table *prices, 
 			}
 		}
 		r.Setups = append(r.Setups, c)
-		if setup == cfg.Setup {
+		if setup.Name == cfg.Setup {
 			r.Items, r.Total = items, c.Total
 		}
 	}
@@ -163,19 +163,19 @@ func clusterItems(cfg *config.Config, use usage) []item {
 }
 
 // identityItems are what the way in which pods get credentials costs.
-func identityItems(setup string, cfg *config.Config, use usage) []item {
+func identityItems(setup config.Setup, cfg *config.Config, use usage) []item {
 	// STS does not say for how long it keeps keys: at most it reads both documents for each session.
 	requests := float64(use.Pods * hours * documents)
 	one := func(what, key string, quantity float64) item {
 		return item{Part: partIdentity, What: what, Key: key, Quantity: quantity}
 	}
-	switch setup {
-	case "irsa-s3":
+	switch {
+	case setup.Issuer == config.IssuerBucket:
 		if requests == 0 {
 			return nil
 		}
 		return []item{one(fmt.Sprintf("%.0f GET requests to the issuer's bucket", requests), "s3.get", requests)}
-	case "irsa-cloudfront":
+	case setup.Issuer == config.IssuerDistribution:
 		items := []item{one("certificate of the issuer's domain", "acm.public", 1)}
 		if requests > 0 {
 			items = append(items, one(fmt.Sprintf("%.0f requests to CloudFront, less %d that are free", requests, freeRequests),
@@ -189,7 +189,7 @@ func identityItems(setup string, cfg *config.Config, use usage) []item {
 			items = append(items, one("hosted zone of the issuer's domain", "route53.zone", 1))
 		}
 		return items
-	case "roles-anywhere":
+	case setup.Presents == config.PresentsCertificate:
 		return []item{one("trust anchor, profile and sessions", "rolesanywhere", 1)}
 	}
 	return nil // the instance profile is free
@@ -200,12 +200,12 @@ func identityItems(setup string, cfg *config.Config, use usage) []item {
 const distributionAlarms = 3
 
 // alarmItems are what the alarms cost that the stack asks for.
-func alarmItems(setup string, cfg *config.Config, use usage) []item {
+func alarmItems(setup config.Setup, cfg *config.Config, use usage) []item {
 	if !cfg.Alarms.Enabled {
 		return nil
 	}
 	var items []item
-	if setup == "irsa-cloudfront" {
+	if setup.Issuer == config.IssuerDistribution {
 		items = append(items, item{Part: partAlarms, What: fmt.Sprintf("%d × alarm", distributionAlarms), Key: "cloudwatch.alarm", Quantity: distributionAlarms})
 	}
 	if use.Mails > 0 {

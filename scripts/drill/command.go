@@ -20,7 +20,11 @@ import (
 	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/internal/kube"
 	"k3s-aws-auth/scripts/internal/labs"
+	"k3s-aws-auth/scripts/internal/setups"
 )
+
+// allSetups stands for every setup on the command line.
+const allSetups = setups.All
 
 // options are the command line's.
 type options struct {
@@ -56,7 +60,7 @@ It never runs on a stack that is marked production or protected by a tag or labe
 	}
 	cli.Strict(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.setup, "setup", "all", "setup: "+strings.Join(allSetups, ", ")+" or all (every running lab)")
+	f.StringVar(&o.setup, "setup", allSetups, setups.Usage()+" or "+allSetups+" (every running lab)")
 	f.StringSliceVar(&o.only, "only", nil, "drills by id or by their number, such as F-01, separated by commas")
 	f.BoolVar(&o.list, "list", false, "list the drills with what they expect, and end")
 	f.BoolVar(&o.yes, "yes", false, "do not ask before each drill")
@@ -71,12 +75,13 @@ It never runs on a stack that is marked production or protected by a tag or labe
 }
 
 func (o *options) run(ctx context.Context) error {
-	setups := allSetups
-	if o.setup != "all" {
-		if !slices.Contains(allSetups, o.setup) {
-			return cli.Usage(fmt.Errorf("--setup: found %q: must be one of %s or all", o.setup, strings.Join(allSetups, ", ")))
-		}
-		setups = []string{o.setup}
+	list, err := setups.Around()
+	if err != nil {
+		return err
+	}
+	chosen, err := list.Choose(o.setup)
+	if err != nil {
+		return cli.Usage(err)
 	}
 	drills, err := choose(allDrills(), o.only)
 	if err != nil {
@@ -89,7 +94,7 @@ func (o *options) run(ctx context.Context) error {
 		return cli.Usage(errors.New("--up starts labs: it does not go with --current"))
 	}
 	if o.list {
-		return o.printList(drills)
+		return o.printList(list, drills)
 	}
 	var results []*Result
 	var errs []error
@@ -100,23 +105,22 @@ func (o *options) run(ctx context.Context) error {
 		got, err := o.drill(ctx, t, drills)
 		mu.Lock()
 		defer mu.Unlock()
-		done = append(done, t.Setup)
+		done = append(done, t.Setup.Name)
 		results = append(results, got...)
 		errs = append(errs, err)
 	}
 	if o.current {
 		where = "on AWS"
-		t, err := currentTarget(ctx, o)
+		t, err := currentTarget(ctx, o, list)
 		if err != nil {
 			return err
 		}
 		each(t)
-	} else if err := o.eachLab(ctx, setups, each); err != nil {
+	} else if err := o.eachLab(ctx, list, chosen, each); err != nil {
 		errs = append(errs, err)
 	}
-	rank := func(setup string) int { return slices.Index(allSetups, setup) }
-	slices.SortFunc(done, func(a, b string) int { return rank(a) - rank(b) })
-	slices.SortStableFunc(results, func(a, b *Result) int { return rank(a.Setup) - rank(b.Setup) })
+	slices.SortFunc(done, func(a, b string) int { return list.Rank(a) - list.Rank(b) })
+	slices.SortStableFunc(results, func(a, b *Result) int { return list.Rank(a.Setup) - list.Rank(b.Setup) })
 	if len(results) > 0 {
 		errs = append(errs, o.report(results, done, where))
 	}
@@ -133,13 +137,13 @@ func (o *options) run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// eachLab connects to the labs of setups, starts those that do not run where --up says so, and calls each for them: side
+// eachLab connects to the labs of the chosen setups, starts those that do not run where --up says so, and calls each for them: side
 // by side with --yes, one after the other where a person is asked.
-func (o *options) eachLab(ctx context.Context, setups []string, each func(*Target)) error {
+func (o *options) eachLab(ctx context.Context, list, chosen setups.List, each func(*Target)) error {
 	var command *labs.Command // built only where a lab must be started
 	var errs []error
 	var targets []*Target
-	for _, s := range setups {
+	for _, s := range chosen.Names() {
 		if ctx.Err() != nil {
 			return errors.Join(append(errs, ctx.Err())...)
 		}
@@ -171,7 +175,7 @@ func (o *options) eachLab(ctx context.Context, setups []string, each func(*Targe
 		}
 		var t *Target
 		if err == nil {
-			t, err = labTarget(lab)
+			t, err = labTarget(lab, list)
 		}
 		if err == nil {
 			err = t.Discover(ctx, o.identity)
@@ -198,7 +202,7 @@ func (o *options) eachLab(ctx context.Context, setups []string, each func(*Targe
 }
 
 // currentTarget is what the environment points at.
-func currentTarget(ctx context.Context, o *options) (*Target, error) {
+func currentTarget(ctx context.Context, o *options, list setups.List) (*Target, error) {
 	account, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, err
@@ -208,9 +212,9 @@ func currentTarget(ctx context.Context, o *options) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Target{Cluster: cluster, AWS: account, Pace: realPace, Hands: &Person{Out: os.Stderr}}
-	if o.setup != "all" {
-		t.Setup = o.setup
+	t := &Target{Setups: list, Cluster: cluster, AWS: account, Pace: realPace, Hands: &Person{Out: os.Stderr}}
+	if o.setup != allSetups {
+		t.Setup.Name = o.setup
 	}
 	if !o.yes {
 		t.Hands = &Person{In: os.Stdin, Out: os.Stderr}
@@ -221,7 +225,7 @@ func currentTarget(ctx context.Context, o *options) (*Target, error) {
 // drill runs drills on a target. Errors are those of drills that did not work and of recoveries that left something.
 func (o *options) drill(ctx context.Context, t *Target, drills []*Drill) ([]*Result, error) {
 	if err := t.Guard(ctx); err != nil {
-		return nil, fmt.Errorf("%s: %w", t.Setup, err)
+		return nil, fmt.Errorf("%s: %w", t.Setup.Name, err)
 	}
 	switch {
 	case o.image == "" && !o.current:
@@ -237,22 +241,22 @@ func (o *options) drill(ctx context.Context, t *Target, drills []*Drill) ([]*Res
 			errs = append(errs, ctx.Err())
 			break
 		}
-		if _, applies := d.Expect[t.Setup]; applies && !o.yes {
-			yes, err := ask(ctx, os.Stdin, os.Stderr, fmt.Sprintf("%s, %s: will %s. Go on? [y/N] ", t.Setup, d.ID, d.Does))
+		if _, why := d.Expect(t.Setup); why == "" && !o.yes {
+			yes, err := ask(ctx, os.Stdin, os.Stderr, fmt.Sprintf("%s, %s: will %s. Go on? [y/N] ", t.Setup.Name, d.ID, d.Does))
 			if err != nil {
 				errs = append(errs, err)
 				break
 			}
 			if !yes {
-				results = append(results, &Result{Drill: d.ID, Article: d.Article, Title: d.Title, Setup: t.Setup, Status: Skipped, Reason: "not wanted"})
+				results = append(results, &Result{Drill: d.ID, Article: d.Article, Title: d.Title, Setup: t.Setup.Name, Status: Skipped, Reason: "not wanted"})
 				continue
 			}
 		}
 		r, err := s.Run(ctx, d)
-		fmt.Fprintf(os.Stderr, "%-17s %-29s %-6s %-11s %5.1f s\n", t.Setup, d.ID, cell(r), r.Status, r.Seconds)
+		fmt.Fprintf(os.Stderr, "%-17s %-29s %-6s %-11s %5.1f s\n", t.Setup.Name, d.ID, cell(r), r.Status, r.Seconds)
 		results = append(results, r)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s, %s: %w", t.Setup, d.ID, err))
+			errs = append(errs, fmt.Errorf("%s, %s: %w", t.Setup.Name, d.ID, err))
 		}
 	}
 	return results, errors.Join(append(errs, s.Close(ctx))...)
@@ -303,7 +307,7 @@ func (o *options) report(results []*Result, setups []string, where string) error
 }
 
 // printList shows the drills and what they expect.
-func (o *options) printList(drills []*Drill) error {
+func (o *options) printList(list setups.List, drills []*Drill) error {
 	if o.asJSON {
 		type entry struct {
 			ID      string                 `json:"id"`
@@ -314,19 +318,20 @@ func (o *options) printList(drills []*Drill) error {
 			Why     map[string]string      `json:"notApplicable,omitempty"`
 			Note    string                 `json:"note,omitempty"`
 		}
-		list := []entry{}
+		entries := []entry{}
 		for _, d := range drills {
-			list = append(list, entry{d.ID, d.Article, d.Title, d.Does, d.Expect, d.Why, d.Note})
+			expect, why := d.Expect.everywhere(list)
+			entries = append(entries, entry{d.ID, d.Article, d.Title, d.Does, expect, why, d.Note})
 		}
-		return json.NewEncoder(os.Stdout).Encode(list)
+		return json.NewEncoder(os.Stdout).Encode(entries)
 	}
 	for _, d := range drills {
 		fmt.Printf("%s%s: %s\n  will %s\n", prefix(d.Article), d.ID, d.Title, d.Does)
-		for _, s := range allSetups {
-			if e, ok := d.Expect[s]; ok {
-				fmt.Printf("  %-17s kept session %s, new session %s, new pod %s\n", s, e.Kept, e.Fresh, e.New)
+		for _, s := range list {
+			if e, why := d.Expect(s); why == "" {
+				fmt.Printf("  %-17s kept session %s, new session %s, new pod %s\n", s.Name, e.Kept, e.Fresh, e.New)
 			} else {
-				fmt.Printf("  %-17s n/a: %s\n", s, d.Why[s])
+				fmt.Printf("  %-17s n/a: %s\n", s.Name, why)
 			}
 		}
 	}

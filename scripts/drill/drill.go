@@ -15,11 +15,10 @@ type Drill struct {
 	Title       string
 	// Does says what will be done, for the question before it.
 	Does string
-	// Expect has the setups that the drill runs in. Why says, for each of the others, why it does not.
-	Expect map[string]Expectation
-	Why    map[string]string
+	// Expect says what should come of it in a setup, or why it does not run there.
+	Expect Rule
 	// ExpectSDK replaces Expect where the drills' pods run a client on an SDK (sdkImage) that does otherwise than the CLI.
-	ExpectSDK map[string]Expectation
+	ExpectSDK Rule
 	// Note is what a reader of the result should know.
 	Note string
 	// Stranger makes the new pod one without the identity, Ordinary one whose identity is to be injected.
@@ -131,15 +130,15 @@ func (s *Session) Close(ctx context.Context) error { return s.existing.remove(ct
 // not work, or that the recovery left something behind.
 func (s *Session) Run(ctx context.Context, d *Drill) (result *Result, err error) {
 	begin := time.Now()
-	r := &Result{Drill: d.ID, Article: d.Article, Title: d.Title, Setup: s.t.Setup, Note: d.Note, Attack: d.Stranger, Views: map[View]ViewResult{}}
+	r := &Result{Drill: d.ID, Article: d.Article, Title: d.Title, Setup: s.t.Setup.Name, Note: d.Note, Attack: d.Stranger, Views: map[View]ViewResult{}}
 	defer func() { r.Seconds = time.Since(begin).Round(100 * time.Millisecond).Seconds() }()
-	expected, ok := d.Expect[s.t.Setup]
-	if !ok {
-		r.Status, r.Reason = NotThere, d.Why[s.t.Setup]
+	expected, why := d.Expect(s.t.Setup)
+	if why != "" {
+		r.Status, r.Reason = NotThere, why
 		return r, nil
 	}
-	if e, differs := d.ExpectSDK[s.t.Setup]; differs && s.t.Image == sdkImage {
-		expected = e
+	if d.ExpectSDK != nil && s.t.Image == sdkImage {
+		expected, _ = d.ExpectSDK(s.t.Setup)
 	}
 	r.Expected = expected
 	if d.Absent != nil {

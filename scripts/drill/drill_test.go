@@ -21,35 +21,40 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"k3s-aws-auth/scripts/internal/cli"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 var day = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func TestEveryDrillSaysWhatItExpectsInEverySetup(t *testing.T) {
+	list, err := setups.Around()
+	require.NoError(t, err)
+	// One more, of facts that no other has together.
+	list = append(list, setups.Setup{Name: "toy", Presents: setups.Certificate, Issuer: setups.Nowhere, SessionName: setups.CertificateSerial})
 	ids := map[string]bool{}
 	for _, d := range allDrills() {
 		require.False(t, ids[d.ID], "two drills %s", d.ID)
 		ids[d.ID] = true
 		require.NotEmpty(t, d.Title, d.ID)
 		require.NotEmpty(t, d.Does, d.ID)
-		for _, s := range allSetups {
-			e, runs := d.Expect[s]
-			if !runs {
-				require.NotEmpty(t, d.Why[s], "%s does not say why it does not run in %s", d.ID, s)
+		for _, s := range list {
+			e, why := d.Expect(s)
+			if why != "" {
+				require.Zero(t, e, "%s both runs and does not in %s", d.ID, s.Name)
 				continue
 			}
-			require.Empty(t, d.Why[s], "%s both runs and does not in %s", d.ID, s)
 			for _, v := range views {
-				require.Contains(t, []Outcome{Works, Fails}, e.Of(v), "%s %s %s", d.ID, s, v)
+				require.Contains(t, []Outcome{Works, Fails}, e.Of(v), "%s %s %s", d.ID, s.Name, v)
 				if e.Of(v) == Fails {
-					require.NotEmpty(t, e.Error, "%s in %s names no error", d.ID, s)
+					require.NotEmpty(t, e.Error, "%s in %s names no error", d.ID, s.Name)
 				}
 			}
-			if sdk, ok := d.ExpectSDK[s]; ok {
-				require.NotEqual(t, e, sdk, "%s in %s: nothing differs for SDKs", d.ID, s)
+			if d.ExpectSDK != nil {
+				sdk, _ := d.ExpectSDK(s)
+				require.NotEqual(t, e, sdk, "%s in %s: nothing differs for SDKs", d.ID, s.Name)
 			}
 			for _, v := range e.Restart {
-				require.Equal(t, Fails, e.Of(v), "%s in %s restarts what works", d.ID, s)
+				require.Equal(t, Fails, e.Of(v), "%s in %s restarts what works", d.ID, s.Name)
 			}
 		}
 	}
@@ -102,7 +107,7 @@ func TestJudge(t *testing.T) {
 }
 
 func result(kept, fresh, fresher Outcome, text string) *Result {
-	return &Result{Drill: "x", Setup: irsaS3, Status: AsExpected, Expected: sessionsGoOn("No provider|Nobody"), Views: map[View]ViewResult{
+	return &Result{Drill: "x", Setup: "irsa-s3", Status: AsExpected, Expected: sessionsGoOn("No provider|Nobody"), Views: map[View]ViewResult{
 		Kept: {Outcome: kept, Error: text}, Fresh: {Outcome: fresh, Error: text}, New: {Outcome: fresher, Error: text}}}
 }
 
@@ -152,13 +157,13 @@ func TestReports(t *testing.T) {
 	r := result(Works, Fails, Fails, "Nobody | none")
 	r.Injected, r.Recovering = day, day.Add(time.Minute)
 	r.Errors = errorLines(samplesOf("bad", "ok", "bad"))
-	none := &Result{Drill: "x", Setup: rolesAnywhere, Status: NotThere, Reason: "no token"}
+	none := &Result{Drill: "x", Setup: "roles-anywhere", Status: NotThere, Reason: "no token"}
 	results := []*Result{r, none}
 
 	var table, markdown, comma bytes.Buffer
-	writeTable(&table, results, []string{irsaS3, rolesAnywhere})
+	writeTable(&table, results, []string{"irsa-s3", "roles-anywhere"})
 	require.Regexp(t, `–\s+x\s+⚠→✗\s+n/a\s+yes`, table.String())
-	writeMarkdown(&markdown, results, []string{irsaS3, rolesAnywhere}, "somewhere")
+	writeMarkdown(&markdown, results, []string{"irsa-s3", "roles-anywhere"}, "somewhere")
 	require.Contains(t, markdown.String(), "| roles-anywhere | – | – | – | – | n/a: no token |")
 	require.Contains(t, markdown.String(), "- 03:04:05.000, fresh, +0.0 s, 2 ×: `bad`")
 	require.NoError(t, writeCSV(&comma, results))

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"k3s-aws-auth/scripts/internal/cli"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 // allDrills lists every drill in the order in which they run: the published comparison's six first.
@@ -50,29 +51,66 @@ const (
 	noTokenVerified = "tokens of the cluster never reach AWS" //nolint:gosec // a reason, not a token
 )
 
-// webIdentitySetups and certificateSetups build the tables of expectations.
-func webIdentitySetups(e Expectation) map[string]Expectation {
-	return map[string]Expectation{irsaS3: e, irsaCloudFront: e}
+// Rule says by a setup's facts what a drill should come to there, or why it does not run there.
+type Rule func(setups.Setup) (e Expectation, why string)
+
+// inAll is e in every setup.
+func inAll(e Expectation) Rule { return func(setups.Setup) (Expectation, string) { return e, "" } }
+
+// withToken is e where pods present a token, and elsewhere not a drill.
+func withToken(e Expectation, why string) Rule {
+	return where(setups.Setup.PresentsToken, e, why)
 }
 
-// everywhere is e with web identity, and unaffected in the other two setups.
-func withWebIdentity(e Expectation) map[string]Expectation {
-	return map[string]Expectation{instanceProfile: unaffected, irsaS3: e, irsaCloudFront: e, rolesAnywhere: unaffected}
+// withCertificate is e where pods present a certificate, and elsewhere not a drill.
+func withCertificate(e Expectation) Rule {
+	return where(setups.Setup.PresentsCertificate, e, noCertificate)
 }
 
-func inAll(e Expectation) map[string]Expectation {
-	return map[string]Expectation{instanceProfile: e, irsaS3: e, irsaCloudFront: e, rolesAnywhere: e}
-}
-
-func only(setup string, e Expectation) map[string]Expectation {
-	return map[string]Expectation{setup: e}
-}
-
-// because gives one reason to several setups.
-func because(reason string, setups ...string) map[string]string {
-	out := map[string]string{}
-	for _, s := range setups {
-		out[s] = reason
+// where is e in setups of which something is true, and elsewhere not a drill.
+func where(is func(setups.Setup) bool, e Expectation, why string) Rule {
+	return func(s setups.Setup) (Expectation, string) {
+		if is(s) {
+			return e, ""
+		}
+		return Expectation{}, why
 	}
-	return out
+}
+
+// either is yes in setups of which something is true, and no elsewhere.
+func either(is func(setups.Setup) bool, yes, no Expectation) Rule {
+	return func(s setups.Setup) (Expectation, string) {
+		if is(s) {
+			return yes, ""
+		}
+		return no, ""
+	}
+}
+
+// withOwnRole is what come makes of AWS's refusal of what pods present for a role, where each identity has one of its own.
+func withOwnRole(come func(refusal string) Expectation) Rule {
+	return func(s setups.Setup) (Expectation, string) {
+		switch {
+		case !s.OwnRoles:
+			return Expectation{}, noPodRole
+		case s.PresentsToken():
+			return come(notAuthorized), ""
+		case s.PresentsCertificate():
+			return come(unableToAssume), ""
+		}
+		return Expectation{}, "it is not known what AWS answers where each identity has a role of its own and presents " + s.Presents
+	}
+}
+
+// everywhere are the rule's outcomes in a project's setups, by their names.
+func (r Rule) everywhere(list setups.List) (expect map[string]Expectation, why map[string]string) {
+	expect, why = map[string]Expectation{}, map[string]string{}
+	for _, s := range list {
+		if e, reason := r(s); reason != "" {
+			why[s.Name] = reason
+		} else {
+			expect[s.Name] = e
+		}
+	}
+	return expect, why
 }

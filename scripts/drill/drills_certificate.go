@@ -15,21 +15,20 @@ import (
 )
 
 func certificateDrills() []*Drill {
-	none := because(noCertificate, instanceProfile, irsaS3, irsaCloudFront)
 	const ownCA = "trust a CA of the drill's own beside the stack's (it never sees the stack's key) and put "
 	return []*Drill{
 		{
 			ID: "secret-deleted", Article: "F-03", Title: "Secret with the certificate deleted",
 			Does:   "delete the Secret with the identity's certificate, and later make it again",
-			Expect: only(rolesAnywhere, onlyNewPods("MountVolume.SetUp failed")), Why: none,
+			Expect: withCertificate(onlyNewPods("MountVolume.SetUp failed")),
 			Note:   "Running pods keep the files that they have mounted.",
 			Inject: deleteSecret,
 		},
 		{
 			ID: "leaf-expired", Title: "certificate expired",
 			Does:   ownCA + "an expired certificate of the identity's name into its Secret",
-			Expect: only(rolesAnywhere, sessionsGoOn(accessDenied)), Why: none,
-			Note: "AWS does not document the text for an expired certificate.",
+			Expect: withCertificate(sessionsGoOn(accessDenied)),
+			Note:   "AWS does not document the text for an expired certificate.",
 			Inject: func(ctx context.Context, t *Target, r *Recovery) error {
 				_, err := replaceLeaf(ctx, t, r, time.Now().Add(-time.Hour))
 				return err
@@ -38,15 +37,15 @@ func certificateDrills() []*Drill {
 		{
 			ID: "leaf-revoked", Title: "certificate revoked",
 			Does:   ownCA + "a certificate of the identity's name into its Secret that an imported CRL revokes",
-			Expect: only(rolesAnywhere, sessionsGoOn(accessDenied)), Why: none,
+			Expect: withCertificate(sessionsGoOn(accessDenied)),
 			Note:   "Sessions that were issued go on until they end. AWS does not document the text for a revoked certificate.",
 			Inject: revokeLeaf,
 		},
 		{
 			ID: "anchor-disabled", Title: "trust anchor disabled",
 			Does:   "disable the trust anchor",
-			Expect: only(rolesAnywhere, sessionsGoOn(accessDenied)), Why: none,
-			Note: "AWS does not document the text for a disabled trust anchor.",
+			Expect: withCertificate(sessionsGoOn(accessDenied)),
+			Note:   "AWS does not document the text for a disabled trust anchor.",
 			Inject: func(ctx context.Context, t *Target, r *Recovery) error {
 				client, id := t.RolesAnywhere(), idOf(t.AnchorARN)
 				r.Add("enable trust anchor "+id, func(ctx context.Context) error {
@@ -60,7 +59,7 @@ func certificateDrills() []*Drill {
 		{
 			ID: "profile-without-role", Title: "profile without the role",
 			Does:   "take the identity's role out of the Roles Anywhere profile",
-			Expect: only(rolesAnywhere, sessionsGoOn(unableToAssume)), Why: none,
+			Expect: withCertificate(sessionsGoOn(unableToAssume)),
 			Note:   "The error is the one of a deleted role or a wrong name: AWS does not tell which.",
 			Inject: emptyProfile,
 		},

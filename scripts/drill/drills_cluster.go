@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"time"
+
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 // skew is that of the published comparison: five hours ahead.
@@ -20,7 +22,7 @@ func clusterDrills() []*Drill {
 		{
 			ID: "issuer-changed", Article: "F-01", Title: "K3s issuer changed",
 			Does:   "restart the API servers with another service-account-issuer (" + strayIssuer + ") in place of the stack's",
-			Expect: withWebIdentity(onlyNewPods(noProvider, New)),
+			Expect: either(setups.Setup.PresentsToken, onlyNewPods(noProvider, New), unaffected),
 			Note: "Existing pods go on with the tokens that they have until the kubelet renews them, at 80 % of their life. " +
 				"A pod made during the failure keeps its token just as long: it must be made anew.",
 			Inject: changeServers(func() (Change, error) { return Change{Issuers: []string{strayIssuer}}, nil }),
@@ -30,8 +32,7 @@ func clusterDrills() []*Drill {
 			Does:   "set the clocks of all agents five hours ahead",
 			Expect: inAll(allFail(skewed)),
 			// The SDKs correct their clock by AWS's answers; the credential helper does not.
-			ExpectSDK: map[string]Expectation{instanceProfile: unaffected, irsaS3: unaffected, irsaCloudFront: unaffected,
-				rolesAnywhere: sessionsGoOn(skewed)},
+			ExpectSDK: either(setups.Setup.PresentsCertificate, sessionsGoOn(skewed), unaffected),
 			Note: "The client decides. SDKs that correct their clock by AWS's answers (as that for Go) go on. The AWS CLI fails: by the " +
 				"signature's date, or because what it was just given has expired by its own clock. The credential helper of Roles Anywhere " +
 				"does not correct its clock.",
@@ -43,7 +44,7 @@ func clusterDrills() []*Drill {
 		{
 			ID: "clock-server", Article: "F-02b", Title: "servers' clocks 5 h ahead",
 			Does:   "set the clocks of all servers five hours ahead",
-			Expect: withWebIdentity(onlyNewPods("InvalidIdentityToken", New)),
+			Expect: either(setups.Setup.PresentsToken, onlyNewPods("InvalidIdentityToken", New), unaffected),
 			Note: "The server writes a token's times: new ones are not valid yet. AWS does not document how far ahead nbf may be, nor the " +
 				"text. A pod made during the failure keeps such a token: it must be made anew.",
 			Inject: changeServers(func() (Change, error) { return Change{Clock: skew}, nil }),
@@ -51,7 +52,7 @@ func clusterDrills() []*Drill {
 		{
 			ID: "signing-key-replaced", Title: "signing key replaced, not published",
 			Does:   "restart the API servers with a new ServiceAccount signing key that is not in the issuer's JWKS",
-			Expect: withWebIdentity(onlyNewPods(noKey, New)),
+			Expect: either(setups.Setup.PresentsToken, onlyNewPods(noKey, New), unaffected),
 			Note:   "Tokens of the old key stay good for AWS while it is published. A pod made during the failure must be made anew.",
 			Inject: changeServers(func() (Change, error) {
 				key, err := rsa.GenerateKey(rand.Reader, 2048)

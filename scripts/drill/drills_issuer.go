@@ -16,6 +16,8 @@ import (
 	cloudfronttypes "github.com/aws/aws-sdk-go-v2/service/cloudfront/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 func issuerDrills() []*Drill {
@@ -23,33 +25,42 @@ func issuerDrills() []*Drill {
 		{
 			ID: "jwks-emptied", Title: "JWKS emptied",
 			Does:   "write a key set without keys in place of the issuer's JWKS (and drop it from CloudFront's caches)",
-			Expect: webIdentitySetups(sessionsGoOn(noKey)),
-			Why:    because(noOIDC, instanceProfile, rolesAnywhere),
+			Expect: withToken(sessionsGoOn(noKey), noOIDC),
 			Inject: emptyKeySet,
 		},
 		{
 			ID: "issuer-bucket-blocked", Title: "discovery unreachable: bucket blocked",
 			Does:   "switch Block Public Access on for the issuer's bucket",
-			Expect: only(irsaS3, sessionsGoOn(noKey)),
-			Why: map[string]string{instanceProfile: noOIDC, rolesAnywhere: noOIDC,
-				irsaCloudFront: "the bucket is private already; see issuer-distribution-disabled"},
+			Expect: withIssuer(setups.Bucket, sessionsGoOn(noKey), "the bucket is private already; see issuer-distribution-disabled"),
 			Note:   "An account-level or organization-level block does the same.",
 			Inject: blockBucket,
 		},
 		{
 			ID: "issuer-distribution-disabled", Title: "discovery unreachable: distribution disabled",
 			Does:   "disable the issuer's CloudFront distribution",
-			Expect: only(irsaCloudFront, sessionsGoOn("InvalidIdentityToken|IDPCommunicationError")),
-			Why:    map[string]string{instanceProfile: noOIDC, rolesAnywhere: noOIDC, irsaS3: "no CDN in this setup; see issuer-bucket-blocked"},
+			Expect: withIssuer(setups.Distribution, sessionsGoOn("InvalidIdentityToken|IDPCommunicationError"), "no CDN in this setup; see issuer-bucket-blocked"),
 			Note:   "On AWS a distribution takes minutes to be disabled everywhere, and as long to come back.",
 			Inject: disableDistribution,
 		},
 	}
 }
 
+// withIssuer is e where the issuer's documents are in one place; why says what is so where they are in the other.
+func withIssuer(place string, e Expectation, why string) Rule {
+	return func(s setups.Setup) (Expectation, string) {
+		switch s.Issuer {
+		case place:
+			return e, ""
+		case setups.Nowhere:
+			return Expectation{}, noOIDC
+		}
+		return Expectation{}, why
+	}
+}
+
 // issuerBucket is the bucket behind the issuer, and the distribution in front of it where there is one.
 func issuerBucket(ctx context.Context, t *Target) (bucket, distribution string, err error) {
-	if t.Setup == irsaS3 {
+	if t.Setup.IssuerIsBucket() {
 		bucket, _, _ = strings.Cut(t.IssuerHost, ".")
 		return bucket, "", nil
 	}

@@ -17,6 +17,7 @@ import (
 
 	"k3s-aws-auth/scripts/internal/kube"
 	"k3s-aws-auth/scripts/internal/labs"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 // labHands do in a lab what a person does on machines, by the lab's own interface.
@@ -63,7 +64,7 @@ type labAccount struct {
 }
 
 // labTarget connects to a running lab.
-func labTarget(lab *labs.Lab) (*Target, error) {
+func labTarget(lab *labs.Lab, list setups.List) (*Target, error) {
 	dir := filepath.Dir(lab.Kubeconfig)
 	data, err := os.ReadFile(filepath.Join(dir, "lab.json"))
 	if err != nil {
@@ -88,7 +89,7 @@ func labTarget(lab *labs.Lab) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Target{Setup: lab.Setup, Cluster: cluster, Hands: labHands{lab}, Pace: labPace,
+	return &Target{Setups: list, Setup: setups.Setup{Name: lab.Setup}, Cluster: cluster, Hands: labHands{lab}, Pace: labPace,
 		AWS: aws.Config{Region: account.Region, BaseEndpoint: &account.Endpoint, HTTPClient: &http.Client{Transport: transport},
 			Credentials: credentials.NewStaticCredentialsProvider(account.AccessKeyID, account.SecretKey, "")}}, nil
 }

@@ -20,18 +20,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"k3s-aws-auth/scripts/internal/kube"
+	"k3s-aws-auth/scripts/internal/setups"
 )
-
-// The setups.
-const (
-	instanceProfile = "instance-profile"
-	irsaS3          = "irsa-s3"
-	irsaCloudFront  = "irsa-cloudfront"
-	rolesAnywhere   = "roles-anywhere"
-)
-
-// allSetups are in the order in which the matrix shows them.
-var allSetups = []string{instanceProfile, irsaS3, irsaCloudFront, rolesAnywhere}
 
 // appContainer is the demo pods' own container.
 const appContainer = "app"
@@ -39,7 +29,9 @@ const appContainer = "app"
 // Target is a cluster with one of its pod identities. All of it but the connections is found out from the cluster and
 // the account: a drill needs no Pulumi stack.
 type Target struct {
-	Setup   string
+	// Setups are those that there are, and Setup is the cluster's. Before Discover it has a name alone, or none.
+	Setups  setups.List
+	Setup   setups.Setup
 	Cluster *kube.Cluster
 	AWS     aws.Config
 	Hands   Hands
@@ -82,40 +74,69 @@ func (t *Target) Discover(ctx context.Context, identity string) error {
 		return fmt.Errorf("the identity's role %s: %w", t.RoleName, err)
 	}
 	t.RoleARN = aws.ToString(role.Role.Arn)
-	setup := instanceProfile
-	switch {
-	case webIdentity(t.Model):
-		trust, err := url.QueryUnescape(aws.ToString(role.Role.AssumeRolePolicyDocument))
-		if err != nil {
-			return err
-		}
+	trust, err := url.QueryUnescape(aws.ToString(role.Role.AssumeRolePolicyDocument))
+	if err != nil {
+		return err
+	}
+	presents, issuer, err := t.found(ctx, trust)
+	if err != nil {
+		return err
+	}
+	t.Setup, err = match(t.Setups, t.Setup.Name, presents, issuer)
+	return err
+}
+
+// found is what the model presents to AWS, and where the issuer's documents are: facts of a setup. What gives no sign of
+// any is an error, not the setup without signs of its own.
+func (t *Target) found(ctx context.Context, trust string) (presents, issuer string, err error) {
+	if webIdentity(t.Model) {
 		if t.IssuerHost, err = issuerOf(trust); err != nil {
-			return fmt.Errorf("role %s: %w", t.RoleName, err)
+			return "", "", fmt.Errorf("role %s: %w", t.RoleName, err)
 		}
-		setup = irsaCloudFront
 		if bucketHost.MatchString(t.IssuerHost) {
-			setup = irsaS3
+			return setups.Token, setups.Bucket, nil
 		}
-	default:
-		found, err := t.certificate(ctx)
-		if err != nil {
-			return err
-		}
-		if found {
-			setup = rolesAnywhere
-		}
+		return setups.Token, setups.Distribution, nil
 	}
-	if t.Setup != "" && t.Setup != setup {
-		return fmt.Errorf("the cluster is of setup %s, not %s", setup, t.Setup)
+	has, err := t.certificate(ctx)
+	switch {
+	case err != nil:
+		return "", "", err
+	case has:
+		return setups.Certificate, setups.Nowhere, nil
+	case machineService.MatchString(trust):
+		return setups.Metadata, setups.Nowhere, nil
 	}
-	t.Setup = setup
-	return nil
+	return "", "", fmt.Errorf("pod %s has neither a token nor a certificate for AWS, and role %s is none of a machine: "+
+		"what the pod presents is not known, and so neither what to expect", t.Model.Name, t.RoleName)
+}
+
+// match finds the setup with the facts that were found, which must be the one of a name where there is a name.
+func match(list setups.List, name, presents, issuer string) (setups.Setup, error) {
+	facts := "pods that present " + presents + ", issuer's documents: " + issuer
+	fits := list.Where(func(s setups.Setup) bool { return s.Presents == presents && s.Issuer == issuer })
+	if name != "" {
+		s, err := list.Get(name)
+		if _, ok := fits.Find(name); err == nil && !ok {
+			err = fmt.Errorf("the cluster is not of setup %s: it has %s", name, facts)
+		}
+		return s, err
+	}
+	switch len(fits) {
+	case 0:
+		return setups.Setup{}, fmt.Errorf("no setup of %s has what the cluster has: %s", strings.Join(list.Names(), ", "), facts)
+	case 1:
+		return fits[0], nil
+	}
+	return setups.Setup{}, fmt.Errorf("the cluster has %s: --setup must say which of %s it is", facts, strings.Join(fits.Names(), ", "))
 }
 
 var (
 	bucketHost = regexp.MustCompile(`^[a-z0-9-]+\.s3[.-][a-z0-9-]+\.amazonaws\.com`)
 	anchorArg  = regexp.MustCompile(`--trust-anchor-arn[ =](\S+)`)
-	profileArg = regexp.MustCompile(`--profile-arn[ =](\S+)`)
+	// machineService is the principal of roles that EC2 gives to machines.
+	machineService = regexp.MustCompile(`"ec2\.amazonaws\.com(\.cn)?"`)
+	profileArg     = regexp.MustCompile(`--profile-arn[ =](\S+)`)
 )
 
 // certificate reads what a pod of Roles Anywhere is given: in its AWS configuration or as its sidecar's arguments.

@@ -10,6 +10,7 @@ import (
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/scripts/internal/deployer"
 	"k3s-aws-auth/scripts/internal/stackfile"
+	"k3s-aws-auth/stacks"
 	"k3s-aws-auth/stacks/config"
 )
 
@@ -188,9 +189,14 @@ func (c *checker) network(ctx context.Context) {
 
 // identity checks what the setup needs of the account.
 func (c *checker) identity(ctx context.Context, id string) {
-	switch c.cfg.Setup {
-	case "irsa-s3":
-		const do = "whoever owns the account decides: switch BlockPublicPolicy and RestrictPublicBuckets off there (and in the organization), or take irsa-cloudfront"
+	switch c.cfg.Facts().Issuer {
+	case config.IssuerBucket:
+		do := "whoever owns the account decides: switch BlockPublicPolicy and RestrictPublicBuckets off there (and in the organization)"
+		for _, s := range stacks.Facts() {
+			if s.Issuer == config.IssuerDistribution {
+				do += ", or take " + s.Name
+			}
+		}
 		blocked, err := c.aws.PublicPoliciesBlocked(ctx, id)
 		if err != nil {
 			c.unknown("S3 Block Public Access of the account", "aws s3control get-public-access-block --account-id "+id, err)
@@ -201,7 +207,7 @@ func (c *checker) identity(ctx context.Context, id string) {
 			says = "forbids the issuer's bucket policy"
 		}
 		c.yes("S3 Block Public Access of the account", !blocked, do, "%s", says)
-	case "irsa-cloudfront":
+	case config.IssuerDistribution:
 		n, err := c.aws.Distributions(ctx)
 		const verify = "a new account may have to be verified for CloudFront: make any distribution in the console; AccessDenied \"must be verified\" is lifted by AWS Support"
 		switch {

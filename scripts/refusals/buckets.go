@@ -9,22 +9,19 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-)
 
-var (
-	bucketSetup = []string{"irsa-s3"}
-	edgeSetup   = []string{"irsa-cloudfront"}
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 // Tries at the public bucket of the cluster's documents: it opens two objects for reading, and nothing else.
 var bucketCases = []Case{
-	documents("issuer-anonymous-list", bucketSetup, "a listing of the issuer's bucket without credentials", http.MethodGet, "?list-type=2", ""),
-	documents("issuer-anonymous-put", bucketSetup, "a JWKS put into the issuer's bucket without credentials", http.MethodPut, jwksObject, `{"keys":[]}`),
-	documents("issuer-anonymous-delete", bucketSetup, "the JWKS deleted without credentials", http.MethodDelete, jwksObject, ""),
-	documents("issuer-anonymous-get-other", bucketSetup, "another object of the issuer's bucket without credentials", http.MethodGet, "private.txt", ""),
-	documents("issuer-anonymous-policy", bucketSetup, "the issuer's bucket policy without credentials", http.MethodGet, "?policy", ""),
-	documents("issuer-anonymous-acl", bucketSetup, "an access list for the issuer's discovery document without credentials", http.MethodPut, discoveryKey+"?acl", ""),
-	{Name: "issuer-identity-put", Setups: irsa, What: "a JWKS put into the issuer's bucket by the identity", Code: "AccessDenied", Text: "s3:PutObject",
+	documents("issuer-anonymous-list", inBucket, "a listing of the issuer's bucket without credentials", http.MethodGet, "?list-type=2", ""),
+	documents("issuer-anonymous-put", inBucket, "a JWKS put into the issuer's bucket without credentials", http.MethodPut, jwksObject, `{"keys":[]}`),
+	documents("issuer-anonymous-delete", inBucket, "the JWKS deleted without credentials", http.MethodDelete, jwksObject, ""),
+	documents("issuer-anonymous-get-other", inBucket, "another object of the issuer's bucket without credentials", http.MethodGet, "private.txt", ""),
+	documents("issuer-anonymous-policy", inBucket, "the issuer's bucket policy without credentials", http.MethodGet, "?policy", ""),
+	documents("issuer-anonymous-acl", inBucket, "an access list for the issuer's discovery document without credentials", http.MethodPut, discoveryKey+"?acl", ""),
+	{Name: "issuer-identity-put", For: tokens, What: "a JWKS put into the issuer's bucket by the identity", Code: "AccessDenied", Text: "s3:PutObject",
 		Try: func(ctx context.Context, t *Target) error {
 			bucket, err := t.issuerBucket()
 			if err != nil {
@@ -44,11 +41,11 @@ const jwksObject = "openid/v1/jwks"
 
 // Tries past and at the CDN in front of the private bucket.
 var edgeCases = []Case{
-	documents("cdn-bypassed", edgeSetup, "the discovery document from the bucket, past the CDN", http.MethodGet, discoveryKey, ""),
-	documents("cdn-bypassed-jwks", edgeSetup, "the JWKS from the bucket, past the CDN", http.MethodGet, jwksObject, ""),
-	documents("cdn-bypassed-list", edgeSetup, "a listing of the bucket, past the CDN", http.MethodGet, "?list-type=2", ""),
-	documents("cdn-bypassed-put", edgeSetup, "a JWKS put into the bucket, past the CDN", http.MethodPut, jwksObject, `{"keys":[]}`),
-	{Name: "cdn-bypassed-by-identity", Setups: edgeSetup, What: "the discovery document from the bucket by the identity", Code: "AccessDenied", Text: "s3:GetObject",
+	documents("cdn-bypassed", atEdge, "the discovery document from the bucket, past the CDN", http.MethodGet, discoveryKey, ""),
+	documents("cdn-bypassed-jwks", atEdge, "the JWKS from the bucket, past the CDN", http.MethodGet, jwksObject, ""),
+	documents("cdn-bypassed-list", atEdge, "a listing of the bucket, past the CDN", http.MethodGet, "?list-type=2", ""),
+	documents("cdn-bypassed-put", atEdge, "a JWKS put into the bucket, past the CDN", http.MethodPut, jwksObject, `{"keys":[]}`),
+	{Name: "cdn-bypassed-by-identity", For: atEdge, What: "the discovery document from the bucket by the identity", Code: "AccessDenied", Text: "s3:GetObject",
 		Try: func(ctx context.Context, t *Target) error {
 			bucket, err := t.issuerBucket()
 			if err != nil {
@@ -66,7 +63,7 @@ var edgeCases = []Case{
 	edge("cdn-post", "a form posted to the CDN", http.MethodPost, "/", "x"),
 	edge("cdn-list", "a listing of the bucket through the CDN", http.MethodGet, "/?list-type=2", ""),
 	edge("cdn-missing", "an object that is not there, which the CDN must not tell", http.MethodGet, "/private.txt", ""),
-	{Name: "cdn-old-tls", Setups: edgeSetup, What: "the discovery document by TLS 1.1", Code: "protocol version", Text: "",
+	{Name: "cdn-old-tls", For: atEdge, What: "the discovery document by TLS 1.1", Code: "protocol version", Text: "",
 		Try: func(ctx context.Context, t *Target) error {
 			issuer, err := t.output("issuerUrl")
 			if err != nil {
@@ -96,8 +93,8 @@ var edgeCases = []Case{
 }
 
 // documents tries a call without credentials at the issuer's bucket.
-func documents(name string, setups []string, what, method, key, body string) Case {
-	return Case{Name: name, Setups: setups, What: what, Code: "AccessDenied", Text: "Access Denied", Try: func(ctx context.Context, t *Target) error {
+func documents(name string, of func(setups.Setup) bool, what, method, key, body string) Case {
+	return Case{Name: name, For: of, What: what, Code: "AccessDenied", Text: "Access Denied", Try: func(ctx context.Context, t *Target) error {
 		bucket, err := t.issuerBucket()
 		if err != nil {
 			return err
@@ -108,7 +105,7 @@ func documents(name string, setups []string, what, method, key, body string) Cas
 
 // edge tries a call at the CDN, which answers 403 for whatever it does not serve.
 func edge(name, what, method, path, body string) Case {
-	return Case{Name: name, Setups: edgeSetup, What: what, Code: "403", Try: func(ctx context.Context, t *Target) error {
+	return Case{Name: name, For: atEdge, What: what, Code: "403", Try: func(ctx context.Context, t *Target) error {
 		issuer, err := t.output("issuerUrl")
 		if err != nil {
 			return err

@@ -8,14 +8,16 @@ import (
 	"strings"
 
 	"github.com/aws/smithy-go"
+
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 // Case is a caller that must be refused.
 type Case struct {
 	// Name is unique, in words joined by hyphens.
 	Name string
-	// Setups are those in which it is tried; all where empty.
-	Setups []string
+	// For says by a setup's facts whether it is tried there; nil means everywhere.
+	For func(setups.Setup) bool
 	// What is tried, in words.
 	What string
 	// Code is the error code that AWS answers, or the HTTP status where the service has no codes (the metadata service,
@@ -26,6 +28,16 @@ type Case struct {
 	// Try makes the call. nil means that the caller got in.
 	Try func(ctx context.Context, t *Target) error
 }
+
+// The setups of cases, by what their pods present, what these reach, and where the issuer's documents are.
+var (
+	tokens       = setups.Setup.PresentsToken
+	certificates = setups.Setup.PresentsCertificate
+	reaching     = setups.Setup.PresentsMetadata
+	notReaching  = setups.Setup.ShutsMetadata
+	inBucket     = setups.Setup.IssuerIsBucket
+	atEdge       = setups.Setup.IssuerIsDistribution
+)
 
 // Result is a case and what came of it in one setup.
 type Result struct {
@@ -44,10 +56,10 @@ var cases = slices.Concat(signedCases, permissionCases, metadataCases, tokenCase
 	sessionCases)
 
 // casesOf are the cases of a setup whose names contain one of the given parts; all where none is given.
-func casesOf(setup string, only []string) []Case {
+func casesOf(setup setups.Setup, only []string) []Case {
 	var out []Case
 	for _, c := range cases {
-		of := len(c.Setups) == 0 || slices.Contains(c.Setups, setup)
+		of := c.For == nil || c.For(setup)
 		named := len(only) == 0 || slices.ContainsFunc(only, func(part string) bool { return strings.Contains(c.Name, part) })
 		if of && named {
 			out = append(out, c)

@@ -21,8 +21,6 @@ import (
 	"k3s-aws-auth/scripts/internal/forge"
 )
 
-var anywhere = []string{"roles-anywhere"}
-
 const (
 	denied       = "AccessDeniedException"
 	untrusted    = "Untrusted signing certificate"
@@ -106,8 +104,8 @@ var certificateCases = []Case{
 	issued("cert-name-as-unit", "the right name as organizational unit", unable, func(c *x509.Certificate) {
 		c.Subject.OrganizationalUnit, c.Subject.CommonName = []string{c.Subject.CommonName}, "somebody.else"
 	}),
-	{Name: "cert-revoked", Setups: anywhere, What: "a certificate in an imported revocation list", Code: denied, Try: revoked},
-	{Name: "cert-without-key", Setups: anywhere, What: "the identity's certificate with another key", Code: denied, Text: "Invalid signature",
+	{Name: "cert-revoked", For: certificates, What: "a certificate in an imported revocation list", Code: denied, Try: revoked},
+	{Name: "cert-without-key", For: certificates, What: "the identity's certificate with another key", Code: denied, Text: "Invalid signature",
 		Try: func(ctx context.Context, t *Target) error {
 			own, err := t.leaf()
 			if err != nil {
@@ -124,7 +122,7 @@ var certificateCases = []Case{
 			_, err = t.createSession(ctx, forge.Certified{Cert: own.Cert, Key: other.Key}, nil, nil)
 			return err
 		}},
-	{Name: "anchor-of-another", Setups: anywhere, What: "the right name from another trust anchor of the account, for the identity's role (confused deputy)", Code: denied, Text: unable,
+	{Name: "anchor-of-another", For: certificates, What: "the right name from another trust anchor of the account, for the identity's role (confused deputy)", Code: denied, Text: unable,
 		Try: func(ctx context.Context, t *Target) error {
 			return t.otherAnchor(ctx, func(anchor string, ca forge.Certified) error {
 				leaf, err := t.leafOf(ca, nil)
@@ -135,7 +133,7 @@ var certificateCases = []Case{
 				return err
 			})
 		}},
-	{Name: "anchor-of-another-certificate", Setups: anywhere, What: "the identity's certificate at another trust anchor", Code: denied, Text: untrusted,
+	{Name: "anchor-of-another-certificate", For: certificates, What: "the identity's certificate at another trust anchor", Code: denied, Text: untrusted,
 		Try: func(ctx context.Context, t *Target) error {
 			return t.otherAnchor(ctx, func(anchor string, _ forge.Certified) error {
 				own, err := t.leaf()
@@ -146,7 +144,7 @@ var certificateCases = []Case{
 				return err
 			})
 		}},
-	{Name: "anchor-disabled", Setups: anywhere, What: "a certificate of a trust anchor that is disabled", Code: denied,
+	{Name: "anchor-disabled", For: certificates, What: "a certificate of a trust anchor that is disabled", Code: denied,
 		Try: func(ctx context.Context, t *Target) error {
 			return t.otherAnchor(ctx, func(anchor string, ca forge.Certified) error {
 				id := anchor[strings.LastIndexByte(anchor, '/')+1:]
@@ -167,7 +165,7 @@ var commonName = []int{2, 5, 4, 3}
 
 // certificate tries a certificate that build makes with the help of the right CA.
 func certificate(name, what, text string, build func(t *Target, ca forge.Certified) (forge.Certified, error)) Case {
-	return Case{Name: name, Setups: anywhere, What: what, Code: denied, Text: text, Try: func(ctx context.Context, t *Target) error {
+	return Case{Name: name, For: certificates, What: what, Code: denied, Text: text, Try: func(ctx context.Context, t *Target) error {
 		ca, err := t.authority()
 		if err != nil {
 			return err

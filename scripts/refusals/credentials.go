@@ -29,7 +29,7 @@ func (t *Target) control(ctx context.Context) error {
 	if err := t.send(r); err != nil {
 		return fmt.Errorf("a put of %s with a right signature: %w", session.AccessKeyID, err)
 	}
-	if t.Setup == "roles-anywhere" {
+	if t.Setup.PresentsCertificate() {
 		return t.controlCertificates(ctx)
 	}
 	return nil
@@ -61,13 +61,15 @@ func (t *Target) session(ctx context.Context) (aws.Credentials, error) {
 	}
 	var c aws.Credentials
 	var err error
-	switch t.Setup {
-	case "instance-profile":
+	switch {
+	case t.Setup.PresentsMetadata():
 		c, err = t.machineSession(ctx, t.Identity.Pod.Name)
-	case "roles-anywhere":
+	case t.Setup.PresentsCertificate():
 		c, err = t.certificateSession(ctx)
-	default:
+	case t.Setup.PresentsToken():
 		c, err = t.tokenSession(ctx)
+	default:
+		err = fmt.Errorf("setup %s: pods present %q, which is none of a machine's session, a token and a certificate", t.Setup.Name, t.Setup.Presents)
 	}
 	if err != nil {
 		return c, broken(fmt.Errorf("the identity's own session: %w", err))

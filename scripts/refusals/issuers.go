@@ -44,7 +44,7 @@ const (
 // Tries with another issuer whose tokens would be right, but for what its documents, its provider or the role's trust
 // say.
 var issuerCases = []Case{
-	{Name: "foreign-issuer-own-role", Setups: irsa, What: "the right subject from another cluster's issuer, for the identity's role", Code: "AccessDenied", Text: notAuthorized,
+	{Name: "foreign-issuer-own-role", For: tokens, What: "the right subject from another cluster's issuer, for the identity's role", Code: "AccessDenied", Text: notAuthorized,
 		Try: func(ctx context.Context, t *Target) error {
 			return t.foreign(ctx, nil, func(f *foreign, token string) error {
 				if err := t.assume(ctx, f.role, token); err != nil {
@@ -53,7 +53,7 @@ var issuerCases = []Case{
 				return t.assume(ctx, t.Identity.RoleARN, token)
 			})
 		}},
-	{Name: "own-issuer-foreign-role", Setups: irsa, What: "the identity's token for a role that trusts another cluster's issuer", Code: "AccessDenied", Text: notAuthorized,
+	{Name: "own-issuer-foreign-role", For: tokens, What: "the identity's token for a role that trusts another cluster's issuer", Code: "AccessDenied", Text: notAuthorized,
 		Try: func(ctx context.Context, t *Target) error {
 			own, err := t.token(ctx)
 			if err != nil {
@@ -61,7 +61,7 @@ var issuerCases = []Case{
 			}
 			return t.foreign(ctx, nil, func(f *foreign, _ string) error { return t.assume(ctx, f.role, own) })
 		}},
-	{Name: "foreign-key-own-issuer", Setups: irsa, What: "a token that names the cluster's issuer, signed by another issuer's published key", Code: invalidToken, Text: noKey,
+	{Name: "foreign-key-own-issuer", For: tokens, What: "a token that names the cluster's issuer, signed by another issuer's published key", Code: invalidToken, Text: noKey,
 		Try: func(ctx context.Context, t *Target) error {
 			g, err := t.genuine(ctx)
 			if err != nil {
@@ -145,7 +145,7 @@ var issuerCases = []Case{
 
 // published tries the token of another issuer that is right but for what change makes of it.
 func published(name, what, text string, change func(*foreign) error) Case {
-	return Case{Name: name, Setups: []string{"irsa-s3"}, What: what, Code: invalidToken, Text: text, Try: func(ctx context.Context, t *Target) error {
+	return Case{Name: name, For: inBucket, What: what, Code: invalidToken, Text: text, Try: func(ctx context.Context, t *Target) error {
 		return t.foreign(ctx, change, func(f *foreign, token string) error { return t.assume(ctx, f.role, token) })
 	}}
 }

@@ -9,21 +9,19 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"k3s-aws-auth/scripts/internal/cli"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 func main() { cli.Main(command()) }
 
-// Setups in the order in which they are tried.
-var setups = []string{"instance-profile", "irsa-s3", "irsa-cloudfront", "roles-anywhere"}
-
-const allSetups = "all"
+const allSetups = setups.All
 
 type options struct {
 	setup  string
@@ -58,7 +56,7 @@ providers, buckets, trust anchors, pods) it removes.`,
 	}
 	cli.Strict(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.setup, "setup", allSetups, "setup: "+strings.Join(setups, ", ")+" or "+allSetups)
+	f.StringVar(&o.setup, "setup", allSetups, setups.Usage()+" or "+allSetups)
 	f.StringSliceVar(&o.only, "only", nil, "only cases whose names contain one of these, separated by commas")
 	f.BoolVar(&o.list, "list", false, "list the cases and try none")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON list on standard output")
@@ -70,18 +68,19 @@ providers, buckets, trust anchors, pods) it removes.`,
 }
 
 func run(ctx context.Context, o options) error {
-	chosen := setups
-	if o.setup != allSetups {
-		if !slices.Contains(setups, o.setup) {
-			return cli.Usage(fmt.Errorf("--setup: found %q: must be one of %s or %s", o.setup, strings.Join(setups, ", "), allSetups))
-		}
-		chosen = []string{o.setup}
+	all, err := setups.Load(filepath.Join(scriptsDir(), ".."))
+	if err != nil {
+		return err
+	}
+	chosen, err := all.Choose(o.setup)
+	if err != nil {
+		return cli.Usage(err)
 	}
 	wanted := map[string][]Case{}
 	total := 0
 	for _, s := range chosen {
-		wanted[s] = casesOf(s, o.only)
-		total += len(wanted[s])
+		wanted[s.Name] = casesOf(s, o.only)
+		total += len(wanted[s.Name])
 	}
 	if total == 0 {
 		return cli.Usage(fmt.Errorf("--only %s: no case of %s has such a name; --list shows them", strings.Join(o.only, ","), o.setup))
@@ -97,14 +96,14 @@ func run(ctx context.Context, o options) error {
 }
 
 // list prints the cases by setup.
-func list(w io.Writer, chosen []string, wanted map[string][]Case, asJSON bool) error {
+func list(w io.Writer, chosen setups.List, wanted map[string][]Case, asJSON bool) error {
 	type entry struct {
 		Setup, Name, What, Code, Message string
 	}
 	entries := []entry{}
 	for _, s := range chosen {
-		for _, c := range wanted[s] {
-			entries = append(entries, entry{s, c.Name, c.What, c.Code, c.Text})
+		for _, c := range wanted[s.Name] {
+			entries = append(entries, entry{s.Name, c.Name, c.What, c.Code, c.Text})
 		}
 	}
 	if asJSON {

@@ -15,9 +15,12 @@ import (
 
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
+
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 func TestCases(t *testing.T) {
+	list := projectSetups(t)
 	names := map[string]bool{}
 	for _, c := range cases {
 		require.Regexp(t, regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`), c.Name)
@@ -26,16 +29,42 @@ func TestCases(t *testing.T) {
 		require.NotEmpty(t, c.What, c.Name)
 		require.NotEmpty(t, c.Code, c.Name)
 		require.NotNil(t, c.Try, c.Name)
-		for _, s := range c.Setups {
-			require.Contains(t, setups, s, c.Name)
-		}
+		require.NotEmpty(t, list.Where(func(s setups.Setup) bool { return c.For == nil || c.For(s) }), "%s is tried nowhere", c.Name)
 	}
 	require.GreaterOrEqual(t, len(cases), 40)
-	for _, s := range setups {
+	for _, s := range list {
 		require.GreaterOrEqual(t, len(casesOf(s, nil)), 40, s)
 	}
-	require.Len(t, casesOf("irsa-s3", []string{"token-expired", "jwks-empty"}), 2)
-	require.Empty(t, casesOf("roles-anywhere", []string{"token-expired"}))
+	find := func(name string) setups.Setup {
+		s, err := list.Get(name)
+		require.NoError(t, err)
+		return s
+	}
+	require.Len(t, casesOf(find("irsa-s3"), []string{"token-expired", "jwks-empty"}), 2)
+	require.Empty(t, casesOf(find("roles-anywhere"), []string{"token-expired"}))
+
+	// A fifth setup has the cases of its facts.
+	toy := find("irsa-cloudfront")
+	toy.Name = "toy"
+	require.Equal(t, namesOf(casesOf(find("irsa-cloudfront"), nil)), namesOf(casesOf(toy, nil)))
+	// What pods present that nobody has heard of gets no other setup's credential.
+	_, err := (&Target{Setup: setups.Setup{Name: "toy", Presents: "passkey"}}).session(t.Context())
+	require.ErrorContains(t, err, `setup toy: pods present "passkey"`)
+}
+
+func namesOf(cases []Case) (names []string) {
+	for _, c := range cases {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// projectSetups are the project's own.
+func projectSetups(t *testing.T) setups.List {
+	t.Helper()
+	list, err := setups.Around()
+	require.NoError(t, err)
+	return list
 }
 
 func TestJudge(t *testing.T) {
@@ -138,7 +167,7 @@ func TestListAsJSON(t *testing.T) {
 	var entries []map[string]string
 	require.NoError(t, json.Unmarshal([]byte(stdout), &entries))
 	total := 0
-	for _, s := range setups {
+	for _, s := range projectSetups(t) {
 		total += len(casesOf(s, nil))
 	}
 	require.Len(t, entries, total)
@@ -157,7 +186,7 @@ func TestShow(t *testing.T) {
 func TestTryEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	r := try(ctx, &Target{Setup: "irsa-s3"}, Case{Name: "x", Code: "AccessDenied", Try: func(ctx context.Context, _ *Target) error { return ctx.Err() }})
+	r := try(ctx, &Target{Setup: setups.Setup{Name: "irsa-s3"}}, Case{Name: "x", Code: "AccessDenied", Try: func(ctx context.Context, _ *Target) error { return ctx.Err() }})
 	require.False(t, r.OK)
 	require.Contains(t, r.Got, "no answer of AWS")
 }

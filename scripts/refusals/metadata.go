@@ -9,15 +9,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Setups in which pods reach their machine's metadata service, and those in which they must not.
-var (
-	reaching    = []string{"instance-profile"}
-	notReaching = []string{"irsa-s3", "irsa-cloudfront", "roles-anywhere"}
-)
-
 // Tries from pods at the metadata service of their machines.
 var metadataCases = []Case{
-	{Name: "imds-hop-limit", Setups: notReaching, What: "a pod without an identity that asks for a token of its machine's metadata", Code: "timeout",
+	{Name: "imds-hop-limit", For: notReaching, What: "a pod without an identity that asks for a token of its machine's metadata", Code: "timeout",
 		Try: func(ctx context.Context, t *Target) error {
 			pod, err := t.stranger(ctx)
 			if err != nil {
@@ -26,7 +20,7 @@ var metadataCases = []Case{
 			_, err = t.metadataToken(ctx, pod)
 			return err
 		}},
-	{Name: "imds-hop-limit-identity", Setups: notReaching, What: "the identity's own pod that asks for a token of its machine's metadata", Code: "timeout",
+	{Name: "imds-hop-limit-identity", For: notReaching, What: "the identity's own pod that asks for a token of its machine's metadata", Code: "timeout",
 		Try: func(ctx context.Context, t *Target) error {
 			_, err := t.metadataToken(ctx, t.Identity.Pod.Name)
 			return err
@@ -44,7 +38,7 @@ var metadataCases = []Case{
 			_, err = t.metadataToken(ctx, pod)
 			return err
 		}},
-	{Name: "node-credentials", Setups: notReaching, What: "an AWS client in a pod without an identity", Code: "Unable to locate credentials",
+	{Name: "node-credentials", For: notReaching, What: "an AWS client in a pod without an identity", Code: "Unable to locate credentials",
 		Try: func(ctx context.Context, t *Target) error {
 			pod, err := t.stranger(ctx)
 			if err != nil {
@@ -66,7 +60,7 @@ var metadataCases = []Case{
 			_, err := t.curl(ctx, t.Identity.Pod.Name, "meta-data/iam/security-credentials/", "--header", tokenHeader+": "+strings.Repeat("A", 56))
 			return err
 		}},
-	{Name: "imds-token-of-another-machine", Setups: reaching, What: "the machine's credentials with a token of another machine", Code: "401",
+	{Name: "imds-token-of-another-machine", For: reaching, What: "the machine's credentials with a token of another machine", Code: "401",
 		Try: func(ctx context.Context, t *Target) error {
 			other, err := t.node(ctx, func(n corev1.Node) bool { return len(n.Spec.Taints) == 0 && n.Name != t.Identity.Pod.Spec.NodeName })
 			if err != nil {
@@ -87,17 +81,17 @@ var metadataCases = []Case{
 	token("imds-ttl-missing", "a token without a lifetime", "400", "--header", ttlHeader+":"),
 	token("imds-ttl-zero", "a token with a lifetime of 0", "400", "--header", ttlHeader+": 0"),
 	token("imds-ttl-long", "a token for more than six hours", "400", "--header", ttlHeader+": 21601"),
-	{Name: "imds-token-by-post", Setups: reaching, What: "a token by POST, as a form of a browser would", Code: "405",
+	{Name: "imds-token-by-post", For: reaching, What: "a token by POST, as a form of a browser would", Code: "405",
 		Try: func(ctx context.Context, t *Target) error {
 			_, err := t.curl(ctx, t.Identity.Pod.Name, "api/token", "--request", "POST", "--header", ttlHeader+": 60")
 			return err
 		}},
-	{Name: "imds-token-by-get", Setups: reaching, What: "a token by GET, as a server that can be led would", Code: "401",
+	{Name: "imds-token-by-get", For: reaching, What: "a token by GET, as a server that can be led would", Code: "401",
 		Try: func(ctx context.Context, t *Target) error {
 			_, err := t.curl(ctx, t.Identity.Pod.Name, "api/token", "--header", ttlHeader+": 60")
 			return err
 		}},
-	{Name: "imds-other-role", Setups: reaching, What: "credentials of a role that the machine does not have", Code: "404",
+	{Name: "imds-other-role", For: reaching, What: "credentials of a role that the machine does not have", Code: "404",
 		Try: func(ctx context.Context, t *Target) error {
 			token, err := t.metadataToken(ctx, t.Identity.Pod.Name)
 			if err != nil {
@@ -110,7 +104,7 @@ var metadataCases = []Case{
 
 // token asks for a token of IMDSv2 in a wrong way, where a right way would get one.
 func token(name, what, code string, arguments ...string) Case {
-	return Case{Name: name, Setups: reaching, What: what, Code: code, Try: func(ctx context.Context, t *Target) error {
+	return Case{Name: name, For: reaching, What: what, Code: code, Try: func(ctx context.Context, t *Target) error {
 		all := append([]string{"--request", "PUT"}, arguments...)
 		if !strings.HasPrefix(name, "imds-ttl") {
 			all = append(all, "--header", ttlHeader+": 60")

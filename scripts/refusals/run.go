@@ -11,21 +11,23 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 // tryAll tries the wanted cases of each setup. Its error names the labs that could not be reached, and says whether a
 // case was not refused.
-func tryAll(ctx context.Context, o options, chosen []string, wanted map[string][]Case) ([]Result, error) {
+func tryAll(ctx context.Context, o options, chosen setups.List, wanted map[string][]Case) ([]Result, error) {
 	results := []Result{}
 	var errs []error
 	for _, setup := range chosen {
-		if len(wanted[setup]) == 0 || ctx.Err() != nil {
+		if len(wanted[setup.Name]) == 0 || ctx.Err() != nil {
 			continue
 		}
-		got, err := trySetup(ctx, o, setup, wanted[setup])
+		got, err := trySetup(ctx, o, setup, wanted[setup.Name])
 		results = append(results, got...)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", setup, err))
+			errs = append(errs, fmt.Errorf("%s: %w", setup.Name, err))
 		}
 	}
 	wrong := 0
@@ -40,8 +42,8 @@ func tryAll(ctx context.Context, o options, chosen []string, wanted map[string][
 	return results, errors.Join(append(errs, ctx.Err())...)
 }
 
-func trySetup(ctx context.Context, o options, setup string, wanted []Case) (results []Result, err error) {
-	env, done, err := environment(ctx, o, setup)
+func trySetup(ctx context.Context, o options, setup setups.Setup, wanted []Case) (results []Result, err error) {
+	env, done, err := environment(ctx, o, setup.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -51,11 +53,13 @@ func trySetup(ctx context.Context, o options, setup string, wanted []Case) (resu
 		return nil, err
 	}
 	defer t.close()
-	if t.Setup != setup {
+	name := t.Setup.Name
+	t.Setup = setup
+	if name != setup.Name {
 		if o.setup == allSetups && o.here {
 			return nil, nil // the shell's stack has one setup
 		}
-		return nil, fmt.Errorf("the stack's setup is %s", t.Setup)
+		return nil, fmt.Errorf("the stack's setup is %s", name)
 	}
 	if err := t.control(ctx); err != nil {
 		return nil, fmt.Errorf("what is right is refused, so refusals prove nothing: %w", err)
@@ -64,7 +68,7 @@ func trySetup(ctx context.Context, o options, setup string, wanted []Case) (resu
 		if ctx.Err() != nil {
 			break
 		}
-		progress("%s %d/%d %s", setup, i+1, len(wanted), c.Name)
+		progress("%s %d/%d %s", setup.Name, i+1, len(wanted), c.Name)
 		results = append(results, try(ctx, t, c))
 	}
 	progress("")
@@ -82,7 +86,7 @@ func try(ctx context.Context, t *Target, c Case) Result {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	r := Result{Setup: t.Setup, Name: c.Name, What: c.What, Want: c.want()}
+	r := Result{Setup: t.Setup.Name, Name: c.Name, What: c.What, Want: c.want()}
 	r.Got, r.OK = c.judge(c.Try(ctx, t))
 	r.Seconds = time.Since(start).Round(time.Millisecond).Seconds()
 	return r

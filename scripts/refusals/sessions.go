@@ -59,7 +59,7 @@ var sessionCases = []Case{
 			})
 		}},
 	resigned("session-role-missing", "a CreateSession for a role that the profile does not list", unable, func(s *forge.Session) { s.RoleARN += "-gone" }, nil),
-	{Name: "session-by-administrator", Setups: anywhere, What: "a CreateSession signed with an administrator's access key", Code: denied,
+	{Name: "session-by-administrator", For: certificates, What: "a CreateSession signed with an administrator's access key", Code: denied,
 		Try: func(ctx context.Context, t *Target) error {
 			s, err := t.sessionRequest()
 			if err != nil {
@@ -74,7 +74,7 @@ var sessionCases = []Case{
 			}
 			return t.send(r)
 		}},
-	{Name: "session-other-role-in-profile", Setups: anywhere, What: "the identity's certificate for another role of its own profile", Code: denied, Text: unable,
+	{Name: "session-other-role-in-profile", For: certificates, What: "the identity's certificate for another role of its own profile", Code: denied, Text: unable,
 		Try: func(ctx context.Context, t *Target) error {
 			role, err := t.roleOfAnother(ctx)
 			if err != nil {
@@ -82,7 +82,7 @@ var sessionCases = []Case{
 			}
 			return t.otherProfile(ctx, role, 3600, func(profile string) error { return t.profileSession(ctx, role, profile, nil) })
 		}},
-	{Name: "session-role-of-other-profile", Setups: anywhere, What: "the identity's role by a profile that does not list it", Code: denied, Text: unable,
+	{Name: "session-role-of-other-profile", For: certificates, What: "the identity's role by a profile that does not list it", Code: denied, Text: unable,
 		Try: func(ctx context.Context, t *Target) error {
 			role, err := t.roleOfAnother(ctx)
 			if err != nil {
@@ -90,14 +90,14 @@ var sessionCases = []Case{
 			}
 			return t.otherProfile(ctx, role, 3600, func(profile string) error { return t.profileSession(ctx, t.Identity.RoleARN, profile, nil) })
 		}},
-	{Name: "session-too-long", Setups: anywhere, What: "a profile's session that is longer than the role's maximum", Code: "ValidationException",
+	{Name: "session-too-long", For: certificates, What: "a profile's session that is longer than the role's maximum", Code: "ValidationException",
 		Text: "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
 		Try: func(ctx context.Context, t *Target) error {
 			return t.otherProfile(ctx, t.Identity.RoleARN, 43200, func(profile string) error {
 				return t.profileSession(ctx, t.Identity.RoleARN, profile, map[string]any{"durationSeconds": 43200})
 			})
 		}},
-	{Name: "profile-disabled", Setups: anywhere, What: "the identity's role by a profile that is disabled", Code: denied,
+	{Name: "profile-disabled", For: certificates, What: "the identity's role by a profile that is disabled", Code: denied,
 		Try: func(ctx context.Context, t *Target) error {
 			return t.otherProfile(ctx, t.Identity.RoleARN, 3600, func(profile string) error {
 				if err := t.profileSession(ctx, t.Identity.RoleARN, profile, nil); err != nil {
@@ -115,7 +115,7 @@ var sessionCases = []Case{
 // resigned tries a CreateSession of the identity's own certificate that is changed before (plan) or after (alter) it is
 // signed.
 func resigned(name, what, text string, plan func(*forge.Session), alter func(*Target, *http.Request)) Case {
-	return Case{Name: name, Setups: anywhere, What: what, Code: denied, Text: text, Try: func(ctx context.Context, t *Target) error {
+	return Case{Name: name, For: certificates, What: what, Code: denied, Text: text, Try: func(ctx context.Context, t *Target) error {
 		own, err := t.leaf()
 		if err != nil {
 			return err

@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 
 	"k3s-aws-auth/scripts/internal/kube"
+	"k3s-aws-auth/scripts/internal/setups"
 	"k3s-aws-auth/scripts/internal/stack"
 )
 
@@ -37,10 +38,12 @@ const (
 
 // Target is a stack, seen by somebody who tries to get in.
 type Target struct {
-	Setup, Region, Account string
-	Cluster                *kube.Cluster
-	State                  *stack.State
-	Identity               Identity
+	// Setup is the stack's; newTarget knows its name alone.
+	Setup           setups.Setup
+	Region, Account string
+	Cluster         *kube.Cluster
+	State           *stack.State
+	Identity        Identity
 
 	admin  aws.Credentials
 	http   *http.Client
@@ -85,7 +88,7 @@ func newTarget(ctx context.Context, env map[string]string, name string) (*Target
 		return nil, err
 	}
 	var identities []Identity
-	for output, v := range map[string]any{"setup": &t.Setup, "identities": &identities} {
+	for output, v := range map[string]any{"setup": &t.Setup.Name, "identities": &identities} {
 		if found, err := state.Output(output, v); err != nil || !found {
 			return nil, errors.Join(err, fmt.Errorf("the stack has no output %s", output))
 		}

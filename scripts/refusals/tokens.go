@@ -19,8 +19,6 @@ import (
 	"k3s-aws-auth/scripts/internal/forge"
 )
 
-var irsa = []string{"irsa-s3", "irsa-cloudfront"}
-
 const (
 	invalidToken  = "InvalidIdentityToken"
 	notAuthorized = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
@@ -139,7 +137,7 @@ var tokenCases = []Case{
 	claim("token-expired", "a token of the right key that has expired", "ExpiredTokenException", "must be before the expiration date/time ", func() map[string]any {
 		return map[string]any{"iat": time.Now().Add(-3 * time.Hour).Unix(), "nbf": time.Now().Add(-3 * time.Hour).Unix(), "exp": time.Now().Add(-2 * time.Hour).Unix()}
 	}),
-	{Name: "token-replayed-past-expiry", Setups: irsa, What: "a token that was accepted, once more after its expiry", Code: "ExpiredTokenException", Text: "Token expired: current date/time ",
+	{Name: "token-replayed-past-expiry", For: tokens, What: "a token that was accepted, once more after its expiry", Code: "ExpiredTokenException", Text: "Token expired: current date/time ",
 		Try: func(ctx context.Context, t *Target) error {
 			g, err := t.genuine(ctx)
 			if err != nil {
@@ -198,7 +196,7 @@ var tokenCases = []Case{
 	subject("subject-wildcard", "a subject that is itself a pattern", func(s string) string { return s[:strings.LastIndexByte(s, ':')+1] + "*" }),
 	claim("subject-missing", "a token without a subject", invalidToken, "", fixed("sub", nil)),
 	claim("subject-list", "a list of subjects, the right one among them", invalidToken, "", fixed("sub", []string{"system:serviceaccount:default:uploader"})),
-	{Name: "role-missing", Setups: irsa, What: "the right token for a role that does not exist", Code: "AccessDenied", Text: notAuthorized,
+	{Name: "role-missing", For: tokens, What: "the right token for a role that does not exist", Code: "AccessDenied", Text: notAuthorized,
 		Try: func(ctx context.Context, t *Target) error {
 			token, err := t.token(ctx)
 			if err != nil {
@@ -206,7 +204,7 @@ var tokenCases = []Case{
 			}
 			return t.assume(ctx, t.Identity.RoleARN+"-gone", token)
 		}},
-	{Name: "role-too-long", Setups: irsa, What: "the right token for a session longer than the role's maximum", Code: "ValidationError", Text: "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+	{Name: "role-too-long", For: tokens, What: "the right token for a session longer than the role's maximum", Code: "ValidationError", Text: "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
 		Try: func(ctx context.Context, t *Target) error {
 			token, err := t.token(ctx)
 			if err != nil {
@@ -216,7 +214,7 @@ var tokenCases = []Case{
 				RoleArn: &t.Identity.RoleARN, RoleSessionName: aws.String("refusals"), WebIdentityToken: &token, DurationSeconds: aws.Int32(43200)})
 			return err
 		}},
-	{Name: "token-by-assume-role", Setups: irsa, What: "the right token sent to AssumeRole, which wants a signature", Code: "MissingAuthenticationToken",
+	{Name: "token-by-assume-role", For: tokens, What: "the right token sent to AssumeRole, which wants a signature", Code: "MissingAuthenticationToken",
 		Try: func(ctx context.Context, t *Target) error {
 			return t.get(ctx, "GET", "https://sts."+t.Region+"."+dnsSuffix+"/?Action=AssumeRole&Version=2011-06-15&RoleSessionName=refusals&RoleArn="+t.Identity.RoleARN, nil)
 		}},
@@ -231,7 +229,7 @@ func (t *Target) assume(ctx context.Context, role, token string) error {
 
 // forged tries a token made from a genuine one.
 func forged(name, what, code, text string, build func(genuine) (string, error)) Case {
-	return Case{Name: name, Setups: irsa, What: what, Code: code, Text: text, Try: func(ctx context.Context, t *Target) error {
+	return Case{Name: name, For: tokens, What: what, Code: code, Text: text, Try: func(ctx context.Context, t *Target) error {
 		g, err := t.genuine(ctx)
 		if err != nil {
 			return err
@@ -283,7 +281,7 @@ func subject(name, what string, change func(string) string) Case {
 
 // cluster tries a token that the cluster itself gives out, for another ServiceAccount or audience.
 func cluster(name, what, code, text string, of func(*Target) (namespace, account, audience string)) Case {
-	return Case{Name: name, Setups: irsa, What: what, Code: code, Text: text, Try: func(ctx context.Context, t *Target) error {
+	return Case{Name: name, For: tokens, What: what, Code: code, Text: text, Try: func(ctx context.Context, t *Target) error {
 		namespace, account, audience := of(t)
 		if namespace != t.Identity.Namespace || account != t.Identity.ServiceAccount {
 			remove, err := t.Cluster.Account(ctx, namespace, account)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 
 	"k3s-aws-auth/scripts/internal/labs"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 // bench is an old and a new program, and the lab of this checkout, which tries both.
@@ -39,9 +39,10 @@ func prepare(ctx context.Context, ref, to, dir string) (*bench, error) {
 			return nil, err
 		}
 	}
-	// Releases before this list existed have the setups that it began with.
+	// Releases before this list existed have the setups that it began with, and those before it said all that it says
+	// have the same.
 	list := filepath.Join("stacks", "setups.json")
-	if _, err := os.Stat(filepath.Join(b.old, list)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := setups.Load(b.old); err != nil {
 		data, err := os.ReadFile(filepath.Join(product, list))
 		if err != nil {
 			return nil, err

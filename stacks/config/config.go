@@ -98,6 +98,8 @@ type Config struct {
 	// and of the issuer's URL, so `AWS_REGION` alone does not do. `irsa-cloudfront` needs a region of the
 	// partition `aws`.
 	Region string `json:"-" key:"aws:region" required:"always"`
+
+	facts Facts // of the setup
 }
 
 // Ways in which cluster.mode may say that the cluster comes about.
@@ -469,9 +471,6 @@ func (c *Config) KubernetesMinor() int {
 	return minor
 }
 
-// Injects reports whether the setup gives pods something that could be injected.
-func (c *Config) Injects() bool { return c.Setup == "irsa-s3" || c.Setup == "irsa-cloudfront" }
-
 // Existing reports whether the cluster is somebody else's.
 func (c *Config) Existing() bool { return c.Cluster.Mode == ModeExisting }
 
@@ -551,7 +550,7 @@ func (c *Config) Namespaces() []Namespace {
 // defaultLevel is the level of a namespace for which nobody names one: the
 // strictest that the program's own pods meet.
 func (c *Config) defaultLevel() string {
-	if c.Setup == "roles-anywhere" && c.RolesAnywhere.Helper.Delivery == DeliveryNode {
+	if c.facts.Presents == PresentsCertificate && c.RolesAnywhere.Helper.Delivery == DeliveryNode {
 		return LevelPrivileged // its volume is a hostPath
 	}
 	return LevelRestricted

@@ -87,11 +87,7 @@ func TestPulumiNew(t *testing.T) {
 	for key, value := range decrypted {
 		values[key.String()] = value
 	}
-	var setups []Setup
-	for _, name := range setupNames(t) {
-		setups = append(setups, Setup{Name: name})
-	}
-	got, err := Parse(values, nil, "dev", setups)
+	got, err := Parse(values, nil, "dev", listedSetups(t))
 	require.NoError(t, err)
 	require.True(t, got.Demo)
 	require.Equal(t, "dev", got.ClusterName)
@@ -115,7 +111,7 @@ func TestStackFiles(t *testing.T) {
 			}
 			values[key] = text
 		}
-		cfg, err := Parse(values, nil, stack, []Setup{{Name: "irsa-s3"}, {Name: "irsa-cloudfront"}})
+		cfg, err := Parse(values, nil, stack, listedSetups(t))
 		require.NoError(t, err, stack)
 		return cfg
 	}

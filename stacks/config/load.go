@@ -9,15 +9,6 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Setup is what this package needs to know of a setup: its name, and the rules
-// that hold only where it is chosen.
-type Setup struct {
-	Name string
-	// Check adds what is wrong with the configuration for this setup alone. It
-	// may be nil.
-	Check func(*Config, *Problems)
-}
-
 // source is where raw values come from: a Pulumi context, or a test.
 type source interface {
 	// value returns the text of a full key such as k3s-aws-auth:setup.
@@ -73,6 +64,8 @@ func load(from source, project, stack string, setups []Setup) (*Config, error) {
 	if cfg.Cluster.Kubeconfig != "" && !from.secret(project+":cluster") {
 		p.Add("cluster.kubeconfig", "plain text", "a secret: pulumi config set --path cluster.kubeconfig --secret")
 	}
+	chosen, _ := of(setups, cfg.Setup)
+	cfg.facts = chosen.Facts
 	validate(&cfg, setups, p)
 	if err := p.Err(); err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ var sampleBucketArn = "arn:aws-us-gov:s3:::" + strings.Repeat("b", rules.MaxBuck
 // sampleSite stands for where a stack is deployed to while its configuration is
 // checked.
 func (c *Config) sampleSite() Site {
-	return Site{Partition: c.Partition(), Account: "111122223333", Region: c.Region, DemoBucketArn: sampleBucketArn, SourceIdentity: c.Setup == "roles-anywhere"}
+	return Site{Partition: c.Partition(), Account: "111122223333", Region: c.Region, DemoBucketArn: sampleBucketArn, SourceIdentity: c.facts.SourceIdentity}
 }
 
 // policyCharacters is the size of the identity's inline policy, by IAM's count.

@@ -68,6 +68,9 @@ func allKeys(t *testing.T) []*key {
 	below = func(path, setups string, value reflect.Value) (keys []*key) {
 		for i := range value.NumField() {
 			f := value.Type().Field(i)
+			if !f.IsExported() {
+				continue // no key
+			}
 			k := &key{path: join(path, keyOf(f)), value: value.Field(i), tag: f.Tag, setups: setups, meaning: meanings[value.Type().Name()+"."+f.Name]}
 			require.NotEmpty(t, k.meaning, "%s.%s has no comment that says what the key means", value.Type(), f.Name)
 			if keyOf(f) == "" {
@@ -159,14 +162,19 @@ func (k *key) brief() string {
 // setupNames are the values of the key setup.
 func setupNames(t *testing.T) (names []string) {
 	t.Helper()
-	content, err := os.ReadFile("../setups.json")
-	require.NoError(t, err)
-	var setups []Setup
-	require.NoError(t, json.Unmarshal(content, &setups))
-	for _, s := range setups {
+	for _, s := range listedSetups(t) {
 		names = append(names, s.Name)
 	}
 	return names
+}
+
+// listedSetups are the program's setups, without the rules of their own.
+func listedSetups(t *testing.T) (setups []Setup) {
+	t.Helper()
+	content, err := os.ReadFile("../setups.json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(content, &setups))
+	return setups
 }
 
 // schema is the JSON schema of the key's value. setups are the values of the key

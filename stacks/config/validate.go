@@ -48,13 +48,13 @@ func validateSetup(c *Config, setups []Setup, p *Problems) {
 		names = append(names, setup.Name)
 	}
 	slices.Sort(names)
-	i := slices.IndexFunc(setups, func(s Setup) bool { return s.Name == c.Setup })
-	if i < 0 {
+	chosen, ok := of(setups, c.Setup)
+	if !ok {
 		p.Add("setup", Quote(c.Setup), "%s%s", oneOf(names), didYouMean(c.Setup, names))
 		return
 	}
-	if check := setups[i].Check; check != nil {
-		check(c, p)
+	if chosen.Check != nil {
+		chosen.Check(c, p)
 	}
 }
 

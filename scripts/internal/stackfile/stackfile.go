@@ -58,11 +58,7 @@ func Read(path string) (*Stack, error) {
 		}
 		values[key] = text
 	}
-	var setups []config.Setup
-	for _, setup := range stacks.Setups() {
-		setups = append(setups, config.Setup{Name: setup})
-	}
-	cfg, err := config.Parse(values, secrets, stack, setups)
+	cfg, err := config.Parse(values, secrets, stack, stacks.Facts())
 	if err != nil {
 		return nil, fmt.Errorf("%s is not valid:\n%w", path, err)
 	}

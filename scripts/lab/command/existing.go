@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 
+	"k3s-aws-auth/scripts/internal/setups"
 	"k3s-aws-auth/scripts/lab/internal/foreign"
 	"k3s-aws-auth/scripts/lab/internal/program"
 	"k3s-aws-auth/scripts/lab/internal/state"
@@ -59,11 +60,15 @@ func makeExisting(ctx context.Context, lab *state.Lab, dir, setup string, p *pro
 
 // issuerURL is the URL that the setup will publish: it is known beforehand, as docs/config.md tells the cluster's owner.
 func issuerURL(ctx context.Context, lab *state.Lab, setup string, p *program.Program) (string, error) {
-	switch setup {
-	case "irsa-s3":
+	s, err := setupOf(lab.Project, setup)
+	if err != nil {
+		return "", err
+	}
+	switch s.Issuer {
+	case setups.Bucket:
 		name, err := p.Config(ctx, "clusterName")
 		return fmt.Sprintf("https://%s-issuer-%s-%s.s3.%[3]s.amazonaws.com", name, lab.AccountID, lab.Region), err
-	case "irsa-cloudfront":
+	case setups.Distribution:
 		domain, err := p.Config(ctx, "issuer.domain")
 		return "https://" + domain, err
 	}

@@ -38,14 +38,11 @@ func root() *cobra.Command {
 	return cmd
 }
 
-const allSetups = "all"
+const allSetups = setups.All
 
 // setupFlag adds --setup; the value is checked against what the project has.
 func setupFlag(cmd *cobra.Command, setup *string, value string, all bool) {
-	usage := "setup, by its name in stacks/setups.json"
-	if list, err := projectSetups(); err == nil {
-		usage = "setup: " + strings.Join(list.Names(), ", ")
-	}
+	usage := setups.Usage()
 	if all {
 		usage += " or " + allSetups
 	}
@@ -76,20 +73,32 @@ func projectSetups() (setups.List, error) {
 	return setups.Load(product)
 }
 
-// tools builds what a lab of some setups needs, with provider plugins of the caller's in place of the lab's own.
-func tools(ctx context.Context, project string, plugins map[string]string, names ...string) (*build.Tools, error) {
-	product, scripts, err := directories()
+// setupOf are the facts of a project's setup; the project is the one around where it is empty.
+func setupOf(project, name string) (setups.Setup, error) {
+	product, _, err := directories()
 	if err != nil {
-		return nil, err
+		return setups.Setup{}, err
 	}
 	list, err := setups.Load(cmp.Or(project, product))
+	if err != nil {
+		return setups.Setup{}, err
+	}
+	return list.Get(name)
+}
+
+// tools builds what a lab of some setups needs, with provider plugins of the caller's in place of the lab's own.
+func tools(ctx context.Context, project string, plugins map[string]string, names ...string) (*build.Tools, error) {
+	_, scripts, err := directories()
 	if err != nil {
 		return nil, err
 	}
 	wish := build.Wish{Project: project, Plugins: plugins}
 	for _, name := range names {
-		s, _ := list.Find(name)
-		wish.SigningHelper = wish.SigningHelper || s.Presents == setups.Certificate
+		s, err := setupOf(project, name)
+		if err != nil {
+			return nil, err
+		}
+		wish.SigningHelper = wish.SigningHelper || s.PresentsCertificate()
 	}
 	return build.All(ctx, scripts, os.Stderr, wish)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"k3s-aws-auth/scripts/internal/kube"
+	"k3s-aws-auth/scripts/internal/setups"
 	"k3s-aws-auth/scripts/internal/stack"
 	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/program"
@@ -96,6 +97,10 @@ func check(ctx context.Context, setup string) (*verification, error) {
 	if err != nil {
 		return nil, err
 	}
+	facts, err := setupOf(lab.Project, setup)
+	if err != nil {
+		return nil, err
+	}
 	tools, err := tools(ctx, lab.Project, lab.Plugins, setup)
 	if err != nil {
 		return nil, err
@@ -116,7 +121,7 @@ func check(ctx context.Context, setup string) (*verification, error) {
 	if again.Changed() {
 		errs = append(errs, fmt.Errorf("a second up is not empty: %v", again.Changes))
 	}
-	target, err := newTarget(ctx, setup, dir, tools, p)
+	target, err := newTarget(ctx, facts, dir, tools, p)
 	if err != nil {
 		return v, err
 	}
@@ -125,7 +130,7 @@ func check(ctx context.Context, setup string) (*verification, error) {
 	if again.Outputs["alarmTopics"].Value != nil {
 		v.Alarms, err = alarms(ctx, lab)
 		// Of wrong callers of a machine's role AWS hears nothing.
-		if err == nil && len(v.Alarms) == 0 && setup != "instance-profile" {
+		if err == nil && len(v.Alarms) == 0 && facts.OwnRoles {
 			err = errors.New("callers were refused, and no alarm told of them")
 		}
 		errs = append(errs, err)
@@ -162,7 +167,7 @@ func alarms(ctx context.Context, lab *state.Lab) ([]string, error) {
 	return texts, nil
 }
 
-func newTarget(ctx context.Context, setup, dir string, tools *build.Tools, p *program.Program) (*verify.Target, error) {
+func newTarget(ctx context.Context, setup setups.Setup, dir string, tools *build.Tools, p *program.Program) (*verify.Target, error) {
 	outputs, err := p.Outputs(ctx)
 	if err != nil {
 		return nil, err
@@ -189,7 +194,7 @@ func newTarget(ctx context.Context, setup, dir string, tools *build.Tools, p *pr
 		return nil, err
 	}
 	var signingKey *rsa.PrivateKey
-	if strings.HasPrefix(setup, "irsa-") {
+	if setup.PresentsToken() {
 		if signingKey, err = clusterSigningKey(dir, secrets); err != nil {
 			return nil, err
 		}

@@ -16,9 +16,11 @@ import (
 
 // ColdStart is what a report of cold starts is made of.
 type ColdStart struct {
-	Rows    []*runs.Row
-	Cases   []*summary.Case
-	Targets []summary.Target
+	Rows  []*runs.Row
+	Cases []*summary.Case
+	// Baseline is the setup that others are compared with.
+	Baseline string
+	Targets  []summary.Target
 	// Charts are file names beside the report.
 	Charts []string
 	// Profile is nil where none was in force, or the report is made from the file alone.
@@ -110,14 +112,14 @@ func (c *ColdStart) environment(w *writer) {
 func (c *ColdStart) results(w *writer) {
 	for i, m := range summary.Metrics {
 		w.line("## %s\n", strings.ToUpper(m.Title[:1])+m.Title[1:])
-		w.line("Seconds, with 95 %% intervals; the ratio is of the medians, to `%s` with the same client.\n", summary.Baseline)
+		w.line("Seconds, with 95 %% intervals; the ratio is of the medians, to `%s` with the same client.\n", c.Baseline)
 		w.line("| case | n | failed | median | p90 | p95 | mean | max | ratio |\n|---|---|---|---|---|---|---|---|---|")
 		for _, k := range c.Cases {
 			e := k.Entries[i]
 			ratio := "1"
 			if e.Ratio != nil {
 				ratio = with(e.Ratio.Value, e.Ratio.CI, 2)
-			} else if k.Setup != summary.Baseline {
+			} else if k.Setup != c.Baseline {
 				ratio = "–"
 			}
 			w.line("| %s | %d | %d | %s | %s | %s | %s | %s | %s |", k.Name, e.N, k.Failed, with(e.Median, e.MedianCI, 3), with(e.P90, e.P90CI, 3),

@@ -21,11 +21,12 @@ import (
 	"k3s-aws-auth/scripts/bench/internal/runs"
 	"k3s-aws-auth/scripts/bench/internal/summary"
 	"k3s-aws-auth/scripts/internal/labs"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 func sample(where string) []*runs.Row {
 	var rows []*runs.Row
-	for i, setup := range []string{summary.Baseline, "irsa-s3", "irsa-cloudfront", "roles-anywhere"} {
+	for i, setup := range []string{"instance-profile", "irsa-s3", "irsa-cloudfront", "roles-anywhere"} {
 		for n := range 5 {
 			s := 1 + 0.1*float64(i) + 0.01*float64(n)
 			rows = append(rows, &runs.Row{Environment: runs.Environment{Where: where, CPU: "fast", CPUs: 2, OS: "Linux", Kubernetes: "v1.35.4", Seed: 5},
@@ -37,11 +38,20 @@ func sample(where string) []*runs.Row {
 	return append(rows, &runs.Row{Case: "broken", Setup: "irsa-s3", Client: "cli", Phases: coldstart.Nowhere(), Load: math.NaN(), Error: "An error\noccurred `x`"})
 }
 
+func summarize(t *testing.T, rows []*runs.Row) ([]*summary.Case, setups.List) {
+	t.Helper()
+	list, err := setups.Around()
+	require.NoError(t, err)
+	cases, err := summary.Summarize(rows, list, 1)
+	require.NoError(t, err)
+	return cases, list
+}
+
 func text(t *testing.T, rows []*runs.Row, p *latency.Profile) string {
 	t.Helper()
-	cases := summary.Summarize(rows, 1)
+	cases, list := summarize(t, rows)
 	var out bytes.Buffer
-	c := &ColdStart{Rows: rows, Cases: cases, Targets: summary.Targets(cases, 1), Charts: []string{"a.svg", "a.png", "phases.svg"}, Profile: p, Command: "bench cold-start"}
+	c := &ColdStart{Rows: rows, Cases: cases, Baseline: summary.Baseline(list), Targets: summary.Targets(cases, list, 1), Charts: []string{"a.svg", "a.png", "phases.svg"}, Profile: p, Command: "bench cold-start"}
 	require.NoError(t, c.Write(&out))
 	return out.String()
 }
@@ -85,7 +95,7 @@ func TestWriteBursts(t *testing.T) {
 // The charts are well-formed and have every point.
 func TestCharts(t *testing.T) {
 	dir := t.TempDir()
-	cases := summary.Summarize(sample("lab"), 1)
+	cases, _ := summarize(t, sample("lab"))
 	files, err := chart.Points(cases, 0, "every run", dir, "points")
 	require.NoError(t, err)
 	require.Equal(t, []string{"points.svg", "points.png"}, files)

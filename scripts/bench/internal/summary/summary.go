@@ -2,15 +2,23 @@
 package summary
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
 	"k3s-aws-auth/scripts/bench/internal/runs"
 	"k3s-aws-auth/scripts/bench/internal/stats"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
-// Baseline is the setup that others are compared with.
-const Baseline = "instance-profile"
+// Baseline is the name of the setup that others are compared with: the first whose pods need no more than their machine
+// has; empty where none is like that.
+func Baseline(list setups.List) string {
+	if plain := list.Where(setups.Setup.PresentsMetadata); len(plain) > 0 {
+		return plain[0].Name
+	}
+	return ""
+}
 
 // Metric is a duration of a run, in seconds.
 type Metric struct {
@@ -61,14 +69,18 @@ type Case struct {
 	DocumentRuns int
 }
 
-// Summarize makes the summaries, in the order of the cases' names in the targets' table and then of appearance.
-func Summarize(rows []*runs.Row, seed uint64) []*Case {
+// Summarize makes the summaries, in the order of the project's setups and then of appearance. A case of another setup is
+// an error.
+func Summarize(rows []*runs.Row, list setups.List, seed uint64) ([]*Case, error) {
 	var cases []*Case
 	byName := map[string]*Case{}
 	all := map[string][]*runs.Row{}
 	for _, r := range rows {
 		c := byName[r.Case]
 		if c == nil {
+			if _, err := list.Get(r.Setup); err != nil {
+				return nil, fmt.Errorf("case %s: %w", r.Case, err)
+			}
 			c = &Case{Name: r.Case, Setup: r.Setup, Client: r.Client, Helper: r.Helper, Keys: r.Keys, Image: r.Image}
 			byName[r.Case] = c
 			cases = append(cases, c)
@@ -89,19 +101,12 @@ func Summarize(rows []*runs.Row, seed uint64) []*Case {
 	for _, c := range cases {
 		c.summarize(all[c.Name], seed)
 	}
+	baseline := Baseline(list)
 	for _, c := range cases {
-		c.compare(cases, seed)
+		c.compare(cases, baseline, seed)
 	}
-	slices.SortStableFunc(cases, func(a, b *Case) int { return rank(a) - rank(b) })
-	return cases
-}
-
-// rank orders setups as docs/experiments.md does.
-func rank(c *Case) int {
-	if i := slices.Index([]string{Baseline, "irsa-s3", "irsa-cloudfront", "roles-anywhere"}, c.Setup); i >= 0 {
-		return i
-	}
-	return 4
+	slices.SortStableFunc(cases, func(a, b *Case) int { return list.Rank(a.Setup) - list.Rank(b.Setup) })
+	return cases, nil
 }
 
 func (c *Case) summarize(rows []*runs.Row, seed uint64) {
@@ -131,12 +136,9 @@ func (c *Case) summarize(rows []*runs.Row, seed uint64) {
 }
 
 // compare sets the ratios to the baseline with the same client.
-func (c *Case) compare(cases []*Case, seed uint64) {
-	if c.Setup == Baseline && c.Name == baselineOf(cases, c.Client).name() {
-		return
-	}
-	base := baselineOf(cases, c.Client)
-	if base == nil {
+func (c *Case) compare(cases []*Case, baseline string, seed uint64) {
+	base := baselineOf(cases, baseline, c.Client)
+	if base == nil || base == c {
 		return
 	}
 	for i := range c.Entries {
@@ -148,17 +150,10 @@ func (c *Case) compare(cases []*Case, seed uint64) {
 	}
 }
 
-func (c *Case) name() string {
-	if c == nil {
-		return ""
-	}
-	return c.Name
-}
-
 // baselineOf is the first case of the baseline's setup with a client.
-func baselineOf(cases []*Case, client string) *Case {
+func baselineOf(cases []*Case, baseline, client string) *Case {
 	for _, c := range cases {
-		if c.Setup == Baseline && c.Client == client {
+		if c.Setup == baseline && c.Client == client {
 			return c
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"k3s-aws-auth/scripts/bench/internal/stats"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 // Target is a bound that a benchmark is held against: Value ≤ Limit.
@@ -17,16 +18,14 @@ type Target struct {
 
 // limits of the median from the app container's start to STS's answer, relative to the baseline, with the AWS CLI. The
 // published comparison's own ratios were 0.8, 1.25 and 1.9, of the whole time from apply.
-var limits = []struct {
-	setup string
-	limit float64
-}{{"irsa-s3", 1.15}, {"irsa-cloudfront", 1.15}, {"roles-anywhere", 1.3}}
+var limits = map[string]float64{setups.Token: 1.15, setups.Certificate: 1.3}
 
-// tail is the limit of irsa-cloudfront's 95th percentile relative to that of irsa-s3.
+// tail is the limit of the 95th percentile where a CDN has the issuer's documents, relative to that where a bucket does.
 const tail = 1.2
 
-// Targets compares the cases with the targets. Those whose cases were not measured are absent.
-func Targets(cases []*Case, seed uint64) []Target {
+// Targets compares the cases with the targets. Those whose cases were not measured are absent, and setups whose pods
+// present what no limit is known for have none.
+func Targets(cases []*Case, list setups.List, seed uint64) []Target {
 	plain := func(setup string) *Case {
 		for _, c := range cases {
 			if c.Setup == setup && c.Client == "cli" && c.Keys == "" && len(c.Entries) > 0 && c.Entries[0].N > 0 && c.isDefault() {
@@ -36,19 +35,25 @@ func Targets(cases []*Case, seed uint64) []Target {
 		return nil
 	}
 	var out []Target
-	for _, l := range limits {
-		if c := plain(l.setup); c != nil && c.Entries[0].Ratio != nil {
+	for _, s := range list {
+		limit, has := limits[s.Presents]
+		if c := plain(s.Name); has && c != nil && c.Entries[0].Ratio != nil {
 			r := c.Entries[0].Ratio
-			out = append(out, Target{"median of " + l.setup + " / median of " + Baseline, l.limit, r.Value, r.CI, r.Value <= l.limit})
+			out = append(out, Target{"median of " + s.Name + " / median of " + Baseline(list), limit, r.Value, r.CI, r.Value <= limit})
 		}
 	}
-	s3, cf := plain("irsa-s3"), plain("irsa-cloudfront")
-	if s3 != nil && cf != nil {
-		p95 := func(v []float64) float64 { return stats.Quantile(v, 0.95) }
-		a, b := cf.Entries[0].Values, s3.Entries[0].Values
-		value := p95(a) / p95(b)
-		out = append(out, Target{"p95 of irsa-cloudfront / p95 of irsa-s3", tail, value,
-			stats.BootstrapRatio(a, b, p95, stats.Confidence, stats.Resamples, seed), !math.IsNaN(value) && value <= tail})
+	p95 := func(v []float64) float64 { return stats.Quantile(v, 0.95) }
+	for _, near := range list.Where(setups.Setup.IssuerIsBucket) {
+		for _, far := range list.Where(setups.Setup.IssuerIsDistribution) {
+			bucket, cdn := plain(near.Name), plain(far.Name)
+			if bucket == nil || cdn == nil {
+				continue
+			}
+			a, b := cdn.Entries[0].Values, bucket.Entries[0].Values
+			value := p95(a) / p95(b)
+			out = append(out, Target{"p95 of " + far.Name + " / p95 of " + near.Name, tail, value,
+				stats.BootstrapRatio(a, b, p95, stats.Confidence, stats.Resamples, seed), !math.IsNaN(value) && value <= tail})
+		}
 	}
 	return out
 }

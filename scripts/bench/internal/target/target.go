@@ -12,6 +12,7 @@ import (
 
 	"k3s-aws-auth/scripts/internal/kube"
 	"k3s-aws-auth/scripts/internal/labs"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 // Clients.
@@ -22,9 +23,10 @@ const (
 
 // Target is a cluster with a demo pod.
 type Target struct {
-	// Name names it in tables and charts; Setup is the program's.
-	Name, Setup string
-	Cluster     *kube.Cluster
+	// Name names it in tables and charts.
+	Name    string
+	Setup   setups.Setup
+	Cluster *kube.Cluster
 	// Lab is nil where the cluster is not the lab's: then there is no event record.
 	Lab *labs.Lab
 	// Demo is the pod that is copied, Role the name of the role that it is.
@@ -48,7 +50,7 @@ func (t *Target) News(ctx context.Context) ([]labs.Event, error) {
 }
 
 // Open connects to a cluster and finds its demo pod; identity is the pod's name, or empty for the first by name.
-func Open(ctx context.Context, name, setup, kubeconfig, identity string, lab *labs.Lab) (*Target, error) {
+func Open(ctx context.Context, name string, setup setups.Setup, kubeconfig, identity string, lab *labs.Lab) (*Target, error) {
 	cluster, err := kube.Connect(kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -119,7 +121,7 @@ func Cases(targets []*Target, clients []string, sdkImage string, coldKeys []bool
 				if len(clients) > 1 {
 					c.Name += "/" + client
 				}
-				if cold && !strings.HasPrefix(t.Setup, "irsa-") {
+				if cold && !t.Setup.PresentsToken() {
 					continue // it has no keys that STS would fetch
 				}
 				if cold && t.Lab == nil {

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"k3s-aws-auth/scripts/internal/labs"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 func demoPod(name string) *corev1.Pod {
@@ -117,7 +118,7 @@ func TestDemo(t *testing.T) {
 }
 
 func TestCases(t *testing.T) {
-	targets := []*Target{{Name: "ip", Setup: "instance-profile", Lab: &labs.Lab{}}, {Name: "s3", Setup: "irsa-s3", Lab: &labs.Lab{}}}
+	targets := []*Target{{Name: "ip", Setup: setups.Setup{Presents: setups.Metadata}, Lab: &labs.Lab{}}, {Name: "s3", Setup: setups.Setup{Presents: setups.Token}, Lab: &labs.Lab{}}}
 	names := func(cases []*Case) (out []string) {
 		for _, c := range cases {
 			out = append(out, c.Name)

@@ -15,6 +15,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
 
 	"k3s-aws-auth/scripts/internal/kube"
+	"k3s-aws-auth/scripts/internal/setups"
 	"k3s-aws-auth/scripts/internal/stack"
 	"k3s-aws-auth/scripts/lab/internal/prove"
 )
@@ -30,7 +31,7 @@ type Case struct {
 
 // Target is a lab with one of its identities, seen by somebody who tries to be it.
 type Target struct {
-	Setup   string
+	Setup   setups.Setup
 	Dir     string
 	AWS     aws.Config
 	Cluster *prove.Cluster
@@ -84,7 +85,7 @@ func (t *Target) attempts(ctx context.Context) ([]attempt, func(), error) {
 			return t.Cluster.Put(ctx, t.Identity.Namespace, t.Identity.Pod, t.Identity.Bucket, "elsewhere/"+t.Identity.Prefix+"x")
 		},
 	}}
-	if t.Setup != "instance-profile" {
+	if t.Setup.ShutsMetadata() {
 		// A region is no credential, and without one the client would fail for its lack.
 		stranger, remove, err := t.Cluster.Start(ctx, kube.Stranger{Namespace: t.Identity.Namespace, Model: t.Identity.Pod,
 			Container: prove.Container, Env: map[string]string{"AWS_REGION": t.AWS.Region}})
