@@ -51,7 +51,7 @@ var sessionCases = []Case{
 	resigned("session-algorithm-rsa", "a CreateSession by an elliptic-curve key that says it is RSA", "", nil, authorization("AWS4-X509-ECDSA-SHA256", "AWS4-X509-RSA-SHA256")),
 	resigned("session-algorithm-hmac", "a CreateSession that says its signature is an HMAC", "", nil, authorization("AWS4-X509-ECDSA-SHA256", "AWS4-HMAC-SHA256")),
 	resigned("session-unsigned", "a CreateSession without a signature", "", nil, func(_ *Target, r *http.Request) { r.Header.Del("Authorization") }),
-	{Name: "session-role-name", Setups: anywhere, What: "a CreateSession that chooses its session name, by a profile that accepts none", Code: denied,
+	{Name: "session-role-name", For: certificates, What: "a CreateSession that chooses its session name, by a profile that accepts none", Code: denied,
 		Text: "Not authorized to set roleSessionName.",
 		Try: func(ctx context.Context, t *Target) error { // the stack's own profile may accept one
 			return t.otherProfile(ctx, t.Identity.RoleARN, 3600, func(profile string) error {
