@@ -429,7 +429,7 @@ func (args *ProfileArgs) validate(name string) error {
 		errs = append(errs, fmt.Errorf("DurationSeconds is %d, must be %d to %d", d, rules.MinSessionSeconds, rules.MaxSessionSeconds))
 	}
 	if n := args.Named; n != nil && (n.Partition == "" || n.Region == "" || n.AccountID == "") {
-		errs = append(errs, fmt.Errorf("Named is %+v, must say Partition, Region and AccountID", *n))
+		errs = append(errs, fmt.Errorf("the named profile is %+v, must say Partition, Region and AccountID", *n))
 	}
 	return wrap("Profile", name, errs)
 }

@@ -189,7 +189,7 @@ func TestRefuses(t *testing.T) {
 		"short session": {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, DurationSeconds: 899}), "DurationSeconds"},
 		"long session":  {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, DurationSeconds: 43201}), "DurationSeconds"},
 		"named nowhere": {profile(&rolesanywhere.ProfileArgs{RoleArns: roles, Named: &rolesanywhere.NamedArgs{Partition: "aws", Region: "eu-central-1"}}),
-			"Named is {Partition:aws Region:eu-central-1 AccountID:}, must say"},
+			"the named profile is {Partition:aws Region:eu-central-1 AccountID:}, must say"},
 		"leaf nil":       {leaf(nil), "args are missing"},
 		"no common name": {leaf(&rolesanywhere.LeafArgs{CAKeyPem: k, CACertPem: c}), "CommonName"},
 		"long name":      {leaf(&rolesanywhere.LeafArgs{CommonName: strings.Repeat("x", 62), CAKeyPem: k, CACertPem: c}), "CommonName"},

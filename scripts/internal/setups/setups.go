@@ -51,22 +51,22 @@ type Setup struct {
 	SessionName string `json:"sessionName"`
 }
 
-// PresentsMetadata, PresentsToken and PresentsCertificate tell what a setup's pods present.
+// PresentsMetadata reports whether pods present a session of their machine.
 func (s Setup) PresentsMetadata() bool { return s.Presents == Metadata }
 
-// PresentsToken is explained at PresentsMetadata.
+// PresentsToken reports whether pods present a token of their service account.
 func (s Setup) PresentsToken() bool { return s.Presents == Token }
 
-// PresentsCertificate is explained at PresentsMetadata.
+// PresentsCertificate reports whether pods present an X.509 certificate.
 func (s Setup) PresentsCertificate() bool { return s.Presents == Certificate }
 
 // ShutsMetadata reports whether pods must not reach their machine's metadata.
 func (s Setup) ShutsMetadata() bool { return s.Presents != Metadata }
 
-// IssuerIsBucket and IssuerIsDistribution tell where the issuer's documents are.
+// IssuerIsBucket reports whether the issuer's documents are in a public bucket.
 func (s Setup) IssuerIsBucket() bool { return s.Issuer == Bucket }
 
-// IssuerIsDistribution is explained at IssuerIsBucket.
+// IssuerIsDistribution reports whether the issuer's documents are behind CloudFront.
 func (s Setup) IssuerIsDistribution() bool { return s.Issuer == Distribution }
 
 // check reports every fact that tools would not know what to do with.

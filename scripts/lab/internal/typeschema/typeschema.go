@@ -73,11 +73,11 @@ func Decode(text string) (Model, error) {
 // Validate holds a state against the schema: everything that is wrong with it, in CloudFormation's form.
 func (s *Schema) Validate(m Model) error {
 	var faults []string
-	s.check(&s.property, map[string]any(m), "#", &faults)
+	s.check(&s.property, m, "#", &faults)
 	if len(faults) == 0 {
 		return nil
 	}
-	return errors.New("Model validation failed (" + strings.Join(faults, "; ") + ")") //nolint:staticcheck // AWS's own words
+	return errors.New("Model validation failed (" + strings.Join(faults, "; ") + ")") // AWS's own words
 }
 
 func (s *Schema) check(p *property, value any, at string, faults *[]string) {
@@ -281,7 +281,7 @@ func apply(in any, steps []string, o Operation) (any, error) {
 		if steps[0] == "-" && last && o.Op == "add" {
 			i, err = len(v), nil
 		}
-		if err != nil || i < 0 || i > len(v) || i == len(v) && !(last && o.Op == "add") {
+		if err != nil || i < 0 || i > len(v) || i == len(v) && (!last || o.Op != "add") {
 			return nil, errNoPath
 		}
 		switch {

@@ -52,7 +52,7 @@ func TestValidate(t *testing.T) {
 // TestPatch: what Diff makes of two states leads, applied to the first, to the second; and a state that is not the first one
 // may be led elsewhere, which is Cloud Control's own way.
 func TestPatch(t *testing.T) {
-	r := rand.New(rand.NewSource(1)) //nolint:gosec // the same states each time
+	r := rand.New(rand.NewSource(1)) // the same states each time
 	state := func() Model {
 		m := Model{}
 		for i := range r.Intn(4) {

@@ -221,7 +221,7 @@ func (w *world) profilesOff() []Sign {
 		if c.Op == preview.Import {
 			continue
 		}
-		if c.After != nil && on(c.After, "enabled") && !on(c.Before, "enabled") && !w.initial {
+		if c.After != nil && enabled(c.After) && !enabled(c.Before) && !w.initial {
 			if more := w.newlyGiven(c); len(more) > 0 {
 				what := name + " is switched on: it gives "
 				if c.Before == nil {
@@ -269,9 +269,9 @@ func (w *world) profilesOff() []Sign {
 	return signs
 }
 
-// on tells whether a switch is on; where nothing is said, Roles Anywhere's provider switches on.
-func on(r *preview.Resource, property string) bool {
-	return r != nil && r.Value(property) != false
+// enabled tells whether a trust anchor or profile is on; where nothing is said, its provider switches it on.
+func enabled(r *preview.Resource) bool {
+	return r != nil && r.Value("enabled") != false
 }
 
 // newlyGiven lists the roles that were there before and that no profile gave as freely as this one does now: for as long, and
@@ -293,7 +293,7 @@ func (w *world) newlyGiven(c *preview.Change) []string {
 		}
 		longest := cmp.Or(number(r.After.Value("maxSessionDuration")), 3600)
 		if !slices.ContainsFunc(w.byType[typeRAProfile], func(o *preview.Change) bool {
-			return o.Before != nil && on(o.Before, "enabled") && profileHas(o.Before, r.Before, w.arn(r.Before)) && !limits(o.Before) && min(seconds(o.Before), longest) >= min(seconds(c.After), longest)
+			return o.Before != nil && enabled(o.Before) && profileHas(o.Before, r.Before, w.arn(r.Before)) && !limits(o.Before) && min(seconds(o.Before), longest) >= min(seconds(c.After), longest)
 		}) {
 			more = append(more, r.Now().Name())
 		}

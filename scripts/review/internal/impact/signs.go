@@ -130,7 +130,7 @@ func (w *world) trustAnchors() []Sign {
 			signs = append(signs, sign(Danger, "trust-anchor-disabled", "the trust anchor is switched off",
 				"no pod gets a session from now on", "remove the identities first, if that is what is meant", c))
 		}
-		if on(c.After, "enabled") && !on(c.Before, "enabled") {
+		if enabled(c.After) && !enabled(c.Before) {
 			signs = append(signs, sign(Warning, "trust-anchor-added", "the trust anchor "+c.Now().Name()+" is switched on", "certificates of its CA are accepted by every role that does not name its anchor",
 				"see whose CA it is, and that every role names its trust anchor", c))
 		}

@@ -563,13 +563,14 @@ func sameStack(d digest, state map[string]*Change) error {
 	of := func(urn string) string {
 		return strings.Join(strings.SplitN(urn, "::", 3)[:min(2, strings.Count(urn, "::"))], "::")
 	}
-	for _, s := range d.Steps {
-		for urn := range state {
-			if is, was := of(s.URN), of(urn); is != was {
-				return fmt.Errorf("the state is of %s, the preview of %s: give the state of the same stack", strings.TrimPrefix(was, "urn:pulumi:"), strings.TrimPrefix(is, "urn:pulumi:"))
-			}
+	if len(d.Steps) == 0 {
+		return nil
+	}
+	is := of(d.Steps[0].URN) // steps of several stacks contradict each other, whatever the state
+	for urn := range state {
+		if was := of(urn); is != was {
+			return fmt.Errorf("the state is of %s, the preview of %s: give the state of the same stack", strings.TrimPrefix(was, "urn:pulumi:"), strings.TrimPrefix(is, "urn:pulumi:"))
 		}
-		return nil // steps of several stacks contradict each other, whatever the state
 	}
 	return nil
 }
