@@ -88,7 +88,7 @@ var targets = []target{
 		sources: []string{"tools/aws_signing_helper/pkcs11"}},
 	{name: "pulumi-language-go", dir: ".", pkg: "./lab/pulumi-language-go", sources: []string{"lab/pulumi-language-go"}},
 	{name: "pulumi-resource-aws", dir: ".", pkg: "./lab/pulumi-resource-aws",
-		sources: []string{"lab/pulumi-resource-aws", "lab/internal/standin"}},
+		sources: []string{"lab/pulumi-resource-aws", "lab/internal/standin", "lab/internal/typeschema"}},
 	{name: "pulumi-resource-tls", dir: ".", pkg: "./lab/pulumi-resource-tls",
 		sources: []string{"lab/pulumi-resource-tls", "lab/internal/standin"}},
 	{name: "sandbox", dir: ".", pkg: "./lab/sandbox", sources: []string{"lab/sandbox", "lab/internal/sandbox"}, linux: true},

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/util/rpcutil"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -27,8 +28,15 @@ var ErrNoCLI = errors.New("no Pulumi CLI: neither on the PATH nor among the lab'
 // Find returns the path of a Pulumi CLI: the lab's, else the one on the PATH.
 func Find() (string, error) {
 	if cache, err := os.UserCacheDir(); err == nil {
-		if found, _ := filepath.Glob(filepath.Join(cache, "k3s-aws-auth", "tools", "pulumi-*", "bin", "pulumi")); len(found) > 0 {
-			return found[len(found)-1], nil
+		found, _ := filepath.Glob(filepath.Join(cache, "k3s-aws-auth", "tools", "pulumi-cli-*", "bin", "pulumi"))
+		newest, made := "", time.Time{}
+		for _, cli := range found {
+			if info, err := os.Stat(filepath.Dir(cli)); err == nil && info.ModTime().After(made) {
+				newest, made = cli, info.ModTime()
+			}
+		}
+		if newest != "" {
+			return newest, nil
 		}
 	}
 	path, err := exec.LookPath("pulumi")
