@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // RootVariable names the directory of the labs, in place of the user's cache.
@@ -93,6 +94,23 @@ func Open(root, setup string) (*Lab, error) {
 	lab := file.Lab
 	lab.Setup, lab.Kubeconfig = setup, filepath.Join(dir, "kubeconfig")
 	return &lab, nil
+}
+
+// Built is the newest of the programs that the lab has built and a pattern matches, below its directory of tools; empty where
+// there is none.
+func Built(pattern string) string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	found, _ := filepath.Glob(filepath.Join(cache, "k3s-aws-auth", "tools", filepath.FromSlash(pattern))) // fails for a bad pattern alone
+	path, made := "", time.Time{}
+	for _, f := range found {
+		if info, err := os.Stat(f); err == nil && info.ModTime().After(made) {
+			path, made = f, info.ModTime()
+		}
+	}
+	return path
 }
 
 // Root is the usual directory of the labs.

@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
+
+	"k3s-aws-auth/scripts/internal/labs"
 )
 
 // Export reads a stack by `pulumi stack export --show-secrets`. env is the environment that leads to the stack's backend
@@ -50,21 +51,7 @@ func FindCLI() (path string, own bool, err error) {
 	if path, err := exec.LookPath("pulumi"); err == nil {
 		return path, false, nil
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", false, err
-	}
-	built, err := filepath.Glob(filepath.Join(cache, "k3s-aws-auth", "tools", "pulumi-cli-*", "bin", "pulumi"))
-	if err != nil {
-		return "", false, err
-	}
-	var newest os.FileInfo
-	for _, b := range built {
-		if info, err := os.Stat(b); err == nil && (newest == nil || info.ModTime().After(newest.ModTime())) {
-			path, newest = b, info
-		}
-	}
-	if newest == nil {
+	if path = labs.Built("pulumi-cli-*/bin/pulumi"); path == "" {
 		return "", false, errors.New("no pulumi on the PATH and none built by the lab: run `make lab`, or install the Pulumi CLI")
 	}
 	return path, true, nil

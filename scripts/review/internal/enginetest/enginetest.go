@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/util/rpcutil"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -20,6 +19,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"k3s-aws-auth/scripts/internal/labs"
 )
 
 // ErrNoCLI says that there is no Pulumi CLI on this machine.
@@ -27,17 +28,8 @@ var ErrNoCLI = errors.New("no Pulumi CLI: neither on the PATH nor among the lab'
 
 // Find returns the path of a Pulumi CLI: the lab's, else the one on the PATH.
 func Find() (string, error) {
-	if cache, err := os.UserCacheDir(); err == nil {
-		found, _ := filepath.Glob(filepath.Join(cache, "k3s-aws-auth", "tools", "pulumi-cli-*", "bin", "pulumi"))
-		newest, made := "", time.Time{}
-		for _, cli := range found {
-			if info, err := os.Stat(filepath.Dir(cli)); err == nil && info.ModTime().After(made) {
-				newest, made = cli, info.ModTime()
-			}
-		}
-		if newest != "" {
-			return newest, nil
-		}
+	if built := labs.Built("pulumi-cli-*/bin/pulumi"); built != "" {
+		return built, nil
 	}
 	path, err := exec.LookPath("pulumi")
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"k3s-aws-auth/scripts/internal/labs"
 )
 
 // ErrNone says that there is no running lab, or that its tools are not built.
@@ -67,21 +69,7 @@ func Built() error {
 
 // newest returns the youngest match of a pattern among the lab's built tools.
 func newest(pattern string) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNone, err)
-	}
-	matches, err := filepath.Glob(filepath.Join(cache, "k3s-aws-auth", "tools", pattern))
-	if err != nil {
-		return "", err
-	}
-	best := ""
-	var when int64
-	for _, m := range matches {
-		if info, err := os.Stat(m); err == nil && info.ModTime().UnixNano() > when {
-			best, when = m, info.ModTime().UnixNano()
-		}
-	}
+	best := labs.Built(pattern)
 	if best == "" {
 		return "", fmt.Errorf("%w: the lab's tools are not built (%s): run `make lab` once", ErrNone, pattern)
 	}
