@@ -88,12 +88,7 @@ func (h *handler) create(m typeschema.Model) (string, error) {
 	if err := h.lookUp(m); err != nil {
 		return "", err
 	}
-	body := map[string]any{}
-	for name, key := range members {
-		if v, ok := m[name]; ok {
-			body[key] = v
-		}
-	}
+	body := bodyOf(m)
 	if v, ok := m["RequireInstanceProperties"]; ok {
 		body["requireInstanceProperties"] = v
 	}
@@ -115,6 +110,16 @@ func (h *handler) create(m typeschema.Model) (string, error) {
 var members = map[string]string{
 	"Name": "name", "RoleArns": "roleArns", "ManagedPolicyArns": "managedPolicyArns", "SessionPolicy": "sessionPolicy",
 	"DurationSeconds": "durationSeconds", "AcceptRoleSessionName": "acceptRoleSessionName",
+}
+
+func bodyOf(m typeschema.Model) map[string]any {
+	body := map[string]any{}
+	for name, key := range members {
+		if v, ok := m[name]; ok {
+			body[key] = v
+		}
+	}
+	return body
 }
 
 func (h *handler) read(id string) (typeschema.Model, error) {
@@ -191,13 +196,7 @@ func (h *handler) change(id string, patch []typeschema.Operation) error {
 	if _, err := h.profile(http.MethodPost, at+verb, nil); err != nil {
 		return err
 	}
-	body := map[string]any{}
-	for name, key := range members {
-		if v, ok := desired[name]; ok {
-			body[key] = v
-		}
-	}
-	if _, err := h.profile(http.MethodPatch, at, body); err != nil {
+	if _, err := h.profile(http.MethodPatch, at, bodyOf(desired)); err != nil {
 		return err
 	}
 	return h.retag(was, desired)
@@ -279,9 +278,10 @@ func (h *handler) lookUp(m typeschema.Model) error {
 
 func (h *handler) iam(form url.Values) error {
 	form.Set("Version", "2010-05-08")
-	r := h.request(http.MethodPost, "iam."+gate.DNSSuffix, "/", []byte(form.Encode()))
+	body := []byte(form.Encode())
+	r := h.request(http.MethodPost, "iam."+gate.DNSSuffix, "/", body)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return h.send("iam", "us-east-1", r, []byte(form.Encode()), nil)
+	return h.send("iam", "us-east-1", r, body, nil)
 }
 
 // ask calls Roles Anywhere.

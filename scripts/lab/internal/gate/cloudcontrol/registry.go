@@ -29,16 +29,16 @@ func (Registry) Requirements(c *gate.Call) ([]policy.Request, error) {
 // Serve answers a type's schema.
 func (Registry) Serve(w http.ResponseWriter, c *gate.Call) {
 	name := c.Form.Get("TypeName")
-	switch {
-	case c.Form.Get("Type") != "RESOURCE" || name == "":
+	if c.Form.Get("Type") != "RESOURCE" || name == "" {
 		gate.WriteError(w, c, gate.NotImplemented("DescribeType without Type=RESOURCE and a TypeName"))
 		return
-	case checkType(name) != nil:
-		err := gate.AsError(checkType(name))
-		if err.Code == "TypeNotFoundException" {
-			err.Status = http.StatusNotFound
+	}
+	if err := checkType(name); err != nil {
+		e := gate.AsError(err)
+		if e.Code == "TypeNotFoundException" {
+			e.Status = http.StatusNotFound
 		}
-		gate.WriteError(w, c, err)
+		gate.WriteError(w, c, e)
 		return
 	}
 	gate.WriteQuery(w, c, "http://cloudformation.amazonaws.com/doc/2010-05-15/", struct {

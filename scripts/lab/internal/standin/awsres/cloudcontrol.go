@@ -54,17 +54,13 @@ var cloudControlResources = map[string]*resource{
 
 // checkCloudControl holds a new resource against its type's schema, which it asks CloudFormation for.
 func checkCloudControl(c *checker) {
-	name, known := c.In["typeName"].(string)
-	if len(c.Old) > 0 || !known {
+	if _, known := c.In["typeName"].(string); len(c.Old) > 0 || !known {
 		return
 	}
-	schema := engine.Str(c.In, "schema")
-	if schema == "" {
-		var err error
-		if schema, err = c.Client.typeSchema(context.Background(), name); err != nil {
-			c.Fail("typeName", "%v", err)
-			return
-		}
+	schema, err := c.Client.schemaOf(context.Background(), c.In)
+	if err != nil {
+		c.Fail("typeName", "%v", err)
+		return
 	}
 	if desired, known := c.In["desiredState"].(string); known {
 		if err := validDesired(schema, desired); err != nil {
@@ -90,12 +86,9 @@ func validDesired(schema, desired string) error {
 
 func createCloudControl(ctx context.Context, c *call) (string, m, error) {
 	name := engine.Str(c.In, "typeName")
-	schema := engine.Str(c.In, "schema")
-	if schema == "" {
-		var err error
-		if schema, err = c.Client.typeSchema(ctx, name); err != nil {
-			return "", nil, err
-		}
+	schema, err := c.Client.schemaOf(ctx, c.In)
+	if err != nil {
+		return "", nil, err
 	}
 	if err := validDesired(schema, engine.Str(c.In, "desiredState")); err != nil {
 		return "", nil, err
@@ -203,6 +196,14 @@ func (c *Client) cloudControl(ctx context.Context, action string, in m) (out clo
 		return out, err
 	}
 	return out, json.Unmarshal(answer, &out)
+}
+
+// schemaOf is the schema that a resource's inputs give, else its type's.
+func (c *Client) schemaOf(ctx context.Context, in m) (string, error) {
+	if schema := engine.Str(in, "schema"); schema != "" {
+		return schema, nil
+	}
+	return c.typeSchema(ctx, engine.Str(in, "typeName"))
 }
 
 // typeSchema asks CloudFormation for a type's schema.
