@@ -31,7 +31,7 @@ func newDemoBucket(ctx *pulumi.Context, cfg *config.Config, acct *account) (*dem
 	if !cfg.Demo {
 		return nil, nil
 	}
-	for _, warning := range unproven(cfg) {
+	for _, warning := range unproven(cfg.Facts(), cfg.Identities) {
 		if err := ctx.Log.Warn(warning, nil); err != nil {
 			return nil, err
 		}
@@ -82,12 +82,12 @@ func newDemoBucket(ctx *pulumi.Context, cfg *config.Config, acct *account) (*dem
 // those, and never the one that their demo pod puts: mostly one that was renamed and
 // whose statements were not. Its pod would not become ready, and the run wait for it
 // as long as it waits for any.
-func unproven(cfg *config.Config) []string {
-	if cfg.Setup == "instance-profile" {
-		return nil // there an identity has what any other has
+func unproven(facts config.Facts, identities []config.Identity) []string {
+	if !facts.OwnRoles {
+		return nil // an identity has what any other has
 	}
 	var warnings []string
-	for i, identity := range cfg.Identities {
+	for i, identity := range identities {
 		if len(identity.ManagedPolicyArns) > 0 {
 			continue
 		}

@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,7 +39,8 @@ func TestUnproven(t *testing.T) {
 		{"denied alone", "irsa-s3", []config.Statement{{Effect: iampolicy.Deny, Actions: []string{"s3:*"}, Resources: []string{bucket + "/old/*"}}}, nil, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			warnings := unproven(&config.Config{Setup: tc.setup, Identities: []config.Identity{{Name: "new", Statements: tc.statements, ManagedPolicyArns: tc.managed}}})
+			i := slices.IndexFunc(registry, func(s setup) bool { return s.name == tc.setup })
+			warnings := unproven(registry[i].facts, []config.Identity{{Name: "new", Statements: tc.statements, ManagedPolicyArns: tc.managed}})
 			require.Len(t, warnings, map[bool]int{true: 1}[tc.warns])
 			require.Equal(t, tc.warns, strings.Contains(strings.Join(warnings, ""), "put ${demo.bucketArn}/new/new.json"))
 		})
