@@ -12,6 +12,7 @@ import (
 	"k3s-aws-auth/components/names"
 	"k3s-aws-auth/components/podrole"
 	ra "k3s-aws-auth/components/rolesanywhere"
+	"k3s-aws-auth/components/rules"
 	"k3s-aws-auth/components/workload"
 	"k3s-aws-auth/stacks/config"
 )
@@ -24,9 +25,8 @@ var rolesAnywhere = setup{
 		Presents: config.PresentsCertificate, Issuer: config.IssuerNone, OwnRoles: true, SourceIdentity: true, SessionName: config.SessionOfCertificate,
 	},
 	check: func(cfg *config.Config, p *config.Problems) {
-		const maxProfileRoles = 250
-		if n := len(cfg.Identities); n > maxProfileRoles {
-			p.Add("identities", fmt.Sprintf("%d identities", n), "at most %d for setup roles-anywhere, the roles of a profile", maxProfileRoles)
+		if n := len(cfg.Identities); n > rules.MaxProfileRoles {
+			p.Add("identities", fmt.Sprintf("%d identities", n), "at most %d for setup roles-anywhere, the roles of a profile", rules.MaxProfileRoles)
 		}
 		refuseWithoutTokens(cfg, p)
 		helper := cfg.RolesAnywhere.Helper

@@ -176,15 +176,14 @@ func (args *BucketArgs) validate(name string) error {
 			errs = append(errs, fmt.Errorf(format, a...))
 		}
 	}
-	follows := func(must, field, value string) { check(must == "", "%s is %q, must be %s", field, value, must) }
-	follows(rules.Bucket(args.Name), "Name", args.Name)
+	errs = append(errs, rules.Fault("Name", args.Name, rules.Bucket(args.Name)))
 	check(args.Days >= 1 && args.Days <= rules.MaxLogDays, "Days is %d, must be 1 to %d", args.Days, rules.MaxLogDays)
 	check(len(args.SourceArns) > 0, "SourceArns are missing")
 	for i, arn := range args.SourceArns {
 		check(strings.HasPrefix(arn, "arn:") && strings.Contains(arn, ":s3:::"), "SourceArns[%d] is %q, must be the ARN of a bucket", i, arn)
 		check(!strings.HasSuffix(arn, ":"+args.Name), "SourceArns[%d] is the log bucket itself, whose logs would make more logs", i)
 	}
-	follows(rules.Account(args.AccountID), "AccountID", args.AccountID)
+	errs = append(errs, rules.Fault("AccountID", args.AccountID, rules.Account(args.AccountID)))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("access logs %q: %w", name, err)
 	}

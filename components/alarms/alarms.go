@@ -42,9 +42,7 @@ const (
 	maxAlarm = 255
 )
 
-var (
-	prefixPattern = regexp.MustCompile(`^[a-zA-Z0-9+=,.@_-]{1,60}$`)
-)
+var prefixPattern = regexp.MustCompile(`^[a-zA-Z0-9+=,.@_-]{1,60}$`)
 
 // Distribution is a CloudFront distribution to watch.
 type Distribution struct {
@@ -462,8 +460,7 @@ func (args *AlarmsArgs) validate(name string) error {
 		}
 	}
 	check(args.ClusterName != "", "ClusterName is missing")
-	must := rules.Account(args.AccountID)
-	check(must == "", "AccountID is %q, must be %s", args.AccountID, must)
+	errs = append(errs, rules.Fault("AccountID", args.AccountID, rules.Account(args.AccountID)))
 	check(args.Partition != "", "Partition is missing")
 	check(prefixPattern.MatchString(args.RolePrefix), "RolePrefix is %q, must be 1 to 60 characters of a role's name", args.RolePrefix)
 	seen := map[string]bool{}

@@ -135,8 +135,6 @@ func (u user) credentials() (*tls.Certificate, http.Header, error) {
 		return nil, nil, errors.New("kubeconfig: its user is of an auth-provider, which this program does not know: give it a token or a certificate")
 	case u.Impersonate == "" && (u.ImpersonateUID != "" || len(u.ImpersonateGroup) > 0 || len(u.ImpersonateExtra) > 0):
 		return nil, nil, errors.New("kubeconfig: as-uid, as-groups and as-user-extra need as, without which the API server refuses them")
-	}
-	switch {
 	case strings.ContainsFunc(u.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return nil, nil, errors.New("kubeconfig: its user's token has white space or other characters that no token has: is it cut, or a block of YAML?")
 	case u.Token != "" && (u.Username != "" || u.Password != ""):

@@ -242,22 +242,12 @@ func (args *AdmissionPolicyArgs) validate(name string) error {
 		return fmt.Errorf("AdmissionPolicy %q: args are missing", name)
 	}
 	var errs []error
-	if must := rules.Label(args.Name); must != "" {
-		errs = append(errs, fmt.Errorf("name is %q, must be %s", args.Name, must))
-	}
-	errs = append(errs, validateRegion(args.Region))
+	errs = append(errs, rules.Fault("name", args.Name, rules.Label(args.Name)), rules.Fault("region", args.Region, rules.Region(args.Region)))
 	if args.Kubeconfig == nil {
 		errs = append(errs, errors.New("kubeconfig is missing"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("AdmissionPolicy %q: %w", name, err)
-	}
-	return nil
-}
-
-func validateRegion(region string) error {
-	if must := rules.Region(region); must != "" {
-		return fmt.Errorf("region is %q, must be %s", region, must)
 	}
 	return nil
 }

@@ -366,17 +366,13 @@ func (args *WebhookArgs) validate(name string) error {
 	}
 	var errs []error
 	for _, n := range []struct{ field, value string }{{"name", args.Name}, {"namespace", args.Namespace}} {
-		if must := rules.Label(n.value); must != "" {
-			errs = append(errs, fmt.Errorf("%s is %q, must be %s", n.field, n.value, must))
-		}
+		errs = append(errs, rules.Fault(n.field, n.value, rules.Label(n.value)))
 	}
-	if must := rules.PinnedImage(args.Image); must != "" {
-		errs = append(errs, fmt.Errorf("image is %q, must be %s", args.Image, must))
-	}
+	errs = append(errs, rules.Fault("image", args.Image, rules.PinnedImage(args.Image)))
 	if args.Replicas < 1 {
 		errs = append(errs, fmt.Errorf("replicas is %d, must be at least 1", args.Replicas))
 	}
-	errs = append(errs, validateRegion(args.Region))
+	errs = append(errs, rules.Fault("region", args.Region, rules.Region(args.Region)))
 	if args.Kubeconfig == nil {
 		errs = append(errs, errors.New("kubeconfig is missing"))
 	}

@@ -21,9 +21,7 @@ import (
 // Type is the type token of [PodRole].
 const Type = "k3s-aws-auth:podrole:PodRole"
 
-var (
-	roleNamePattern = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
-)
+var roleNamePattern = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
 
 // PodRoleArgs describes a pod's role.
 type PodRoleArgs struct {
@@ -198,8 +196,9 @@ func (args *PodRoleArgs) validate(name string) error {
 		check(seen[arn], "managed policy %s is listed twice", arn)
 		seen[arn] = true
 	}
-	must := rules.PolicyARN(args.PermissionsBoundary)
-	check(args.PermissionsBoundary != "" && must != "", "PermissionsBoundary is %q, must be %s", args.PermissionsBoundary, must)
+	if args.PermissionsBoundary != "" {
+		errs = append(errs, rules.Fault("PermissionsBoundary", args.PermissionsBoundary, rules.PolicyARN(args.PermissionsBoundary)))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("PodRole %q: %w", name, err)
 	}

@@ -33,7 +33,6 @@ const (
 // Defaults and limits; the limits are those of IAM Roles Anywhere.
 const (
 	maxCertificates = 2 // of an anchor
-	maxProfileRoles = 250
 	maxResourceName = 255
 )
 
@@ -229,8 +228,8 @@ func NewProfile(ctx *pulumi.Context, name string, args *ProfileArgs, opts ...pul
 		return nil, fmt.Errorf("register %s %q: %w", ProfileType, name, err)
 	}
 	roles := args.RoleArns.ToStringArrayOutput().ApplyT(func(arns []string) ([]string, error) {
-		if len(arns) == 0 || len(arns) > maxProfileRoles {
-			return nil, fmt.Errorf("profile %s has %d roles, must have 1 to %d", name, len(arns), maxProfileRoles)
+		if len(arns) == 0 || len(arns) > rules.MaxProfileRoles {
+			return nil, fmt.Errorf("profile %s has %d roles, must have 1 to %d", name, len(arns), rules.MaxProfileRoles)
 		}
 		return arns, nil
 	}).(pulumi.StringArrayOutput)

@@ -35,6 +35,8 @@ const (
 	MinSessionSeconds     = 900
 	MinRoleSessionSeconds = 3600
 	MaxSessionSeconds     = 43200
+	// MaxProfileRoles is how many roles a profile of Roles Anywhere may have.
+	MaxProfileRoles = 250
 	// MinRootVolume and MaxRootVolume are in GiB: what Ubuntu's images and EBS's gp3
 	// ask for.
 	MinRootVolume = 8
@@ -65,6 +67,15 @@ var (
 	// generation begins with g (t4g, m7gd, im4gn, g5g), or it is the first one, a1.
 	graviton = regexp.MustCompile(`^(a1|[a-z]+[0-9]+g[a-z]*)\.`)
 )
+
+// Fault is the error of a field whose value does not follow a rule, which returned
+// must; nil where it does.
+func Fault(field, value, must string) error {
+	if must == "" {
+		return nil
+	}
+	return fmt.Errorf("%s is %q, must be %s", field, value, must)
+}
 
 func matches(pattern *regexp.Regexp, value, must string) string {
 	if pattern.MatchString(value) {

@@ -39,12 +39,9 @@ func source(t *testing.T) (patterns, limits []found) {
 					w.value = f
 					patterns = append(patterns, w)
 				}
-				return true
-			})
-			for _, d := range file.Decls {
-				g, ok := d.(*ast.GenDecl)
+				g, ok := n.(*ast.GenDecl)
 				if !ok || g.Tok != token.CONST {
-					continue
+					return true
 				}
 				for _, spec := range g.Specs {
 					v := spec.(*ast.ValueSpec)
@@ -58,7 +55,8 @@ func source(t *testing.T) (patterns, limits []found) {
 						}
 					}
 				}
-			}
+				return true
+			})
 			return nil
 		}))
 	}

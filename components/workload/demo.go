@@ -57,9 +57,7 @@ func (d *Demo) faults(identity Identity) []error {
 		errs = append(errs, errors.New("Demo.Image is missing"))
 	}
 	name := d.podName(identity)
-	if must := rules.Subdomain(name); must != "" {
-		errs = append(errs, fmt.Errorf("Demo.PodName is %q, must be %s", name, must))
-	}
+	errs = append(errs, rules.Fault("Demo.PodName", name, rules.Subdomain(name)))
 	if strings.HasPrefix(d.Prefix, "/") || len(d.Prefix) > 512 {
 		errs = append(errs, fmt.Errorf("Demo.Prefix is %q, must not begin with a slash and have at most 512 characters", d.Prefix))
 	}

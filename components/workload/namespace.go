@@ -71,10 +71,10 @@ func NewNamespace(ctx *pulumi.Context, name string, args *NamespaceArgs, opts ..
 	if level == "" {
 		level = LevelRestricted
 	}
-	switch must := rules.Label(args.Name); {
-	case must != "":
-		return nil, fmt.Errorf("Namespace %q: name is %q, must be %s", name, args.Name, must)
-	case !slices.Contains(Levels(), level):
+	if err := rules.Fault("name", args.Name, rules.Label(args.Name)); err != nil {
+		return nil, fmt.Errorf("Namespace %q: %w", name, err)
+	}
+	if !slices.Contains(Levels(), level) {
 		return nil, fmt.Errorf("Namespace %q: Level is %q, must be one of %s", name, level, strings.Join(Levels(), ", "))
 	}
 	namespace := &Namespace{}

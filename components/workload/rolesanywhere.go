@@ -126,8 +126,8 @@ func NewRolesAnywhere(ctx *pulumi.Context, name string, args *RolesAnywhereArgs,
 	if sessionSeconds == 0 {
 		sessionSeconds = 3600
 	}
-	if sessionSeconds < 900 || sessionSeconds > 43200 {
-		faults = append(faults, fmt.Errorf("SessionSeconds is %d, must be 900 to 43200", sessionSeconds))
+	if sessionSeconds < rules.MinSessionSeconds || sessionSeconds > rules.MaxSessionSeconds {
+		faults = append(faults, fmt.Errorf("SessionSeconds is %d, must be %d to %d", sessionSeconds, rules.MinSessionSeconds, rules.MaxSessionSeconds))
 	}
 	if args.SessionName != "" && !sessionNamePattern.MatchString(args.SessionName) {
 		faults = append(faults, fmt.Errorf("SessionName is %q, must be 2 to 64 letters, digits and _+=,.@-", args.SessionName))

@@ -343,12 +343,8 @@ func readOnly(volume, path string) corev1.VolumeMountArgs {
 // faults that the caller found.
 func validate(kind, name string, identity Identity, demo *Demo, required map[string]pulumi.StringInput, faults []error) error {
 	errs := faults
-	if must := rules.Label(identity.Namespace); must != "" {
-		errs = append(errs, fmt.Errorf("namespace is %q, must be %s", identity.Namespace, must))
-	}
-	if must := rules.Subdomain(identity.ServiceAccount); must != "" {
-		errs = append(errs, fmt.Errorf("ServiceAccount is %q, must be %s", identity.ServiceAccount, must))
-	}
+	errs = append(errs, rules.Fault("namespace", identity.Namespace, rules.Label(identity.Namespace)),
+		rules.Fault("ServiceAccount", identity.ServiceAccount, rules.Subdomain(identity.ServiceAccount)))
 	if identity.Region == "" {
 		errs = append(errs, errors.New("region is missing"))
 	}

@@ -88,12 +88,7 @@ func validateClusterName(c *Config, p *Problems) {
 
 func validateCluster(config *Config, p *Problems) {
 	c := config.Cluster
-	follows := func(must, key, value string) {
-		if must != "" {
-			p.Add(key, Quote(value), "%s", must)
-		}
-	}
-	follows(rules.K3sVersion(c.Version), "cluster.version", c.Version)
+	follows("cluster.version", c.Version, rules.K3sVersion, p)
 	if c.BinarySHA256 != "" && rules.SHA256(c.BinarySHA256) != "" {
 		p.Add("cluster.binarySha256", Quote(c.BinarySHA256), "the 64 lower-case hex digits of the binary's SHA-256, or not set")
 	}
@@ -101,8 +96,8 @@ func validateCluster(config *Config, p *Problems) {
 		p.Add("cluster.servers", strconv.Itoa(c.Servers), "%s", must)
 	}
 	between("cluster.agents", c.Agents, 1, 100, "", p)
-	follows(rules.InstanceType(c.ServerInstanceType), "cluster.serverInstanceType", c.ServerInstanceType)
-	follows(rules.InstanceType(c.AgentInstanceType), "cluster.agentInstanceType", c.AgentInstanceType)
+	follows("cluster.serverInstanceType", c.ServerInstanceType, rules.InstanceType, p)
+	follows("cluster.agentInstanceType", c.AgentInstanceType, rules.InstanceType, p)
 	if must := rules.Image(c.AmiID); c.AmiID != "" && must != "" {
 		p.Add("cluster.amiId", Quote(c.AmiID), "%s, or not set", must)
 	}
@@ -119,9 +114,9 @@ func validateCluster(config *Config, p *Problems) {
 	between("cluster.rootVolumeGiB", c.RootVolumeGiB, rules.MinRootVolume, rules.MaxRootVolume, " GiB", p)
 	if c.EtcdSnapshots.Bucket != "" {
 		// Only its name matters to K3s, which asks by path where a name has dots.
-		validateBucket("cluster.etcdSnapshots.bucket", strings.ReplaceAll(c.EtcdSnapshots.Bucket, ".", "-"), p)
+		follows("cluster.etcdSnapshots.bucket", strings.ReplaceAll(c.EtcdSnapshots.Bucket, ".", "-"), rules.Bucket, p)
 	}
-	follows(rules.Cron(c.EtcdSnapshots.Schedule), "cluster.etcdSnapshots.schedule", c.EtcdSnapshots.Schedule)
+	follows("cluster.etcdSnapshots.schedule", c.EtcdSnapshots.Schedule, rules.Cron, p)
 	between("cluster.etcdSnapshots.retention", c.EtcdSnapshots.Retention, 1, 1000, " snapshots", p)
 }
 
@@ -245,7 +240,7 @@ func zoneExample(region string) string {
 
 func validateIssuer(i Issuer, p *Problems) {
 	if i.Bucket != "" {
-		validateBucket("issuer.bucket", i.Bucket, p)
+		follows("issuer.bucket", i.Bucket, rules.Bucket, p)
 	}
 	if i.Domain != "" {
 		validateDomain("issuer.domain", i.Domain, p)
@@ -254,8 +249,8 @@ func validateIssuer(i Issuer, p *Problems) {
 	case i.HostedZoneID == "":
 	case i.DNS == DNSExternal:
 		p.Add("issuer.hostedZoneId", Quote(i.HostedZoneID), "left out while issuer.dns is external, since then no record is written to it")
-	case rules.ZoneID(i.HostedZoneID) != "":
-		p.Add("issuer.hostedZoneId", Quote(i.HostedZoneID), "%s", rules.ZoneID(i.HostedZoneID))
+	default:
+		follows("issuer.hostedZoneId", i.HostedZoneID, rules.ZoneID, p)
 	}
 	between("issuer.cacheTtlSeconds", i.CacheTTLSeconds, 1, 86400, " seconds", p)
 	between("issuer.accessLogDays", i.AccessLogDays, 0, rules.MaxLogDays, " days", p)
@@ -291,12 +286,6 @@ func validateIssuerURLs(key string, urls []string, p *Problems) {
 		if first := slices.Index(urls, url); first < i {
 			p.Add(at, Quote(url), "another issuer than %s[%d]", key, first)
 		}
-	}
-}
-
-func validateBucket(key, bucket string, p *Problems) {
-	if must := rules.Bucket(bucket); must != "" {
-		p.Add(key, Quote(bucket), "%s", must)
 	}
 }
 
@@ -376,6 +365,13 @@ func validateTags(tags map[string]string, p *Problems) {
 			p.Add(at, Quote(tags[key]), "at most 256 letters, digits, spaces and _.:/=+-@")
 		}
 		folded[lower] = key
+	}
+}
+
+// follows holds a value to a rule.
+func follows(key, value string, rule func(string) string, p *Problems) {
+	if must := rule(value); must != "" {
+		p.Add(key, Quote(value), "%s", must)
 	}
 }
 
