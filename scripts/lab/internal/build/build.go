@@ -262,6 +262,11 @@ func ensure(ctx context.Context, scripts string, wanted []target, out io.Writer)
 	}
 	defer unlock()
 	list := missing()
+	if slices.ContainsFunc(list, func(t target) bool { return t.dir == "tools" || t.name == command }) {
+		if err := warnOfFullDisk(ctx, scripts, root, out); err != nil {
+			return nil, err
+		}
+	}
 	var modules []string
 	for _, t := range list {
 		if !slices.Contains(modules, t.dir) {
@@ -272,7 +277,7 @@ func ensure(ctx context.Context, scripts string, wanted []target, out io.Writer)
 		together := slices.DeleteFunc(slices.Clone(list), func(t target) bool { return t.dir != dir })
 		step := fmt.Sprintf("%d of %d", i+1, len(modules))
 		if err := compile(ctx, root, scripts, dir, together, paths, out, step); err != nil {
-			return nil, fmt.Errorf("build %s: %w", names(together), err)
+			return nil, explainFullDisk(ctx, scripts, root, fmt.Errorf("build %s: %w", names(together), err))
 		}
 	}
 	return paths, nil
