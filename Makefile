@@ -62,7 +62,7 @@ fuzz: ## run every fuzz test for FUZZTIME
 	go -C scripts test ./internal/policy $(FUZZ) '^FuzzEvaluate$$'
 	go -C scripts test ./internal/policy $(FUZZ) '^FuzzGlob$$'
 	go -C scripts test ./internal/sigv4 $(FUZZ) '^FuzzDecodeChunks$$'
-	go -C scripts test ./review/internal/access $(FUZZ) '^FuzzCompare$$'
+	go -C scripts test ./internal/access $(FUZZ) '^FuzzCompare$$'
 	go -C scripts test ./review/internal/impact $(FUZZ) '^FuzzReview$$'
 	go -C scripts test ./review/internal/preview $(FUZZ) '^FuzzParse$$'
 	go -C scripts test ./bench/internal/stats $(FUZZ) '^FuzzQuantile$$'

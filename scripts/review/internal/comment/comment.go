@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"k3s-aws-auth/scripts/review/internal/access"
+	"k3s-aws-auth/scripts/internal/access"
 	"k3s-aws-auth/scripts/review/internal/impact"
 	"k3s-aws-auth/scripts/review/internal/preview"
 )

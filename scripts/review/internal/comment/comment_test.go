@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"k3s-aws-auth/scripts/review/internal/access"
+	"k3s-aws-auth/scripts/internal/access"
 	"k3s-aws-auth/scripts/review/internal/impact"
 	"k3s-aws-auth/scripts/review/internal/preview"
 )

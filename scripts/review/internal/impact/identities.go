@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"k3s-aws-auth/scripts/internal/policy"
-	"k3s-aws-auth/scripts/review/internal/access"
+	"k3s-aws-auth/scripts/internal/access"
 	"k3s-aws-auth/scripts/review/internal/preview"
 )
 

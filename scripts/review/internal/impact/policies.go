@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"k3s-aws-auth/scripts/internal/policy"
-	"k3s-aws-auth/scripts/review/internal/access"
+	"k3s-aws-auth/scripts/internal/access"
 	"k3s-aws-auth/scripts/review/internal/preview"
 )
 
