@@ -22,6 +22,7 @@ type iamStore struct {
 	mu sync.RWMutex
 
 	users     map[string]*iamEntity
+	groups    map[string]*iamGroup
 	roles     map[string]*iamRole
 	policies  map[string]*managedPolicy // by ARN; AWS-managed ones are in awsManaged
 	profiles  map[string]*instanceProfile
@@ -29,7 +30,7 @@ type iamStore struct {
 	keys      map[string]*accessKey
 }
 
-// iamEntity is what users and roles have in common.
+// iamEntity is what users, groups and roles have in common.
 type iamEntity struct {
 	name, path, id, arn string
 	created             time.Time
@@ -91,7 +92,7 @@ type accessKey struct {
 }
 
 func newIAMStore(g *Gate) *iamStore {
-	return &iamStore{g: g, users: map[string]*iamEntity{}, roles: map[string]*iamRole{}, policies: map[string]*managedPolicy{},
+	return &iamStore{g: g, users: map[string]*iamEntity{}, groups: map[string]*iamGroup{}, roles: map[string]*iamRole{}, policies: map[string]*managedPolicy{},
 		profiles: map[string]*instanceProfile{}, providers: map[string]*oidcProvider{}, keys: map[string]*accessKey{}}
 }
 
@@ -262,14 +263,20 @@ func (s *iamStore) documents(e *iamEntity, kind string) (identity, boundary []*p
 	return identity, boundary
 }
 
-// policiesOf returns the identity policies and the permissions boundary (nil for none) of a user or a session's role.
+// policiesOf returns the identity policies, those of groups among them, and the permissions boundary (nil for none) of a user
+// or a session's role.
 func (s *iamStore) policiesOf(p *Principal) (identity, boundary []*policy.Document) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	switch p.Type {
 	case TypeUser:
 		if u, ok := s.users[p.UserName]; ok {
-			return s.documents(u, "user")
+			identity, boundary = s.documents(u, "user")
+			for _, g := range s.groupsOf(u.name) {
+				more, _ := s.documents(&g.iamEntity, "group")
+				identity = append(identity, more...)
+			}
+			return identity, boundary
 		}
 	case TypeAssumedRole:
 		if r, ok := s.roles[p.RoleName]; ok && r.arn == p.RoleARN {
@@ -587,6 +594,9 @@ func (s *iamStore) inventory() map[string][]string {
 		if name != adminUser {
 			out["iam user"] = append(out["iam user"], name)
 		}
+	}
+	for name := range s.groups {
+		out["iam group"] = append(out["iam group"], name)
 	}
 	for name, r := range s.roles {
 		if !strings.HasPrefix(r.path, linkedPath) { // which are the services'

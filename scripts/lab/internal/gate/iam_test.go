@@ -344,8 +344,8 @@ func TestProviders(t *testing.T) {
 
 func TestUnknownActionIsNotImplemented(t *testing.T) {
 	l := newLab(t)
-	_, err := l.iam().CreateGroup(ctx, &iam.CreateGroupInput{GroupName: aws.String("g")})
-	failure(t, err, "NotImplemented", "iam:CreateGroup is not implemented by this lab", 501)
+	_, err := l.iam().CreateSAMLProvider(ctx, &iam.CreateSAMLProviderInput{Name: aws.String("s"), SAMLMetadataDocument: aws.String(strings.Repeat("x", 1000))})
+	failure(t, err, "NotImplemented", "iam:CreateSAMLProvider is not implemented by this lab", 501)
 	_, err = sts.NewFromConfig(l.admin()).GetSessionToken(ctx, nil)
 	failure(t, err, "NotImplemented", "sts:GetSessionToken", 501)
 }

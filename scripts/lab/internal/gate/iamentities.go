@@ -159,7 +159,6 @@ func init() {
 		"DeleteAccessKey":               deleteAccessKey,
 		"ListAccessKeys":                listAccessKeys,
 		"UpdateAccessKey":               updateAccessKey,
-		"ListGroupsForUser":             listGroupsForUser,
 	})
 	registerIAM(anyResource, map[string]func(*iamStore, url.Values) (any, error){
 		"ListRoles":          listRoles,
@@ -403,20 +402,11 @@ func deleteUser(s *iamStore, f url.Values) (any, error) {
 	if err := u.deletable(); err != nil {
 		return nil, err
 	}
+	if len(s.groupsOf(u.name)) > 0 {
+		return nil, deleteConflict("Cannot delete entity, must remove users from group first.")
+	}
 	delete(s.users, u.name)
 	return nil, nil
-}
-
-func listGroupsForUser(s *iamStore, f url.Values) (any, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if _, err := asUser(s, f); err != nil {
-		return nil, err
-	}
-	return struct {
-		Groups []string `xml:"Groups>member"`
-		xmlPage
-	}{}, nil
 }
 
 func listAccountAliases(*iamStore, url.Values) (any, error) {
@@ -524,7 +514,7 @@ func listAccessKeys(s *iamStore, f url.Values) (any, error) {
 	return out, nil
 }
 
-// What roles and users share.
+// What roles, users and groups share.
 
 func entityTag(find finder) func(*iamStore, url.Values) (any, error) {
 	return func(s *iamStore, f url.Values) (any, error) {
@@ -573,10 +563,7 @@ func entityTags(find finder) func(*iamStore, url.Values) (any, error) {
 }
 
 func putInline(find finder, kind string) func(*iamStore, url.Values) (any, error) {
-	limit := 10240
-	if kind == "user" {
-		limit = 2048
-	}
+	limit := map[string]int{"role": 10240, "user": 2048, "group": groupInlineMax}[kind]
 	return func(s *iamStore, f url.Values) (any, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -626,13 +613,17 @@ func getInline(find finder, kind string) func(*iamStore, url.Values) (any, error
 		out := struct {
 			RoleName       string `xml:"RoleName,omitempty"`
 			UserName       string `xml:"UserName,omitempty"`
+			GroupName      string `xml:"GroupName,omitempty"`
 			PolicyName     string
 			PolicyDocument string
 		}{PolicyName: name, PolicyDocument: encodeDocument(p.text)}
-		if kind == "role" {
+		switch kind {
+		case "role":
 			out.RoleName = e.name
-		} else {
+		case "user":
 			out.UserName = e.name
+		default:
+			out.GroupName = e.name
 		}
 		return out, nil
 	}

@@ -50,9 +50,9 @@ func init() {
 	registerIAM(anyResource, map[string]func(*iamStore, url.Values) (any, error){"ListPolicies": listPolicies})
 }
 
-// attachments are the names of the roles and users that a policy is attached to, and the number of entities that it bounds;
-// the caller holds mu.
-func (s *iamStore) attachments(arn string) (roles, users []string, boundaries int) {
+// attachments are the names of the roles, users and groups that a policy is attached to, and the number of entities that it
+// bounds; the caller holds mu.
+func (s *iamStore) attachments(arn string) (roles, users, groups []string, boundaries int) {
 	for _, name := range sortedKeys(s.roles) {
 		r := s.roles[name]
 		if slices.Contains(r.attached, arn) {
@@ -71,13 +71,18 @@ func (s *iamStore) attachments(arn string) (roles, users []string, boundaries in
 			boundaries++
 		}
 	}
-	return roles, users, boundaries
+	for _, name := range sortedKeys(s.groups) {
+		if slices.Contains(s.groups[name].attached, arn) {
+			groups = append(groups, name)
+		}
+	}
+	return roles, users, groups, boundaries
 }
 
 func (s *iamStore) policyXML(p *managedPolicy, full bool) xmlPolicy {
-	roles, users, boundaries := s.attachments(p.arn)
+	roles, users, groups, boundaries := s.attachments(p.arn)
 	out := xmlPolicy{Name: p.name, ID: p.id, ARN: p.arn, Path: p.path, DefaultVersion: p.defaultVersion,
-		Attachments: len(roles) + len(users), Boundaries: boundaries, Attachable: true, Created: stamp(p.created), Updated: stamp(p.updated)}
+		Attachments: len(roles) + len(users) + len(groups), Boundaries: boundaries, Attachable: true, Created: stamp(p.created), Updated: stamp(p.updated)}
 	if full {
 		out.Description, out.Tags = p.description, p.tags.clone()
 	}
@@ -188,9 +193,9 @@ func deletePolicy(s *iamStore, f url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	roles, users, boundaries := s.attachments(p.arn)
+	roles, users, groups, boundaries := s.attachments(p.arn)
 	switch {
-	case len(roles)+len(users)+boundaries > 0:
+	case len(roles)+len(users)+len(groups)+boundaries > 0:
 		return nil, deleteConflict("Cannot delete a policy attached to entities.")
 	case len(p.versions) > 1:
 		return nil, deleteConflict("This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy.")
@@ -296,22 +301,28 @@ func listEntitiesForPolicy(s *iamStore, f url.Values) (any, error) {
 		return nil, err
 	}
 	type entity struct {
-		RoleName string `xml:"RoleName,omitempty"`
-		RoleID   string `xml:"RoleId,omitempty"`
-		UserName string `xml:"UserName,omitempty"`
-		UserID   string `xml:"UserId,omitempty"`
+		RoleName  string `xml:"RoleName,omitempty"`
+		RoleID    string `xml:"RoleId,omitempty"`
+		UserName  string `xml:"UserName,omitempty"`
+		UserID    string `xml:"UserId,omitempty"`
+		GroupName string `xml:"GroupName,omitempty"`
+		GroupID   string `xml:"GroupId,omitempty"`
 	}
 	out := struct {
-		Roles []entity `xml:"PolicyRoles>member"`
-		Users []entity `xml:"PolicyUsers>member"`
+		Roles  []entity `xml:"PolicyRoles>member"`
+		Users  []entity `xml:"PolicyUsers>member"`
+		Groups []entity `xml:"PolicyGroups>member"`
 		xmlPage
 	}{}
-	roles, users, _ := s.attachments(p.arn)
+	roles, users, groups, _ := s.attachments(p.arn)
 	for _, name := range roles {
 		out.Roles = append(out.Roles, entity{RoleName: name, RoleID: s.roles[name].id})
 	}
 	for _, name := range users {
 		out.Users = append(out.Users, entity{UserName: name, UserID: s.users[name].id})
+	}
+	for _, name := range groups {
+		out.Groups = append(out.Groups, entity{GroupName: name, GroupID: s.groups[name].id})
 	}
 	return out, nil
 }
