@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"k3s-aws-auth/components/kubeclient"
 )
 
 // Wanted is what a stack is about to make in a cluster.
@@ -102,10 +104,10 @@ func (a *Access) Taken(ctx context.Context, want Wanted, mark Mark) ([]Taken, er
 // answers.
 func (a *Access) metadata(ctx context.Context, path, kind string, into any) (exists bool, err error) {
 	for {
-		status, body, err := a.do(ctx, http.MethodGet, path, nil, "application/json;as="+kind+";g=meta.k8s.io;v=v1")
-		switch {
+		answer, err := a.Do(ctx, kubeclient.Request{Path: path, Accept: "application/json;as=" + kind + ";g=meta.k8s.io;v=v1"})
+		switch status := answer.Status; {
 		case err == nil && status == http.StatusOK:
-			return true, json.Unmarshal(body, into)
+			return true, json.Unmarshal(answer.Body, into)
 		case err == nil && status == http.StatusNotFound:
 			return false, nil
 		case err == nil && (status == http.StatusForbidden || status == http.StatusUnauthorized):

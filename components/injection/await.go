@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"k3s-aws-auth/components/existing"
+	"k3s-aws-auth/components/kubeclient"
 )
 
 // How long to wait. API servers look for new policies once a second; a webhook
@@ -42,7 +42,7 @@ var (
 
 // awaitInjection returns once pods of a ServiceAccount get roleArn, which it sees
 // by pods that it lets the API server admit without making them.
-func awaitInjection(ctx context.Context, access *existing.Access, namespace, account, roleArn string, deadline time.Duration, progress func(string)) error {
+func awaitInjection(ctx context.Context, access *kubeclient.Client, namespace, account, roleArn string, deadline time.Duration, progress func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	body, err := json.Marshal(probePod(account))
@@ -76,9 +76,9 @@ func awaitInjection(ctx context.Context, access *existing.Access, namespace, acc
 }
 
 // injected asks once. It returns what is wrong, or nothing.
-func injected(ctx context.Context, access *existing.Access, namespace string, pod []byte, roleArn string) string {
+func injected(ctx context.Context, access *kubeclient.Client, namespace string, pod []byte, roleArn string) string {
 	path := "/api/v1/namespaces/" + url.PathEscape(namespace) + "/pods?dryRun=All"
-	status, body, err := access.Do(ctx, http.MethodPost, path, bytes.NewReader(pod))
+	said, err := access.Do(ctx, kubeclient.Request{Method: http.MethodPost, Path: path, Body: bytes.NewReader(pod)})
 	if err != nil {
 		return err.Error()
 	}
@@ -93,11 +93,11 @@ func injected(ctx context.Context, access *existing.Access, namespace string, po
 			} `json:"containers"`
 		} `json:"spec"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return fmt.Sprintf("%d %s", status, strings.Join(strings.Fields(string(body[:min(len(body), 200)])), " "))
+	if err := json.Unmarshal(said.Body, &answer); err != nil {
+		return said.String()
 	}
-	if status != http.StatusCreated {
-		return fmt.Sprintf("%d %s", status, answer.Message)
+	if said.Status != http.StatusCreated {
+		return fmt.Sprintf("%d %s", said.Status, answer.Message)
 	}
 	for _, container := range answer.Spec.Containers {
 		for _, env := range container.Env {
@@ -138,18 +138,18 @@ func probePod(account string) map[string]any {
 
 // awaitPolicyAPI returns once the API server serves admission policies. Servers
 // that got the flags a moment ago may just be restarting.
-func awaitPolicyAPI(ctx context.Context, access *existing.Access, deadline time.Duration) error {
+func awaitPolicyAPI(ctx context.Context, access *kubeclient.Client, deadline time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	for {
-		status, body, err := access.Do(ctx, http.MethodGet, "/apis/admissionregistration.k8s.io/v1beta1", nil)
+		answer, err := access.Do(ctx, kubeclient.Request{Path: "/apis/admissionregistration.k8s.io/v1beta1"})
 		var list struct {
 			Resources []struct {
 				Name string `json:"name"`
 			} `json:"resources"`
 		}
-		if err == nil && status == http.StatusOK {
-			err = json.Unmarshal(body, &list)
+		if err == nil && answer.Status == http.StatusOK {
+			err = json.Unmarshal(answer.Body, &list)
 		}
 		for _, resource := range list.Resources {
 			if resource.Name == "mutatingadmissionpolicies" {
@@ -158,7 +158,7 @@ func awaitPolicyAPI(ctx context.Context, access *existing.Access, deadline time.
 		}
 		select {
 		case <-ctx.Done():
-			why := fmt.Sprintf("%d from %s", status, access.Endpoint)
+			why := fmt.Sprintf("%d from %s", answer.Status, access.Endpoint)
 			if err != nil {
 				why = err.Error()
 			}

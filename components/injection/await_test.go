@@ -14,13 +14,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"k3s-aws-auth/components/existing"
+	"k3s-aws-auth/components/kubeclient"
 )
 
 const role = "arn:aws:iam::111122223333:role/lab-uploader"
 
 // apiServer answers with what answer returns, and counts the connections.
-func apiServer(t *testing.T, answer func(n int, r *http.Request) (int, string)) (*existing.Access, *int) {
+func apiServer(t *testing.T, answer func(n int, r *http.Request) (int, string)) (*kubeclient.Client, *int) {
 	t.Helper()
 	var mu sync.Mutex
 	asked := 0
@@ -34,7 +34,7 @@ func apiServer(t *testing.T, answer func(n int, r *http.Request) (int, string)) 
 	}))
 	t.Cleanup(server.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	access, err := existing.Parse(fmt.Sprintf(`{"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+	access, err := kubeclient.Parse(fmt.Sprintf(`{"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
 "clusters": [{"name": "c", "cluster": {"server": %q, "certificate-authority-data": %q}}], "users": [{"name": "u", "user": {"token": "t"}}]}`,
 		server.URL, base64.StdEncoding.EncodeToString(ca)))
 	require.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"k3s-aws-auth/components/existing"
+	"k3s-aws-auth/components/kubeclient"
 )
 
 // Type tokens of the components. Changing one needs an alias.
@@ -81,7 +81,7 @@ func (i *Injector) Await(ctx *pulumi.Context, account Account) pulumi.StringOutp
 		needed = append(needed, resource.(pulumi.CustomResource).ID())
 	}
 	name := pulumi.All(needed...).ApplyTWithContext(ctx.Context(), func(waiting context.Context, values []any) (string, error) {
-		access, err := existing.Parse(values[0].(string))
+		access, err := kubeclient.Parse(values[0].(string))
 		if err != nil {
 			return "", err
 		}

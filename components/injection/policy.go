@@ -10,7 +10,7 @@ import (
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"k3s-aws-auth/components/existing"
+	"k3s-aws-auth/components/kubeclient"
 	"k3s-aws-auth/components/rules"
 )
 
@@ -117,7 +117,7 @@ func (i *Injector) served(ctx *pulumi.Context, name string) pulumi.StringOutput 
 		return pulumi.String(name).ToStringOutput()
 	}
 	known := i.kubeconfig.ApplyTWithContext(ctx.Context(), func(waiting context.Context, kubeconfig string) (string, error) {
-		access, err := existing.Parse(kubeconfig)
+		access, err := kubeclient.Parse(kubeconfig)
 		if err != nil {
 			return "", err
 		}

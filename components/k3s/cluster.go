@@ -15,6 +15,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/instanceprofile"
+	"k3s-aws-auth/components/kubeclient"
 )
 
 // Type is the component's type token. Changing it needs an alias.
@@ -206,13 +207,8 @@ func (cluster *Cluster) readyKubeconfig(ctx *pulumi.Context, args *ClusterArgs, 
 		needed = append(needed, resource.(pulumi.CustomResource).ID())
 	}
 	ready := pulumi.All(needed...).ApplyTWithContext(ctx.Context(), func(waiting context.Context, values []any) (string, error) {
-		access := apiAccess{
-			endpoint: values[0].(string),
-			caPEM:    values[1].(string),
-			certPEM:  values[2].(string),
-			keyPEM:   values[3].(string),
-		}
-		config, err := adminKubeconfig(args.ClusterName, access)
+		access := adminOf(args.ClusterName, values)
+		config, err := access.Kubeconfig()
 		if err != nil || ctx.DryRun() {
 			return config, err // a preview changes nothing, so there is nothing to wait for
 		}
@@ -223,6 +219,18 @@ func (cluster *Cluster) readyKubeconfig(ctx *pulumi.Context, args *ClusterArgs, 
 		return config, waitForAPI(waiting, access, apiDeadline, hint, progress)
 	}).(pulumi.StringOutput)
 	return pulumi.ToSecret(ready).(pulumi.StringOutput)
+}
+
+// adminOf is the admin's way in, from values that begin with the endpoint, the
+// server CA, and the client's certificate and key.
+func adminOf(clusterName string, values []any) kubeclient.Admin {
+	return kubeclient.Admin{
+		ClusterName: clusterName,
+		Endpoint:    values[0].(string),
+		CAPem:       values[1].(string),
+		CertPem:     values[2].(string),
+		KeyPem:      values[3].(string),
+	}
 }
 
 // settled returns the function that waits, except in previews, for a server to
@@ -240,12 +248,7 @@ func (cluster *Cluster) settled(ctx *pulumi.Context, args *ClusterArgs, keys *pk
 			}
 			id := string(values[5].(pulumi.ID))
 			wait := serverWait{
-				access: apiAccess{
-					endpoint: values[0].(string),
-					caPEM:    values[1].(string),
-					certPEM:  values[2].(string),
-					keyPEM:   values[3].(string),
-				},
+				access: adminOf(args.ClusterName, values),
 				number: number, servers: args.Servers, privateIP: values[4].(string), instanceID: id, version: args.Version,
 				machines: func(_ context.Context, ages bool) (fleet, error) {
 					return serversIn(ctx, values[6].(string), ages, pulumi.Parent(cluster))

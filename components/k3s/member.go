@@ -6,12 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"k3s-aws-auth/components/kubeclient"
 )
 
 // How old the last sign of life of a node may be. A kubelet renews its lease
@@ -52,7 +53,7 @@ func (f fleet) has(n node) bool {
 
 // serverWait is what is waited for, and how to find out.
 type serverWait struct {
-	access apiAccess
+	access kubeclient.Admin
 	// number, instanceID and privateIP are the server's, of servers servers.
 	number, servers       int
 	instanceID, privateIP string
@@ -108,8 +109,8 @@ type lease struct {
 // what helps; else it ends with the deadline.
 func (w serverWait) wait(ctx context.Context, deadline time.Duration) error {
 	var silent, unready time.Time // since when
-	return w.access.poll(ctx, deadline, errServerNotWell, w.hint, w.progress, func(ctx context.Context, client *http.Client) (string, error) {
-		if answer, err := askReady(ctx, client, w.access.endpoint); err != nil {
+	return poll(ctx, w.access, deadline, errServerNotWell, w.hint, w.progress, func(ctx context.Context, client *kubeclient.Client) (string, error) {
+		if answer, err := askReady(ctx, client); err != nil {
 			if silent.IsZero() {
 				silent = time.Now()
 			}
@@ -123,7 +124,7 @@ func (w serverWait) wait(ctx context.Context, deadline time.Duration) error {
 		}
 		silent = time.Time{}
 		var nodes nodeList
-		if _, err := get(ctx, client, w.access.endpoint+"/api/v1/nodes", &nodes); err != nil {
+		if _, err := get(ctx, client, "/api/v1/nodes", &nodes); err != nil {
 			return "", err
 		}
 		machines, err := w.machines(ctx, false)
@@ -132,7 +133,7 @@ func (w serverWait) wait(ctx context.Context, deadline time.Duration) error {
 		}
 		if gone := nodes.gone(machines); len(gone) > 0 {
 			for _, n := range gone {
-				if err := w.forget(ctx, client, n); err != nil {
+				if err := forget(ctx, client, n); err != nil {
 					return "", err
 				}
 			}
@@ -157,7 +158,7 @@ func (w serverWait) wait(ctx context.Context, deadline time.Duration) error {
 			return err.Error(), err
 		}
 		var last lease
-		now, err := get(ctx, client, w.access.endpoint+"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/"+self, &last)
+		now, err := get(ctx, client, "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/"+self, &last)
 		if err != nil {
 			return "", err
 		}
@@ -219,18 +220,13 @@ func (w serverWait) majorityStays(nodes nodeList) error {
 }
 
 // forget deletes a Node.
-func (w serverWait) forget(ctx context.Context, client *http.Client, n node) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodDelete, w.access.endpoint+"/api/v1/nodes/"+n.Metadata.Name, nil)
+func forget(ctx context.Context, client *kubeclient.Client, n node) error {
+	answer, err := do(ctx, client, kubeclient.Request{Method: http.MethodDelete, Path: "/api/v1/nodes/" + n.Metadata.Name})
 	if err != nil {
 		return err
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode >= 300 && response.StatusCode != http.StatusNotFound {
-		return fmt.Errorf("delete node %s: %s", n.Metadata.Name, response.Status)
+	if answer.Status >= 300 && answer.Status != http.StatusNotFound {
+		return fmt.Errorf("delete node %s: %s", n.Metadata.Name, answer)
 	}
 	return nil
 }
@@ -327,23 +323,17 @@ func (n node) condition(kind string) string {
 
 // get reads an object of the API and returns the server's own time, since this
 // machine's clock may be another.
-func get(ctx context.Context, client *http.Client, url string, into any) (time.Time, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func get(ctx context.Context, client *kubeclient.Client, path string, into any) (time.Time, error) {
+	answer, err := do(ctx, client, kubeclient.Request{Path: path})
 	if err != nil {
 		return time.Time{}, err
 	}
-	response, err := client.Do(request)
+	if answer.Status != http.StatusOK {
+		return time.Time{}, errors.New(answer.String())
+	}
+	now, err := http.ParseTime(answer.Date)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, fmt.Errorf("%s: the answer has no date: %w", path, err)
 	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(response.Body, 512))
-		return time.Time{}, errors.New(strings.Join(strings.Fields(response.Status+" "+string(body)), " "))
-	}
-	now, err := http.ParseTime(response.Header.Get("Date"))
-	if err != nil {
-		return time.Time{}, fmt.Errorf("%s: the answer has no date: %w", url, err)
-	}
-	return now, json.NewDecoder(response.Body).Decode(into)
+	return now, json.Unmarshal(answer.Body, into)
 }

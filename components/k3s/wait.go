@@ -2,14 +2,12 @@ package k3s
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"time"
+
+	"k3s-aws-auth/components/kubeclient"
 )
 
 // How long the API server may take, from the moment its machine runs. A first
@@ -27,22 +25,12 @@ const (
 // errAPINotReady is what waitForAPI fails with when the deadline passes.
 var errAPINotReady = errors.New("the Kubernetes API is not ready")
 
-// apiAccess is an API server and an admin's way into it.
-type apiAccess struct {
-	// endpoint is https://host:port.
-	endpoint string
-	// caPEM verifies the server; certPEM and keyPEM are the client's.
-	caPEM, certPEM, keyPEM string
-}
-
 // waitForAPI returns once the API server says that it is ready (200 from
 // /readyz) over a connection verified both ways, or with an error that has the
 // last answer and hint when the deadline passes. progress is told when the
 // answer changes.
-func waitForAPI(ctx context.Context, access apiAccess, deadline time.Duration, hint string, progress func(string)) error {
-	return access.poll(ctx, deadline, errAPINotReady, hint, progress, func(ctx context.Context, client *http.Client) (string, error) {
-		return askReady(ctx, client, access.endpoint)
-	})
+func waitForAPI(ctx context.Context, access kubeclient.Admin, deadline time.Duration, hint string, progress func(string)) error {
+	return poll(ctx, access, deadline, errAPINotReady, hint, progress, askReady)
 }
 
 // finalError ends a wait before its deadline.
@@ -55,12 +43,19 @@ func final(err error) error { return finalError{err} }
 // poll asks until there is no error, or a final one. It fails with failed, the
 // last answer and hint when the deadline passes. ask also returns what the server
 // said, empty if it said nothing.
-func (access apiAccess) poll(ctx context.Context, deadline time.Duration, failed error, hint string, progress func(string), ask func(context.Context, *http.Client) (string, error)) error {
-	client, err := access.client()
+func poll(ctx context.Context, access kubeclient.Admin, deadline time.Duration, failed error, hint string, progress func(string),
+	ask func(context.Context, *kubeclient.Client) (answer string, err error),
+) error {
+	kubeconfig, err := access.Kubeconfig()
 	if err != nil {
 		return err
 	}
-	defer client.CloseIdleConnections()
+	way, err := kubeclient.Parse(kubeconfig)
+	if err != nil {
+		return err
+	}
+	client, done := way.Keep()
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	last := ""
@@ -81,49 +76,31 @@ func (access apiAccess) poll(ctx context.Context, deadline time.Duration, failed
 		select {
 		case <-ctx.Done():
 			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("waiting for the Kubernetes API at %s: %w", access.endpoint, ctx.Err())
+				return fmt.Errorf("waiting for the Kubernetes API at %s: %w", access.Endpoint, ctx.Err())
 			}
-			return fmt.Errorf("%w at %s after %s. Last answer: %s. %s", failed, access.endpoint, deadline, last, hint)
+			return fmt.Errorf("%w at %s after %s. Last answer: %s. %s", failed, access.Endpoint, deadline, last, hint)
 		case <-time.After(pause):
 		}
 	}
 }
 
 // askReady asks once. answer is what the server said, empty if it said nothing.
-func askReady(ctx context.Context, client *http.Client, endpoint string) (answer string, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/readyz", nil)
+func askReady(ctx context.Context, client *kubeclient.Client) (answer string, err error) {
+	said, err := do(ctx, client, kubeclient.Request{Path: "/readyz", Accept: "*/*"})
 	if err != nil {
 		return "", err
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return "", err
+	if said.Status != http.StatusOK {
+		err = errors.New(said.String())
 	}
-	defer response.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(response.Body, 512))
-	if response.StatusCode == http.StatusOK {
-		return string(body), nil
-	}
-	answer = strings.Join(strings.Fields(response.Status+" "+string(body)), " ")
-	return answer, errors.New(answer)
+	return said.String(), err
 }
 
-func (access apiAccess) client() (*http.Client, error) {
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM([]byte(access.caPEM)) {
-		return nil, errors.New("the server CA has no certificate")
-	}
-	certificate, err := tls.X509KeyPair([]byte(access.certPEM), []byte(access.keyPEM))
-	if err != nil {
-		return nil, fmt.Errorf("the admin's client certificate: %w", err)
-	}
-	return &http.Client{
-		Timeout: 10 * time.Second,
-		Transport: &http.Transport{
-			Proxy:           http.ProxyFromEnvironment, // as the Kubernetes provider does
-			TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
-		},
-	}, nil
+// do asks once, and not for long: the next question may reach another server.
+func do(ctx context.Context, client *kubeclient.Client, request kubeclient.Request) (kubeclient.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return client.Do(ctx, request)
 }
 
 // bootHint says how to find out why a server did not come up, and how to go on.

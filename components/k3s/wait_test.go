@@ -13,10 +13,12 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/stretchr/testify/require"
+
+	"k3s-aws-auth/components/kubeclient"
 )
 
 // testAccess is an API server with the given handler, and an admin's way in.
-func testAccess(t *testing.T, handler http.HandlerFunc) apiAccess {
+func testAccess(t *testing.T, handler http.HandlerFunc) kubeclient.Admin {
 	t.Helper()
 	ca := func(name string, uses ...any) (string, string) {
 		key, err := newTestKey("ECDSA")
@@ -39,7 +41,7 @@ func testAccess(t *testing.T, handler http.HandlerFunc) apiAccess {
 	}
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	return apiAccess{endpoint: server.URL, caPEM: serverCA, certPEM: clientCert, keyPEM: clientKey}
+	return kubeclient.Admin{ClusterName: "lab", Endpoint: server.URL, CAPem: serverCA, CertPem: clientCert, KeyPem: clientKey}
 }
 
 func TestWaitForAPI(t *testing.T) {
@@ -65,10 +67,10 @@ func TestWaitForAPIGivesUp(t *testing.T) {
 
 	unready := testAccess(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "starting", http.StatusServiceUnavailable) })
 	gone, stranger := unready, unready
-	gone.endpoint = "https://" + nobody
-	stranger.caPEM = testAccess(t, nil).caPEM
+	gone.Endpoint = "https://" + nobody
+	stranger.CAPem = testAccess(t, nil).CAPem
 	for name, tt := range map[string]struct {
-		access apiAccess
+		access kubeclient.Admin
 		want   string
 	}{
 		"not ready":        {unready, "503 Service Unavailable starting"},
@@ -79,7 +81,7 @@ func TestWaitForAPIGivesUp(t *testing.T) {
 			t.Parallel()
 			err := waitForAPI(t.Context(), tt.access, 2*time.Second, bootHint("i-0abc", "eu-central-1"), silent)
 			require.ErrorIs(t, err, errAPINotReady)
-			require.ErrorContains(t, err, tt.access.endpoint+" after 2s")
+			require.ErrorContains(t, err, tt.access.Endpoint+" after 2s")
 			require.ErrorContains(t, err, tt.want)
 			require.ErrorContains(t, err, "get-console-output --latest --output text --region eu-central-1 --instance-id i-0abc")
 			require.ErrorContains(t, err, "start-session --region eu-central-1 --target i-0abc")
@@ -93,6 +95,6 @@ func TestWaitForAPIStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
 	require.ErrorIs(t, waitForAPI(ctx, access, time.Minute, "", silent), context.Canceled)
-	access.keyPEM = ""
-	require.ErrorContains(t, waitForAPI(t.Context(), access, time.Minute, "", silent), "client certificate")
+	access.KeyPem = ""
+	require.ErrorContains(t, waitForAPI(t.Context(), access, time.Minute, "", silent), "client-certificate-data")
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	clientcmd "k8s.io/client-go/tools/clientcmd/api/v1"
 
-	"k3s-aws-auth/components/existing"
+	"k3s-aws-auth/components/kubeclient"
 )
 
 // TestEveryFieldOfAKubeconfig holds the program's own reader against client-go's: a field that client-go reads is honoured
@@ -40,7 +40,7 @@ func TestEveryFieldOfAKubeconfig(t *testing.T) {
 			if !taken {
 				var known bool
 				value, known = refused[field]
-				require.True(t, known, "client-go reads %s of a %s: honour it in components/existing, or refuse it", field, part)
+				require.True(t, known, "client-go reads %s of a %s: honour it in components/kubeclient, or refuse it", field, part)
 			}
 			with := map[string]string{"cluster": `server: "https://c.example.com"`, "user": "token: t", "context": "cluster: c, user: u"}
 			switch {
@@ -53,7 +53,7 @@ func TestEveryFieldOfAKubeconfig(t *testing.T) {
 			default:
 				with[part] += ", " + field + ": " + value
 			}
-			_, err := existing.Parse(fmt.Sprintf("current-context: x\ncontexts: [{name: x, context: {%s}}]\nclusters: [{name: c, cluster: {%s}}]\nusers: [{name: u, user: {%s}}]\n",
+			_, err := kubeclient.Parse(fmt.Sprintf("current-context: x\ncontexts: [{name: x, context: {%s}}]\nclusters: [{name: c, cluster: {%s}}]\nusers: [{name: u, user: {%s}}]\n",
 				with["context"], with["cluster"], with["user"]))
 			if taken {
 				require.NoError(t, err, field)
