@@ -3,11 +3,11 @@ package stacks
 import (
 	"fmt"
 
-	"github.com/pulumi/pulumi-tls/sdk/v5/go/tls"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/existing"
 	"k3s-aws-auth/components/oidcissuer"
+	"k3s-aws-auth/components/pki"
 	"k3s-aws-auth/stacks/config"
 )
 
@@ -23,23 +23,19 @@ type signingKeys struct {
 }
 
 // newSigningKeys makes the keys of the tokens of an issuer, or finds out those of
-// an existing cluster. They are RSA keys: STS verifies RS256, and it is what the
-// API server signs with. 2048 bits keep tokens short, and are what EKS uses.
+// an existing cluster.
 func newSigningKeys(ctx *pulumi.Context, cfg *config.Config, issuerURL string) (*signingKeys, error) {
 	if cfg.Existing() {
 		return existingKeys(ctx, cfg, issuerURL)
 	}
 	keys := &signingKeys{}
 	for _, id := range signingKeyIDs {
-		key, err := tls.NewPrivateKey(ctx, named(cfg, "signing-key-"+id), &tls.PrivateKeyArgs{
-			Algorithm: pulumi.String("RSA"),
-			RsaBits:   pulumi.Int(2048),
-		},
+		key, err := pki.NewServiceAccountKey(ctx, named(cfg, "signing-key-"+id),
 			// Without it no token of the cluster can be signed for the keys that
 			// are published.
 			pulumi.Protect(cfg.Production))
 		if err != nil {
-			return nil, fmt.Errorf("signing key %s of service account tokens: %w", id, err)
+			return nil, err
 		}
 		keys.private = append(keys.private, key.PrivateKeyPem)
 		keys.public = append(keys.public, key.PublicKeyPem)

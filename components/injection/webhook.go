@@ -14,6 +14,7 @@ import (
 	rbacv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/rbac/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/pki"
 	"k3s-aws-auth/components/rules"
 )
 
@@ -72,7 +73,7 @@ func NewWebhook(ctx *pulumi.Context, name string, args *WebhookArgs, opts ...pul
 		return nil, fmt.Errorf("register %s %q: %w", WebhookType, name, err)
 	}
 	w := &webhook{ctx: ctx, name: name, args: args, parent: injector}
-	certificate, err := w.certificate()
+	ca, certificate, err := w.certificate()
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,7 @@ func NewWebhook(ctx *pulumi.Context, name string, args *WebhookArgs, opts ...pul
 		}
 	}
 	// The last: from now on the API server calls it.
-	if err := w.configuration(certificate.caPEM); err != nil {
+	if err := w.configuration(ca.CertPem); err != nil {
 		return nil, err
 	}
 	injector.after = []pulumi.Resource{w.last}
@@ -182,11 +183,11 @@ func (w *webhook) account() error {
 	return w.made("cluster role binding", binding, err)
 }
 
-func (w *webhook) secret(certificate *servingCertificate) error {
+func (w *webhook) secret(certificate *pki.Certificate) error {
 	secret, err := corev1.NewSecret(w.ctx, w.name+"-certificate", &corev1.SecretArgs{
 		Metadata: w.metadata(),
 		Type:     pulumi.String("kubernetes.io/tls"),
-		Data:     pulumi.StringMap{"tls.crt": encoded(certificate.certPEM), "tls.key": encoded(certificate.keyPEM)},
+		Data:     pulumi.StringMap{"tls.crt": encoded(certificate.CertPem), "tls.key": encoded(certificate.KeyPem)},
 	}, w.child()...)
 	return w.made("certificate's secret", secret, err)
 }

@@ -198,7 +198,7 @@ func newAgentProfile(ctx *pulumi.Context, name string, args *ClusterArgs, here p
 // ready. It depends on the machines, the ways to them and the firewall beyond
 // the values it needs, so that on destroy everything in the cluster goes first,
 // while the API still answers and agents still end their pods.
-func (cluster *Cluster) readyKubeconfig(ctx *pulumi.Context, args *ClusterArgs, keys *pki, after []pulumi.Resource) pulumi.StringOutput {
+func (cluster *Cluster) readyKubeconfig(ctx *pulumi.Context, args *ClusterArgs, keys *keyring, after []pulumi.Resource) pulumi.StringOutput {
 	needed := []any{
 		cluster.Endpoint, keys.server.bundlePEM, keys.adminCertPEM, keys.adminKeyPEM, cluster.ServerInstanceIDs,
 		cluster.AgentInstanceIDs,
@@ -236,7 +236,7 @@ func adminOf(clusterName string, values []any) kubeclient.Admin {
 // settled returns the function that waits, except in previews, for a server to
 // be a healthy node of the wanted version, with all other servers well too; see
 // [serverWait].
-func (cluster *Cluster) settled(ctx *pulumi.Context, args *ClusterArgs, keys *pki, e *entrance, f *firewall) settled {
+func (cluster *Cluster) settled(ctx *pulumi.Context, args *ClusterArgs, keys *keyring, e *entrance, f *firewall) settled {
 	return func(number int, server *ec2.Instance, ways []pulumi.Resource) pulumi.StringOutput {
 		needed := []any{e.endpoint, keys.server.bundlePEM, keys.adminCertPEM, keys.adminKeyPEM, server.PrivateIp, server.ID(), f.servers}
 		for _, way := range ways {

@@ -41,7 +41,7 @@ type secretFile struct {
 
 // serverSecrets and agentSecrets are what each role fetches at boot, in order.
 // Servers need the agents' token too: they verify it.
-func serverSecrets(p *pki, t *tokens) []secretFile {
+func serverSecrets(p *keyring, t *tokens) []secretFile {
 	files := []secretFile{}
 	for _, ca := range []struct {
 		name string

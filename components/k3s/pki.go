@@ -1,10 +1,9 @@
 package k3s
 
 import (
-	"fmt"
-
-	"github.com/pulumi/pulumi-tls/sdk/v5/go/tls"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/pki"
 )
 
 // Validity of certificates, in hours.
@@ -22,13 +21,6 @@ const (
 	adminRenewalHours = 365 * 24
 )
 
-// Key usages. The tls provider wants snake_case; the camelCase of its SDK's
-// comments is refused.
-var (
-	caUses     = pulumi.ToStringArray([]string{"cert_signing", "digital_signature", "key_encipherment"})
-	clientUses = pulumi.ToStringArray([]string{"digital_signature", "key_encipherment", "client_auth"})
-)
-
 // authority is a CA of the cluster.
 type authority struct {
 	// certPEM is the CA's own certificate. bundlePEM is what K3s reads as the
@@ -37,9 +29,9 @@ type authority struct {
 	keyPEM             pulumi.StringOutput
 }
 
-// pki is everything that proves an identity inside the cluster, born in the
+// keyring is everything that proves an identity inside the cluster, born in the
 // graph so that tokens, kubeconfig and JWKS are known before a machine boots.
-type pki struct {
+type keyring struct {
 	server, client, requestHeader, etcdPeer, etcdServer authority
 	// serverRootPEM is the root above the server CA: join tokens pin it.
 	serverRootPEM pulumi.StringOutput
@@ -59,8 +51,8 @@ type pki struct {
 // own certificate would open etcd. Only the server CA has a root above it, whose
 // key never leaves the state; K3s then hashes the root, not the CA, into its
 // join tokens, so the CA can be renewed below it without new tokens.
-func newPKI(ctx *pulumi.Context, name string, args *ClusterArgs, parent pulumi.ResourceOption) (*pki, error) {
-	p := &pki{}
+func newPKI(ctx *pulumi.Context, name string, args *ClusterArgs, parent pulumi.ResourceOption) (*keyring, error) {
+	p := &keyring{}
 	// What every node and every kubeconfig trusts cannot be made a second time.
 	keep := pulumi.Protect(args.Protect)
 	root, err := newAuthority(ctx, name+"-server-root-ca", args.ClusterName+"-server-root-ca", nil, parent, keep)
@@ -88,104 +80,53 @@ func newPKI(ctx *pulumi.Context, name string, args *ClusterArgs, parent pulumi.R
 		return nil, err
 	}
 
-	adminKey, err := newKey(ctx, name+"-admin", parent)
+	admin, err := pki.NewCertificate(ctx, &pki.CertificateArgs{
+		Name: name + "-admin", KeyName: name + "-admin-key", RequestName: name + "-admin",
+		// K3s's own admin: the group is what the API server looks at.
+		CommonName: "system:admin", Organization: "system:masters",
+		Uses:              []string{pki.DigitalSignature, pki.KeyEncipherment, pki.ClientAuth},
+		ValidityHours:     adminHours,
+		EarlyRenewalHours: pulumi.Int(adminRenewalHours),
+		Issuer:            &pki.Issuer{CertPem: p.client.certPEM, KeyPem: p.client.keyPEM},
+	}, parent)
 	if err != nil {
 		return nil, err
 	}
-	request, err := tls.NewCertRequest(ctx, name+"-admin", &tls.CertRequestArgs{
-		PrivateKeyPem: adminKey,
-		// K3s's own admin: the group is what the API server looks at.
-		Subject: tls.CertRequestSubjectArgs{
-			CommonName:   pulumi.String("system:admin"),
-			Organization: pulumi.String("system:masters"),
-		},
-	}, parent)
-	if err != nil {
-		return nil, fmt.Errorf("admin certificate request: %w", err)
-	}
-	admin, err := tls.NewLocallySignedCert(ctx, name+"-admin", &tls.LocallySignedCertArgs{
-		CertRequestPem:      request.CertRequestPem,
-		CaCertPem:           p.client.certPEM,
-		CaPrivateKeyPem:     p.client.keyPEM,
-		AllowedUses:         clientUses,
-		ValidityPeriodHours: pulumi.Int(adminHours),
-		EarlyRenewalHours:   pulumi.Int(adminRenewalHours),
-	}, parent)
-	if err != nil {
-		return nil, fmt.Errorf("admin certificate: %w", err)
-	}
-	p.adminCertPEM, p.adminKeyPEM = admin.CertPem, adminKey
+	p.adminCertPEM, p.adminKeyPEM = admin.CertPem, admin.KeyPem
 	return p, nil
-}
-
-// newKey makes an ECDSA P256 key (the provider's default curve, P224, is one
-// that Go and browsers refuse) and returns it as SEC 1 PEM, which is secret.
-func newKey(ctx *pulumi.Context, name string, options ...pulumi.ResourceOption) (pulumi.StringOutput, error) {
-	key, err := tls.NewPrivateKey(ctx, name+"-key", &tls.PrivateKeyArgs{
-		Algorithm:  pulumi.String("ECDSA"),
-		EcdsaCurve: pulumi.String("P256"),
-	}, options...)
-	if err != nil {
-		return pulumi.StringOutput{}, fmt.Errorf("key %s: %w", name, err)
-	}
-	return key.PrivateKeyPem, nil
 }
 
 // newAuthority makes a CA, self-signed or signed by root.
 func newAuthority(ctx *pulumi.Context, name, commonName string, root *authority, options ...pulumi.ResourceOption) (authority, error) {
-	key, err := newKey(ctx, name, options...)
+	args := &pki.CertificateArgs{
+		Name: name, KeyName: name + "-key", RequestName: name,
+		CommonName:    commonName,
+		Uses:          []string{pki.CertSigning, pki.DigitalSignature, pki.KeyEncipherment},
+		IsCA:          true,
+		ValidityHours: caHours,
+	}
+	if root != nil {
+		args.Issuer = &pki.Issuer{CertPem: root.certPEM, KeyPem: root.keyPEM}
+		args.SubjectKeyID = true // K3s compares key ids to tell which CA signed a certificate
+	}
+	ca, err := pki.NewCertificate(ctx, args, options...)
 	if err != nil {
 		return authority{}, err
 	}
-	if root == nil {
-		cert, err := tls.NewSelfSignedCert(ctx, name, &tls.SelfSignedCertArgs{
-			PrivateKeyPem:       key,
-			Subject:             tls.SelfSignedCertSubjectArgs{CommonName: pulumi.String(commonName)},
-			IsCaCertificate:     pulumi.Bool(true),
-			AllowedUses:         caUses,
-			ValidityPeriodHours: pulumi.Int(caHours),
-		}, options...)
-		if err != nil {
-			return authority{}, fmt.Errorf("certificate of %s: %w", name, err)
-		}
-		return authority{certPEM: cert.CertPem, bundlePEM: cert.CertPem, keyPEM: key}, nil
+	made := authority{certPEM: ca.CertPem, bundlePEM: ca.CertPem, keyPEM: ca.KeyPem}
+	if root != nil {
+		made.bundlePEM = pulumi.Sprintf("%s%s", ca.CertPem, root.certPEM)
 	}
-	request, err := tls.NewCertRequest(ctx, name, &tls.CertRequestArgs{
-		PrivateKeyPem: key,
-		Subject:       tls.CertRequestSubjectArgs{CommonName: pulumi.String(commonName)},
-	}, options...)
-	if err != nil {
-		return authority{}, fmt.Errorf("certificate request of %s: %w", name, err)
-	}
-	cert, err := tls.NewLocallySignedCert(ctx, name, &tls.LocallySignedCertArgs{
-		CertRequestPem:      request.CertRequestPem,
-		CaCertPem:           root.certPEM,
-		CaPrivateKeyPem:     root.keyPEM,
-		IsCaCertificate:     pulumi.Bool(true),
-		SetSubjectKeyId:     pulumi.Bool(true), // K3s compares key ids to tell which CA signed a certificate
-		AllowedUses:         caUses,
-		ValidityPeriodHours: pulumi.Int(caHours),
-	}, options...)
-	if err != nil {
-		return authority{}, fmt.Errorf("certificate of %s: %w", name, err)
-	}
-	return authority{
-		certPEM:   cert.CertPem,
-		bundlePEM: pulumi.Sprintf("%s%s", cert.CertPem, root.certPEM),
-		keyPEM:    key,
-	}, nil
+	return made, nil
 }
 
-// newServiceKeys returns service.key: the given keys in their order, or one new
-// RSA key (2048 bits: STS takes RS256 and nothing needs more).
+// newServiceKeys returns service.key: the given keys in their order, or one that
+// is made.
 func newServiceKeys(ctx *pulumi.Context, name string, given pulumi.StringArrayInput, options ...pulumi.ResourceOption) (pulumi.StringOutput, error) {
 	if given == nil {
-		key, err := tls.NewPrivateKey(ctx, name+"-service-key", &tls.PrivateKeyArgs{
-			Algorithm: pulumi.String("RSA"),
-			RsaBits:   pulumi.Int(2048),
-		}, options...)
+		key, err := pki.NewServiceAccountKey(ctx, name+"-service-key", options...)
 		if err != nil {
-			return pulumi.StringOutput{}, fmt.Errorf("ServiceAccount key: %w", err)
+			return pulumi.StringOutput{}, err
 		}
 		return key.PrivateKeyPem, nil
 	}

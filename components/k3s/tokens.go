@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/pki"
 )
 
 // tokens are what nodes join with. Both are secret.
@@ -22,13 +24,13 @@ type tokens struct {
 // newTokens derives both tokens from the randomness of a private key each,
 // which serves no other purpose. They are in K3s's secure form, by which a node
 // verifies the server before it shows the secret.
-func newTokens(ctx *pulumi.Context, name string, p *pki, keep, parent pulumi.ResourceOption) (*tokens, error) {
+func newTokens(ctx *pulumi.Context, name string, p *keyring, keep, parent pulumi.ResourceOption) (*tokens, error) {
 	// Without the servers' token no snapshot of etcd can be restored.
-	serverSeed, err := newKey(ctx, name+"-server-token", parent, keep)
+	serverSeed, err := pki.NewKey(ctx, name+"-server-token-key", parent, keep)
 	if err != nil {
 		return nil, err
 	}
-	agentSeed, err := newKey(ctx, name+"-agent-token", parent)
+	agentSeed, err := pki.NewKey(ctx, name+"-agent-token-key", parent)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +39,7 @@ func newTokens(ctx *pulumi.Context, name string, p *pki, keep, parent pulumi.Res
 			return secureToken(parts[0].(string), user, parts[1].(string))
 		}).(pulumi.StringOutput)
 	}
-	return &tokens{server: secure("server", serverSeed), agent: secure("node", agentSeed)}, nil
+	return &tokens{server: secure("server", serverSeed.PrivateKeyPem), agent: secure("node", agentSeed.PrivateKeyPem)}, nil
 }
 
 // secureToken is K10<hash>::<user>:<password>. The hash is the SHA-256 of the

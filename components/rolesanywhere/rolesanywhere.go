@@ -16,10 +16,10 @@ import (
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudcontrol"
 	ra "github.com/pulumi/pulumi-aws/sdk/v6/go/aws/rolesanywhere"
-	"github.com/pulumi/pulumi-tls/sdk/v5/go/tls"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/pki"
 	"k3s-aws-auth/components/rules"
 )
 
@@ -100,12 +100,12 @@ func NewAnchor(ctx *pulumi.Context, name string, args *AnchorArgs, opts ...pulum
 	}
 	var certificates []any
 	for i, ca := range cas {
-		key, certificate, err := newCA(ctx, name, ca, anchor, args)
+		certificate, err := newCA(ctx, name, ca, anchor, args)
 		if err != nil {
 			return nil, err
 		}
 		if i == 0 {
-			anchor.CAKeyPem, anchor.CACertPem = key.PrivateKeyPem, certificate.CertPem
+			anchor.CAKeyPem, anchor.CACertPem = certificate.KeyPem, certificate.CertPem
 		}
 		certificates = append(certificates, certificate.CertPem)
 	}
@@ -145,41 +145,18 @@ func NewAnchor(ctx *pulumi.Context, name string, args *AnchorArgs, opts ...pulum
 	return anchor, nil
 }
 
-func newCA(ctx *pulumi.Context, name, ca string, parent pulumi.Resource, args *AnchorArgs) (*tls.PrivateKey, *tls.SelfSignedCert, error) {
-	// Protected: a CA that is lost takes every leaf with it.
-	options := []pulumi.ResourceOption{pulumi.Parent(parent), pulumi.Protect(args.Protect)}
+func newCA(ctx *pulumi.Context, name, ca string, parent pulumi.Resource, args *AnchorArgs) (*pki.Certificate, error) {
 	prefix := name + "-ca-" + ca
-	key, err := newKey(ctx, prefix+"-key", options...)
-	if err != nil {
-		return nil, nil, err
-	}
-	certificate, err := tls.NewSelfSignedCert(ctx, prefix+"-cert", &tls.SelfSignedCertArgs{
-		PrivateKeyPem: key.PrivateKeyPem,
-		Subject: tls.SelfSignedCertSubjectArgs{
-			CommonName:   pulumi.String(names.Shorten(prefix, 64)),
-			Organization: pulumi.String(Organization),
-		},
-		IsCaCertificate:     pulumi.Bool(true),
-		AllowedUses:         pulumi.ToStringArray([]string{"cert_signing", "crl_signing"}),
-		ValidityPeriodHours: pulumi.Int(cmp.Or(args.CAValidityHours, rules.DefaultCAValidityHours)),
-	}, options...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("certificate of CA %s: %w", prefix, err)
-	}
-	return key, certificate, nil
-}
-
-// newKey makes a P-256 key. The curve is given because the provider's default
-// is P-224, which little else supports.
-func newKey(ctx *pulumi.Context, name string, options ...pulumi.ResourceOption) (*tls.PrivateKey, error) {
-	key, err := tls.NewPrivateKey(ctx, name, &tls.PrivateKeyArgs{
-		Algorithm:  pulumi.String("ECDSA"),
-		EcdsaCurve: pulumi.String("P256"),
-	}, options...)
-	if err != nil {
-		return nil, fmt.Errorf("private key %s: %w", name, err)
-	}
-	return key, nil
+	return pki.NewCertificate(ctx, &pki.CertificateArgs{
+		Name: prefix + "-cert", KeyName: prefix + "-key",
+		CommonName:    names.Shorten(prefix, 64),
+		Organization:  Organization,
+		IsCA:          true,
+		Uses:          []string{pki.CertSigning, pki.CRLSigning},
+		ValidityHours: cmp.Or(args.CAValidityHours, rules.DefaultCAValidityHours),
+	}, pulumi.Parent(parent),
+		// A CA that is lost takes every leaf with it.
+		pulumi.Protect(args.Protect))
 }
 
 // ProfileArgs describes a profile: the roles that sessions can be made for.
@@ -346,36 +323,20 @@ func NewLeaf(ctx *pulumi.Context, name string, args *LeafArgs, opts ...pulumi.Re
 	if err := ctx.RegisterComponentResource(LeafType, name, leaf, opts...); err != nil {
 		return nil, fmt.Errorf("register %s %q: %w", LeafType, name, err)
 	}
-	child := pulumi.Parent(leaf)
-	key, err := newKey(ctx, name+"-key", child)
-	if err != nil {
-		return nil, err
-	}
-	request, err := tls.NewCertRequest(ctx, name+"-request", &tls.CertRequestArgs{
-		PrivateKeyPem: key.PrivateKeyPem,
-		Subject: tls.CertRequestSubjectArgs{
-			CommonName:   pulumi.String(args.CommonName),
-			Organization: pulumi.String(Organization),
-		},
-	}, child)
-	if err != nil {
-		return nil, fmt.Errorf("certificate request of %s: %w", args.CommonName, err)
-	}
 	validity, renewal := args.hours()
-	certificate, err := tls.NewLocallySignedCert(ctx, name+"-cert", &tls.LocallySignedCertArgs{
-		CertRequestPem:      request.CertRequestPem,
-		CaPrivateKeyPem:     args.CAKeyPem,
-		CaCertPem:           args.CACertPem,
-		AllowedUses:         pulumi.ToStringArray([]string{"digital_signature", "client_auth"}),
-		ValidityPeriodHours: pulumi.Int(validity),
-		EarlyRenewalHours:   pulumi.Int(renewal),
-	}, child)
+	certificate, err := pki.NewCertificate(ctx, &pki.CertificateArgs{
+		Name: name + "-cert", KeyName: name + "-key", RequestName: name + "-request",
+		CommonName:        args.CommonName,
+		Organization:      Organization,
+		Uses:              []string{pki.DigitalSignature, pki.ClientAuth},
+		ValidityHours:     validity,
+		EarlyRenewalHours: pulumi.Int(renewal),
+		Issuer:            &pki.Issuer{CertPem: args.CACertPem, KeyPem: args.CAKeyPem},
+	}, pulumi.Parent(leaf))
 	if err != nil {
-		return nil, fmt.Errorf("certificate of %s: %w", args.CommonName, err)
+		return nil, fmt.Errorf("leaf of %s: %w", args.CommonName, err)
 	}
-	leaf.CertPem = certificate.CertPem
-	leaf.KeyPem = key.PrivateKeyPem
-	leaf.ValidUntil = certificate.ValidityEndTime
+	leaf.CertPem, leaf.KeyPem, leaf.ValidUntil = certificate.CertPem, certificate.KeyPem, certificate.ValidUntil
 	if err := ctx.RegisterResourceOutputs(leaf, pulumi.Map{
 		"certPem": leaf.CertPem, "keyPem": leaf.KeyPem, "validUntil": leaf.ValidUntil,
 	}); err != nil {
