@@ -20,7 +20,7 @@ lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one 
 	@go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(EXISTING),--existing) $(if $(CONFIG),--config $(CONFIG)) $(foreach p,$(PLUGINS),--plugin $(p)) $(if $(KEEP),--keep)
 
 generate: ## write what is made of other files: the tables of docs/config.md, Pulumi.yaml's keys, the schema of stack files, pictures
-	@go test -count=1 ./stacks/config -run '^TestGenerated$$' -update && go -C scripts run ./pictures && git status --short
+	@go test -count=1 ./stacks/config -run '^TestGenerated$$' -update && go -C scripts test -count=1 ./doctor/internal/causes -run '^TestGenerated$$' -update && go -C scripts run ./pictures && git status --short
 
 fork: ## give this checkout a module path of its own, so that others can import its components: MODULE=github.com/acme/platform-identity
 	@go -C scripts run ./fork "$(MODULE)"
@@ -61,6 +61,7 @@ fuzz: ## run every fuzz test for FUZZTIME
 	go test ./stacks/config $(FUZZ) '^FuzzLoad$$'
 	go -C scripts test ./internal/policy $(FUZZ) '^FuzzEvaluate$$'
 	go -C scripts test ./internal/policy $(FUZZ) '^FuzzGlob$$'
+	go -C scripts test ./doctor/internal/causes $(FUZZ) '^FuzzExplain$$'
 	go -C scripts test ./internal/sigv4 $(FUZZ) '^FuzzDecodeChunks$$'
 	go -C scripts test ./internal/access $(FUZZ) '^FuzzCompare$$'
 	go -C scripts test ./review/internal/impact $(FUZZ) '^FuzzReview$$'
