@@ -8,6 +8,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/outputs"
 	"k3s-aws-auth/stacks/config"
 )
 
@@ -71,8 +72,8 @@ func newDemoBucket(ctx *pulumi.Context, cfg *config.Config, acct *account) (*dem
 		return nil, fmt.Errorf("ownership controls of the demo bucket: %w", err)
 	}
 	demo.Name = ownership.Bucket
-	if err := ctx.RegisterResourceOutputs(demo, pulumi.Map{"name": demo.Name}); err != nil {
-		return nil, fmt.Errorf("register outputs of the demo bucket: %w", err)
+	if err := outputs.Register(ctx, demo); err != nil {
+		return nil, fmt.Errorf("demo bucket: %w", err)
 	}
 	ctx.Export("demoBucket", demo.Name)
 	return demo, nil

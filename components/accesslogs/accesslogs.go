@@ -11,6 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/outputs"
 	"k3s-aws-auth/components/rules"
 )
 
@@ -136,8 +137,8 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 		return nil, fmt.Errorf("policy of the access logs' bucket: %w", err)
 	}
 	logs.Name = policy.Bucket
-	if err := ctx.RegisterResourceOutputs(logs, pulumi.Map{"name": logs.Name}); err != nil {
-		return nil, fmt.Errorf("register outputs of %s %q: %w", Type, name, err)
+	if err := outputs.Register(ctx, logs); err != nil {
+		return nil, fmt.Errorf("%s %q: %w", Type, name, err)
 	}
 	return logs, nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/outputs"
 	"k3s-aws-auth/components/rules"
 )
 
@@ -134,8 +135,8 @@ func NewAlarms(ctx *pulumi.Context, name string, args *AlarmsArgs, opts ...pulum
 		topics = append(topics, topic)
 	}
 	component.TopicArns = topics.ToStringArrayOutput()
-	if err := ctx.RegisterResourceOutputs(component, pulumi.Map{"topicArns": component.TopicArns}); err != nil {
-		return nil, fmt.Errorf("register outputs of %s %q: %w", Type, name, err)
+	if err := outputs.Register(ctx, component); err != nil {
+		return nil, fmt.Errorf("%s %q: %w", Type, name, err)
 	}
 	return component, nil
 }

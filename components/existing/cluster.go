@@ -6,6 +6,8 @@ import (
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/outputs"
 )
 
 // Type is the component's type token. Changing it needs an alias.
@@ -55,7 +57,7 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 	if err != nil {
 		return nil, fmt.Errorf("existing cluster %s: kubernetes provider: %w", name, err)
 	}
-	err = ctx.RegisterResourceOutputs(cluster, pulumi.Map{"kubeconfig": cluster.Kubeconfig, "endpoint": cluster.Endpoint})
+	err = outputs.Register(ctx, cluster)
 	if err != nil {
 		return nil, fmt.Errorf("existing cluster %s: %w", name, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/kubeclient"
+	"k3s-aws-auth/components/outputs"
 	"k3s-aws-auth/components/rules"
 )
 
@@ -104,8 +105,8 @@ func NewAdmissionPolicy(ctx *pulumi.Context, name string, args *AdmissionPolicyA
 		return nil, fmt.Errorf("binding of admission policy %s: %w", args.Name, err)
 	}
 	injector.after = []pulumi.Resource{policy, binding}
-	if err := ctx.RegisterResourceOutputs(injector, pulumi.Map{}); err != nil {
-		return nil, fmt.Errorf("register outputs of %s %q: %w", AdmissionPolicyType, name, err)
+	if err := outputs.Register(ctx, injector); err != nil {
+		return nil, fmt.Errorf("%s %q: %w", AdmissionPolicyType, name, err)
 	}
 	return injector, nil
 }

@@ -14,6 +14,7 @@ import (
 	rbacv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/rbac/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/outputs"
 	"k3s-aws-auth/components/pki"
 	"k3s-aws-auth/components/rules"
 )
@@ -89,8 +90,8 @@ func NewWebhook(ctx *pulumi.Context, name string, args *WebhookArgs, opts ...pul
 		return nil, err
 	}
 	injector.after = []pulumi.Resource{w.last}
-	if err := ctx.RegisterResourceOutputs(injector, pulumi.Map{}); err != nil {
-		return nil, fmt.Errorf("register outputs of %s %q: %w", WebhookType, name, err)
+	if err := outputs.Register(ctx, injector); err != nil {
+		return nil, fmt.Errorf("%s %q: %w", WebhookType, name, err)
 	}
 	return injector, nil
 }

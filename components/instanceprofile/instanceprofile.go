@@ -16,6 +16,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/outputs"
 )
 
 // Type is the component's type token. Changing it needs an alias.
@@ -126,11 +127,7 @@ func NewInstanceProfile(ctx *pulumi.Context, name string, args *InstanceProfileA
 	profile.RoleName = role.Name
 	profile.RoleArn = role.Arn
 	profile.ProfileName = instanceProfile.Name
-	err = ctx.RegisterResourceOutputs(profile, pulumi.Map{
-		"roleName":    profile.RoleName,
-		"roleArn":     profile.RoleArn,
-		"profileName": profile.ProfileName,
-	})
+	err = outputs.Register(ctx, profile)
 	if err != nil {
 		return nil, fmt.Errorf("instance profile %s: %w", name, err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"k3s-aws-auth/components/instanceprofile"
 	"k3s-aws-auth/components/kubeclient"
+	"k3s-aws-auth/components/outputs"
 )
 
 // Type is the component's type token. Changing it needs an alias.
@@ -147,15 +148,7 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 	cluster.AgentRoleArn = agentProfile.RoleArn
 	cluster.AgentRoleName = agentProfile.RoleName
 	cluster.ServerRoleArn = serverProfile.RoleArn
-	err = ctx.RegisterResourceOutputs(cluster, pulumi.Map{
-		"kubeconfig":        cluster.Kubeconfig,
-		"endpoint":          cluster.Endpoint,
-		"agentRoleArn":      cluster.AgentRoleArn,
-		"agentRoleName":     cluster.AgentRoleName,
-		"serverRoleArn":     cluster.ServerRoleArn,
-		"serverInstanceIds": cluster.ServerInstanceIDs,
-		"agentInstanceIds":  cluster.AgentInstanceIDs,
-	})
+	err = outputs.Register(ctx, cluster)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", name, err)
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/outputs"
 )
 
 // Type is the component's type token. Changing it needs an alias.
@@ -86,11 +88,7 @@ func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pul
 	network.VpcID = b.vpc.ID().ToStringOutput()
 	network.SubnetIDs = b.usable(b.public)
 	network.PrivateSubnetIDs = b.usable(b.private)
-	err = ctx.RegisterResourceOutputs(network, pulumi.Map{
-		"vpcId":            network.VpcID,
-		"subnetIds":        network.SubnetIDs,
-		"privateSubnetIds": network.PrivateSubnetIDs,
-	})
+	err = outputs.Register(ctx, network)
 	if err != nil {
 		return nil, fmt.Errorf("network %s: %w", name, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/outputs"
 	"k3s-aws-auth/components/rules"
 )
 
@@ -121,10 +122,8 @@ func NewBucketIssuer(ctx *pulumi.Context, name string, args *BucketIssuerArgs, o
 		},
 	}, args.PublicKeys, policy.Policy, storage.discovery.Etag, storage.jwks.Etag)
 
-	if err := ctx.RegisterResourceOutputs(issuer, pulumi.Map{
-		"url": issuer.URL, "ready": issuer.Ready, "bucketName": issuer.BucketName,
-	}); err != nil {
-		return nil, fmt.Errorf("register outputs of %s %q: %w", BucketIssuerType, name, err)
+	if err := outputs.Register(ctx, issuer); err != nil {
+		return nil, fmt.Errorf("%s %q: %w", BucketIssuerType, name, err)
 	}
 	return issuer, nil
 }

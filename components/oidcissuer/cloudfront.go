@@ -14,6 +14,7 @@ import (
 	"k3s-aws-auth/components/accesslogs"
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/outputs"
 	"k3s-aws-auth/components/rules"
 )
 
@@ -175,17 +176,8 @@ func NewCloudFrontIssuer(ctx *pulumi.Context, name string, args *CloudFrontIssue
 		},
 	}, args.PublicKeys, after...)
 
-	if err := ctx.RegisterResourceOutputs(issuer, pulumi.Map{
-		"url":                issuer.URL,
-		"ready":              issuer.Ready,
-		"distributionId":     issuer.DistributionID,
-		"distributionArn":    issuer.DistributionArn,
-		"certificateArn":     issuer.CertificateArn,
-		"distributionDomain": issuer.DistributionDomain,
-		"bucketName":         issuer.BucketName,
-		"records":            issuer.Records,
-	}); err != nil {
-		return nil, fmt.Errorf("register outputs of %s %q: %w", CloudFrontIssuerType, name, err)
+	if err := outputs.Register(ctx, issuer); err != nil {
+		return nil, fmt.Errorf("%s %q: %w", CloudFrontIssuerType, name, err)
 	}
 	return issuer, nil
 }

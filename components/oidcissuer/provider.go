@@ -8,6 +8,8 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi-tls/sdk/v5/go/tls"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"k3s-aws-auth/components/outputs"
 )
 
 // ProviderType is the type token of [Provider].
@@ -123,10 +125,8 @@ func NewProvider(ctx *pulumi.Context, name string, args *ProviderArgs, opts ...p
 	}
 	provider.Arn = provider.Issuers[0].Arn
 	provider.IssuerHostPath = provider.Issuers[0].IssuerHostPath
-	if err := ctx.RegisterResourceOutputs(provider, pulumi.Map{
-		"arn": provider.Arn, "issuerHostPath": provider.IssuerHostPath,
-	}); err != nil {
-		return nil, fmt.Errorf("register outputs of %s %q: %w", ProviderType, name, err)
+	if err := outputs.Register(ctx, provider); err != nil {
+		return nil, fmt.Errorf("%s %q: %w", ProviderType, name, err)
 	}
 	return provider, nil
 }

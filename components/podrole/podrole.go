@@ -15,6 +15,7 @@ import (
 
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/outputs"
 	"k3s-aws-auth/components/rules"
 )
 
@@ -118,8 +119,8 @@ func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pul
 	}
 	component.Arn = role.Arn
 	component.Name = role.Name
-	if err := ctx.RegisterResourceOutputs(component, pulumi.Map{"arn": component.Arn, "name": component.Name}); err != nil {
-		return nil, fmt.Errorf("register outputs of %s %q: %w", Type, name, err)
+	if err := outputs.Register(ctx, component); err != nil {
+		return nil, fmt.Errorf("%s %q: %w", Type, name, err)
 	}
 	return component, nil
 }

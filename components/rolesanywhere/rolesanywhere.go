@@ -19,6 +19,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/outputs"
 	"k3s-aws-auth/components/pki"
 	"k3s-aws-auth/components/rules"
 )
@@ -137,10 +138,8 @@ func NewAnchor(ctx *pulumi.Context, name string, args *AnchorArgs, opts ...pulum
 		return nil, fmt.Errorf("trust anchor %s: %w", name, err)
 	}
 	anchor.Arn = resource.Arn
-	if err := ctx.RegisterResourceOutputs(anchor, pulumi.Map{
-		"arn": anchor.Arn, "caKeyPem": anchor.CAKeyPem, "caCertPem": anchor.CACertPem, "bundlePem": anchor.BundlePem,
-	}); err != nil {
-		return nil, fmt.Errorf("register outputs of %s %q: %w", AnchorType, name, err)
+	if err := outputs.Register(ctx, anchor); err != nil {
+		return nil, fmt.Errorf("%s %q: %w", AnchorType, name, err)
 	}
 	return anchor, nil
 }
@@ -230,8 +229,8 @@ func NewProfile(ctx *pulumi.Context, name string, args *ProfileArgs, opts ...pul
 			return nil, err
 		}
 	}
-	if err := ctx.RegisterResourceOutputs(profile, pulumi.Map{"arn": profile.Arn}); err != nil {
-		return nil, fmt.Errorf("register outputs of %s %q: %w", ProfileType, name, err)
+	if err := outputs.Register(ctx, profile); err != nil {
+		return nil, fmt.Errorf("%s %q: %w", ProfileType, name, err)
 	}
 	return profile, nil
 }
@@ -337,10 +336,8 @@ func NewLeaf(ctx *pulumi.Context, name string, args *LeafArgs, opts ...pulumi.Re
 		return nil, fmt.Errorf("leaf of %s: %w", args.CommonName, err)
 	}
 	leaf.CertPem, leaf.KeyPem, leaf.ValidUntil = certificate.CertPem, certificate.KeyPem, certificate.ValidUntil
-	if err := ctx.RegisterResourceOutputs(leaf, pulumi.Map{
-		"certPem": leaf.CertPem, "keyPem": leaf.KeyPem, "validUntil": leaf.ValidUntil,
-	}); err != nil {
-		return nil, fmt.Errorf("register outputs of %s %q: %w", LeafType, name, err)
+	if err := outputs.Register(ctx, leaf); err != nil {
+		return nil, fmt.Errorf("%s %q: %w", LeafType, name, err)
 	}
 	return leaf, nil
 }

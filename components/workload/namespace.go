@@ -9,6 +9,7 @@ import (
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/outputs"
 	"k3s-aws-auth/components/rules"
 )
 
@@ -106,8 +107,8 @@ func NewNamespace(ctx *pulumi.Context, name string, args *NamespaceArgs, opts ..
 		return nil, fmt.Errorf("namespace %s: %w", args.Name, err)
 	}
 	namespace.Resource = made
-	if err := ctx.RegisterResourceOutputs(namespace, pulumi.Map{}); err != nil {
-		return nil, fmt.Errorf("register outputs of %s %q: %w", NamespaceType, name, err)
+	if err := outputs.Register(ctx, namespace); err != nil {
+		return nil, fmt.Errorf("%s %q: %w", NamespaceType, name, err)
 	}
 	return namespace, nil
 }

@@ -21,6 +21,7 @@ import (
 
 	"k3s-aws-auth/components/injection"
 	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/outputs"
 	"k3s-aws-auth/components/rules"
 )
 
@@ -303,10 +304,8 @@ func (b *builder) finish(demo *Demo, roleArn pulumi.StringInput, in parts) (*Wor
 			b.identity.Namespace, demo.podName(b.identity), appContainer)
 	}
 	b.component.Prove = pulumi.String(prove).ToStringOutput()
-	if err := b.ctx.RegisterResourceOutputs(b.component, pulumi.Map{
-		"serviceAccount": b.component.ServiceAccount, "prove": b.component.Prove,
-	}); err != nil {
-		return nil, fmt.Errorf("register outputs of %s %q: %w", b.typeToken, b.name, err)
+	if err := outputs.Register(b.ctx, b.component); err != nil {
+		return nil, fmt.Errorf("%s %q: %w", b.typeToken, b.name, err)
 	}
 	return b.component, nil
 }
