@@ -302,6 +302,7 @@ func TestReviewJob(t *testing.T) {
 		}
 	}
 	set("${{ needs.preview.result }}", "success")
+	set("${{ needs.preview.outputs.artifact }}", "5")
 	for name, data := range map[string][]byte{
 		"empty": {}, "no preview": []byte(`{"version":1}`), "cut": harmless[:len(harmless)/2],
 		"another stack": bytes.ReplaceAll(harmless, []byte("urn:pulumi:lab::"), []byte("urn:pulumi:dev::")),
