@@ -40,14 +40,6 @@ func (a *account) bucket(cfg *config.Config, part string) string {
 	return fmt.Sprintf("%s-%s-%s", named(cfg, part), a.id, a.region)
 }
 
-// issuerBucket is the physical name of the bucket with the OIDC documents.
-func (a *account) issuerBucket(cfg *config.Config) string {
-	if cfg.Issuer.Bucket != "" {
-		return cfg.Issuer.Bucket
-	}
-	return a.bucket(cfg, "issuer")
-}
-
 // site is the account as policies see it, and the demo bucket, which may be nil.
 func (a *account) site(bucket *demoBucket) config.Site {
 	return config.Site{Partition: a.partition, Account: a.id, Region: a.region, DemoBucketArn: bucket.bucketArn()}

@@ -15,10 +15,10 @@ import (
 // identityPlane is what a setup gives to its cluster. Its zero value is a
 // cluster that signs with a key of its own and whose pods reach no node role.
 type identityPlane struct {
-	// issuers and signingKeys are those of ServiceAccount tokens; the first of
-	// each is active.
+	// issuers and signingKeys are those of ServiceAccount tokens; the first issuer
+	// is active.
 	issuers     pulumi.StringArrayInput
-	signingKeys pulumi.StringArrayInput
+	signingKeys []k3s.SigningKey
 	// podsUseNodeRole lets pods on the agents have the agents' role, whose
 	// further permissions are nodePolicies (JSON, by name) and
 	// nodeManagedPolicyArns.
@@ -57,6 +57,7 @@ func (c *cluster) adopting(ctx *pulumi.Context, cfg *config.Config) (*kubernetes
 	provider, err := kubernetes.NewProvider(ctx, named(cfg, "kubernetes-adopting"), &kubernetes.ProviderArgs{
 		Kubeconfig:            c.kubeconfig,
 		ClusterIdentifier:     pulumi.String(c.identifier),
+		EnableSecretMutable:   pulumi.Bool(true),
 		UpsertExistingObjects: pulumi.Bool(true),
 	})
 	if err != nil {

@@ -15,18 +15,22 @@ import (
 	"k3s-aws-auth/stacks/config"
 )
 
-// issuer is a published OIDC issuer: its URL, plain, and an output of the same
-// URL that resolves once its documents can be read.
-type issuer struct {
-	url   string
-	ready pulumi.StringOutput
-}
-
-// deployIRSA does what follows once the issuers are published, wherever that
-// is: a cluster that signs for them, their IAM providers, and a role for each
-// identity, which only tokens of its service account can assume. The first
-// issuer is the one that signs.
-func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *signingKeys, issuers []issuer, what watched) error {
+// deployIRSA publishes the issuers, wherever that is, and makes what follows: a
+// cluster that signs for them, their IAM providers, and a role for each identity,
+// which only tokens of its service account can assume.
+func deployIRSA(ctx *pulumi.Context, cfg *config.Config) error {
+	acct, err := lookUpAccount(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	keys, err := newSigningKeys(ctx, cfg, acct.activeIssuerURL(cfg))
+	if err != nil {
+		return err
+	}
+	issuers, what, err := publishIssuers(ctx, cfg, acct, keys)
+	if err != nil {
+		return err
+	}
 	if err := checkOtherIssuers(cfg, acct, issuers); err != nil {
 		return err
 	}
@@ -34,11 +38,7 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *si
 	if err != nil {
 		return err
 	}
-	var urls pulumi.StringArray
-	for _, i := range issuers {
-		urls = append(urls, pulumi.String(i.url))
-	}
-	plane := identityPlane{issuers: urls, signingKeys: keys.private}
+	plane := identityPlane{issuers: pulumi.ToStringArray(activeFirst(issuers)), signingKeys: keys.private}
 	if cfg.Injection == config.InjectionAdmissionPolicy {
 		plane.featureGates, plane.runtimeConfig = injection.PolicyFeatureGates, injection.PolicyRuntimeConfig
 	}
@@ -60,7 +60,7 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *si
 	}
 	for _, identity := range cfg.Identities {
 		role, err := newPodRole(ctx, cfg, identity, acct.site(bucket), podrole.WebIdentityTrust(
-			trusted(acct, provider, issuers, identity), oidcissuer.AudienceSTS, identity.Namespace, identity.ServiceAccount))
+			trusted(acct, provider, issuers, identity), oidcissuer.AudienceSTS, identity.Namespace, identity.ServiceAccount, identity.Suspended))
 		if err != nil {
 			return err
 		}
@@ -71,7 +71,7 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config, acct *account, keys *si
 	if err := newAlarms(ctx, cfg, acct, what); err != nil {
 		return err
 	}
-	ctx.Export("issuerUrl", pulumi.String(issuers[0].url))
+	ctx.Export("issuerUrl", pulumi.String(activeFirst(issuers)[0]))
 	kubernetes.export()
 	return nil
 }

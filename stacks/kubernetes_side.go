@@ -90,7 +90,7 @@ func (k *kubernetesSide) webIdentity(identity config.Identity, role *podrole.Pod
 // certificate.
 func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.PodRole, anchor *ra.Anchor, profile *ra.Profile, leaf *ra.Leaf) error {
 	helper := k.cfg.RolesAnywhere.Helper
-	return k.add(identity, role.Arn, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
+	err := k.add(identity, role.Arn, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
 		return workload.NewRolesAnywhere(k.ctx, name, &workload.RolesAnywhereArgs{
 			Identity:       who,
 			RoleArn:        role.Arn,
@@ -109,6 +109,11 @@ func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.Pod
 			Demo: demo,
 		}, opts...)
 	})
+	if err != nil {
+		return err
+	}
+	k.outputs[len(k.outputs)-1].(pulumi.Map)["certificateSerial"] = leaf.Serial
+	return nil
 }
 
 // sessionName is what rolesAnywhere.sessionName names an identity's sessions;

@@ -10,17 +10,21 @@ import (
 	"k3s-aws-auth/stacks/config"
 )
 
-// newAccessLogs makes the bucket for access logs of the issuer's bucket and, if
-// asked for, of its distribution, and returns its name. Without
+// newAccessLogs makes the bucket for access logs of the issuers' buckets and, if
+// asked for, of distributions, and returns its name. Without
 // issuer.accessLogDays it makes none and returns nil.
 func newAccessLogs(ctx *pulumi.Context, cfg *config.Config, acct *account, cloudFront bool) (pulumi.StringInput, error) {
 	if cfg.Issuer.AccessLogDays == 0 {
 		return nil, nil
 	}
+	var sources []string
+	for _, i := range cfg.IssuerSet() {
+		sources = append(sources, fmt.Sprintf("arn:%s:s3:::%s", acct.partition, acct.issuerBucket(cfg, i)))
+	}
 	logs, err := accesslogs.NewBucket(ctx, named(cfg, "logs"), &accesslogs.BucketArgs{
 		Name:       acct.bucket(cfg, "logs"),
 		Days:       cfg.Issuer.AccessLogDays,
-		SourceArns: []string{fmt.Sprintf("arn:%s:s3:::%s", acct.partition, acct.issuerBucket(cfg))},
+		SourceArns: sources,
 		AccountID:  acct.id,
 		CloudFront: cloudFront,
 		Protect:    cfg.Production,

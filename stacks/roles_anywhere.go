@@ -52,6 +52,7 @@ var rolesAnywhere = setup{
 			return err
 		}
 		anchor, err := ra.NewAnchor(ctx, named(cfg, "ca"), &ra.AnchorArgs{
+			CAs:             cfg.CASet(),
 			CAValidityHours: cfg.RolesAnywhere.CAValidityHours,
 			Protect:         cfg.Production,
 			Tags:            cfg.ResourceTags(),
@@ -69,7 +70,7 @@ var rolesAnywhere = setup{
 		roles := make([]*podrole.PodRole, len(cfg.Identities))
 		for i, identity := range cfg.Identities {
 			roles[i], err = newPodRole(ctx, cfg, identity, site, podrole.RolesAnywhereTrust(
-				pulumi.StringArray{anchor.Arn}, names.CommonName(identity.Namespace, identity.ServiceAccount)))
+				pulumi.StringArray{anchor.Arn}, names.CommonName(identity.Namespace, identity.ServiceAccount), identity.Suspended))
 			if err != nil {
 				return err
 			}
@@ -105,14 +106,24 @@ var rolesAnywhere = setup{
 			return err
 		}
 		kubernetes.sourceIdentity = site.SourceIdentity
+		renewal, err := ra.NewRenewal(ctx, named(cfg, "leaf-renewal"), cfg.RolesAnywhere.LeafValidityHours,
+			cfg.RolesAnywhere.LeafEarlyRenewalHours, pulumi.Parent(anchor))
+		if err != nil {
+			return err
+		}
+		leaves := map[string]*ra.Leaf{} // by their identities' names
 		for i, identity := range cfg.Identities {
-			leaf, err := newLeaf(ctx, cfg, identity, anchor)
+			leaf, err := newLeaf(ctx, cfg, identity, anchor, renewal)
 			if err != nil {
 				return err
 			}
+			leaves[identity.Name] = leaf
 			if err := kubernetes.certificate(identity, roles[i], anchor, profile, leaf); err != nil {
 				return err
 			}
+		}
+		if err := newRevocation(ctx, cfg, anchor, leaves); err != nil {
+			return err
 		}
 		if err := newAlarms(ctx, cfg, acct, watched{rolesAnywhere: &alarms.RolesAnywhere{
 			TrustAnchorArn: anchor.Arn, LeafRenewalHours: cfg.RolesAnywhere.LeafEarlyRenewalHours,
@@ -128,12 +139,31 @@ var rolesAnywhere = setup{
 
 // newLeaf makes an identity's certificate. Its common name is what the trust
 // policy of the identity's role asks for.
-func newLeaf(ctx *pulumi.Context, cfg *config.Config, identity config.Identity, anchor *ra.Anchor) (*ra.Leaf, error) {
+func newLeaf(ctx *pulumi.Context, cfg *config.Config, identity config.Identity, anchor *ra.Anchor, renewal pulumi.StringInput) (*ra.Leaf, error) {
 	return ra.NewLeaf(ctx, named(cfg, identity.Key()+"-leaf"), &ra.LeafArgs{
 		CommonName:        names.CommonName(identity.Namespace, identity.ServiceAccount),
 		CAKeyPem:          anchor.CAKeyPem,
 		CACertPem:         anchor.CACertPem,
 		ValidityHours:     cfg.RolesAnywhere.LeafValidityHours,
 		EarlyRenewalHours: cfg.RolesAnywhere.LeafEarlyRenewalHours,
+		Renewal:           renewal,
 	}, formerly(cfg, identity, "-leaf"))
+}
+
+// newRevocation revokes the certificates that rolesAnywhere.revoked lists, by
+// serial number or as the present one of an identity.
+func newRevocation(ctx *pulumi.Context, cfg *config.Config, anchor *ra.Anchor, leaves map[string]*ra.Leaf) error {
+	if len(cfg.RolesAnywhere.Revoked) == 0 {
+		return nil
+	}
+	var serials pulumi.StringArray
+	for _, r := range cfg.RolesAnywhere.Revoked {
+		if leaf, named := leaves[r]; named {
+			serials = append(serials, leaf.Serial)
+		} else {
+			serials = append(serials, pulumi.String(r))
+		}
+	}
+	_, err := ra.NewRevocation(ctx, named(cfg, "revoked"), &ra.RevocationArgs{Anchor: anchor, Serials: serials, Tags: cfg.ResourceTags()})
+	return err
 }

@@ -6,20 +6,17 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/existing"
+	"k3s-aws-auth/components/k3s"
+	"k3s-aws-auth/components/keyset"
 	"k3s-aws-auth/components/oidcissuer"
 	"k3s-aws-auth/components/pki"
 	"k3s-aws-auth/stacks/config"
 )
 
-// signingKeyIDs names the keys of ServiceAccount tokens, the one that signs
-// first. Keys are named, not numbered by their place, so that one can be added,
-// promoted and removed without touching the others.
-var signingKeyIDs = []string{"1"}
-
-// signingKeys are the keys of ServiceAccount tokens, the one that signs first.
+// signingKeys are the keys of ServiceAccount tokens.
 type signingKeys struct {
-	private pulumi.StringArray // secret, traditional RSA PEM; none of an existing cluster
-	public  pulumi.StringArray // PEM
+	private []k3s.SigningKey   // none of an existing cluster
+	public  pulumi.StringArray // PEM, by the keys' names
 }
 
 // newSigningKeys makes the keys of the tokens of an issuer, or finds out those of
@@ -29,15 +26,15 @@ func newSigningKeys(ctx *pulumi.Context, cfg *config.Config, issuerURL string) (
 		return existingKeys(ctx, cfg, issuerURL)
 	}
 	keys := &signingKeys{}
-	for _, id := range signingKeyIDs {
-		key, err := pki.NewServiceAccountKey(ctx, named(cfg, "signing-key-"+id),
+	for _, member := range keyset.Sorted(cfg.SigningKeySet()) {
+		key, err := pki.NewServiceAccountKey(ctx, named(cfg, "signing-key-"+member.Name),
 			// Without it no token of the cluster can be signed for the keys that
-			// are published.
-			pulumi.Protect(cfg.Production))
+			// are published. One that is retiring is about to be removed.
+			pulumi.Protect(cfg.Production && member.State != keyset.Retiring))
 		if err != nil {
 			return nil, err
 		}
-		keys.private = append(keys.private, key.PrivateKeyPem)
+		keys.private = append(keys.private, k3s.SigningKey{Member: member, PrivateKeyPem: key.PrivateKeyPem})
 		keys.public = append(keys.public, key.PublicKeyPem)
 	}
 	return keys, nil

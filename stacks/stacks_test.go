@@ -683,7 +683,7 @@ func TestRulesOfOneSetup(t *testing.T) {
 	}{
 		{"domain", "irsa-cloudfront", "k3s-aws-auth:issuer", `{"dns":"external"}`, "issuer.domain: found nothing: must be the host name of the issuer"},
 		{"zone", "irsa-cloudfront", "k3s-aws-auth:issuer", `{"domain":"oidc.example.com"}`, "issuer.hostedZoneId: found nothing: must be the Route 53 zone of issuer.domain"},
-		{"partition", "irsa-cloudfront", "aws:region", "cn-north-1", `aws:region: found "cn-north-1": must be in the partition aws for setup irsa-cloudfront`},
+		{"partition", "irsa-cloudfront", "aws:region", "cn-north-1", `aws:region: found "cn-north-1": must be in the partition aws for an issuer behind CloudFront`},
 		{"session", "roles-anywhere", "k3s-aws-auth:rolesAnywhere", `{"sessionSeconds":7200}`, "identities[0].maxSessionSeconds: found 3600: must be at least rolesAnywhere.sessionSeconds (7200)"},
 		{"image volume", "roles-anywhere", "k3s-aws-auth:cluster", `{"version":"v1.34.2+k3s1"}`, "rolesAnywhere.helper.delivery: found image-volume: must be another delivery for v1.34.2+k3s1"},
 		{"arm", "roles-anywhere", "k3s-aws-auth:cluster", `{"agentInstanceType":"t4g.medium"}`, "rolesAnywhere.helper.image: found nothing: must be an image for arm64"},

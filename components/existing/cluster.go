@@ -53,6 +53,9 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 		// Else another address of the same cluster passes for another cluster, and
 		// everything in it is replaced.
 		ClusterIdentifier: pulumi.String(name),
+		// A Secret is changed in place: deleted and made again, it would be missing for
+		// pods that start between the two.
+		EnableSecretMutable: pulumi.Bool(true),
 	}, pulumi.Parent(cluster))
 	if err != nil {
 		return nil, fmt.Errorf("existing cluster %s: kubernetes provider: %w", name, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/keyset"
 	"k3s-aws-auth/components/rules"
 )
 
@@ -66,9 +67,9 @@ type ClusterArgs struct {
 	// Issuers are the issuers of ServiceAccount tokens: the first signs, all
 	// are accepted. Nil or empty means K3s's own default.
 	Issuers pulumi.StringArrayInput
-	// SigningKeys are the ServiceAccount keys, secret, as traditional RSA PEM:
-	// the first signs, all verify. Nil means that the component makes one.
-	SigningKeys pulumi.StringArrayInput
+	// SigningKeys are the ServiceAccount keys: the active one signs, all verify.
+	// Nil means that the component makes one.
+	SigningKeys []SigningKey
 	// EtcdSnapshots sends etcd's snapshots to a bucket; nil keeps them on the
 	// servers' disks alone.
 	EtcdSnapshots *EtcdSnapshots
@@ -95,6 +96,14 @@ type ClusterArgs struct {
 	Region string
 	// Tags are put on every resource that takes tags.
 	Tags map[string]string
+}
+
+// SigningKey is a member of the set of keys that ServiceAccount tokens are signed
+// with.
+type SigningKey struct {
+	keyset.Member
+	// PrivateKeyPem is the key, secret, as traditional RSA PEM.
+	PrivateKeyPem pulumi.StringInput
 }
 
 // EtcdSnapshots is where K3s puts copies of etcd beyond the servers' disks, and
@@ -209,6 +218,14 @@ func (args *ClusterArgs) validate() error {
 			"APICIDRs[%d]: is %q, must be an IPv4 range such as 203.0.113.7/32", i, cidr)
 		check(!seen[cidr], "APICIDRs[%d]: %s is listed twice", i, cidr)
 		seen[cidr] = true
+	}
+	if args.SigningKeys != nil {
+		for _, problem := range keyset.Validate(members(args.SigningKeys), rules.MaxSigningKeys) {
+			check(false, "SigningKeys%s: found %s, must be %s", problem.Key, problem.Found, problem.Must)
+		}
+	}
+	for i, key := range args.SigningKeys {
+		check(key.PrivateKeyPem != nil, "SigningKeys[%d].PrivateKeyPem: is nil", i)
 	}
 	check(args.AgentHopLimit == 1 || args.AgentHopLimit == 2, "AgentHopLimit: is %d, must be 1 or 2", args.AgentHopLimit)
 	for _, name := range []string{bootPolicy, sessionPolicy} {

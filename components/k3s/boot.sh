@@ -19,6 +19,7 @@ UNITS=/etc/systemd/system
 CONFIG=/etc/rancher/k3s/config.yaml
 DATA=/var/lib/rancher/k3s/server
 AGENT=/var/lib/rancher/k3s/agent
+SIGNING=/etc/rancher/k3s/service-account
 
 # From $SETTINGS/boot.env. An empty K3S_SHA256 means the release's own digest.
 ROLE="" K3S_VERSION="" K3S_SHA256="" REGION="" DNS_SUFFIX=""
@@ -118,7 +119,8 @@ fetch() {
 
 # Files that exist stay: once K3s has started, its datastore is the authority
 # over keys and tokens, and it refuses to start with newer ones on disk. They are
-# changed by `k3s certificate rotate-ca` and `k3s token rotate`.
+# changed by `k3s certificate rotate-ca` and `k3s token rotate`. A member of the
+# set of ServiceAccount keys stays too: another key has another name.
 fetch_secrets() {
   local parameter file mode
   while read -r -u 3 parameter file mode; do
@@ -128,6 +130,10 @@ fetch_secrets() {
     mkdir -p "$(dirname "$file")"
     retry 300 fetch "$parameter" "$file" "$mode" || fail "cannot read $parameter, for the reason above: may this machine's role?"
   done 3<"$SETTINGS/parameters"
+  # A key that has left the set must not come back by its name alone.
+  for file in "$SIGNING"/*; do
+    [[ ! -e $file ]] || grep -q " $file " "$SETTINGS/parameters" || rm -f "$file"
+  done
 }
 
 sign() { ssm PutParameter "$FOUNDER" "\"Value\":\"$1\",\"Overwrite\":true" >/dev/null; }

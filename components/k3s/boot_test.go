@@ -235,7 +235,8 @@ func (m *machine) boot(args ...string) (output string, err error) {
 
 func TestBootServer(t *testing.T) {
 	m := newMachine(t, "server", "x86_64", "",
-		"/k3s-aws-auth/lab/server/service.key /var/lib/rancher/k3s/server/tls/service.key",
+		"/k3s-aws-auth/lab/server/client-ca.key /var/lib/rancher/k3s/server/tls/client-ca.key",
+		"/k3s-aws-auth/lab/server/service-account/1.key /etc/rancher/k3s/service-account/1.key",
 		"/k3s-aws-auth/lab/server/token /etc/rancher/k3s/token")
 	m.write("flaky", "", 0o644) // the first connection fails
 	out, err := m.boot()
@@ -243,9 +244,9 @@ func TestBootServer(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	require.Equal(t, "k3s-boot: done: K3s v1.35.4+k3s1, server", lines[len(lines)-1])
 
-	require.Equal(t, "line 1 of /k3s-aws-auth/lab/server/service.key\nline 2\n", m.read("var/lib/rancher/k3s/server/tls/service.key"), "a file is the parameter's value to the byte")
+	require.Equal(t, "line 1 of /k3s-aws-auth/lab/server/client-ca.key\nline 2\n", m.read("var/lib/rancher/k3s/server/tls/client-ca.key"), "a file is the parameter's value to the byte")
 	for path, mode := range map[string]os.FileMode{
-		"var/lib/rancher/k3s/server/tls/service.key": 0o600, "var/lib/rancher/k3s/server/tls": 0o700 | os.ModeDir,
+		"etc/rancher/k3s/service-account/1.key": 0o600, "etc/rancher/k3s/service-account": 0o700 | os.ModeDir, "var/lib/rancher/k3s/server/tls/client-ca.key": 0o600, "var/lib/rancher/k3s/server/tls": 0o700 | os.ModeDir,
 		"var/lib/rancher/k3s/server": 0o700 | os.ModeDir, "var/lib/rancher/k3s": 0o755 | os.ModeDir,
 		"etc/rancher/k3s/token": 0o600, "usr/local/bin/k3s": 0o755, "etc/systemd/system/k3s.service": 0o644,
 	} {
@@ -277,13 +278,22 @@ func TestBootServer(t *testing.T) {
 
 	// A later boot asks nobody for anything, keeps the files that K3s owns by now
 	// and leaves the start to systemd.
-	m.write("var/lib/rancher/k3s/server/tls/service.key", "rotated by K3s\n", 0o600)
+	m.write("var/lib/rancher/k3s/server/tls/client-ca.key", "rotated by K3s\n", 0o600)
 	out, err = m.boot("prepare")
 	require.NoError(t, err, out)
-	require.Equal(t, "rotated by K3s\n", m.read("var/lib/rancher/k3s/server/tls/service.key"))
+	require.Equal(t, "rotated by K3s\n", m.read("var/lib/rancher/k3s/server/tls/client-ca.key"))
 	calls = m.calls()
 	require.NotContains(t, calls, "curl")
 	require.NotContains(t, calls, "systemctl start")
+
+	// A key that has left the set is not on the disk any more, and one that came is.
+	parameters := m.read("etc/k3s-aws-auth/parameters")
+	m.write("etc/k3s-aws-auth/parameters", strings.ReplaceAll(parameters, "service-account/1.key", "service-account/2.key"), 0o644)
+	out, err = m.boot("prepare")
+	require.NoError(t, err, out)
+	require.Equal(t, "line 1 of /k3s-aws-auth/lab/server/service-account/2.key\nline 2\n", m.read("etc/rancher/k3s/service-account/2.key"))
+	require.NoFileExists(t, filepath.Join(m.root, "etc/rancher/k3s/service-account/1.key"))
+	m.calls()
 
 	// Another version in the user data of that boot is installed.
 	m.write("etc/k3s-aws-auth/boot.env", strings.Replace(m.read("etc/k3s-aws-auth/boot.env"), "v1.35.4+k3s1", "v1.36.0+k3s1", 1), 0o644)
@@ -420,7 +430,7 @@ func TestBootIsKilledAnywhere(t *testing.T) {
 	}
 	start := func(t *testing.T) *machine {
 		m := newMachine(t, "server", "x86_64", "",
-			"/k3s-aws-auth/lab/server/service.key /var/lib/rancher/k3s/server/tls/service.key",
+			"/k3s-aws-auth/lab/server/service-account/1.key /etc/rancher/k3s/service-account/1.key",
 			"/k3s-aws-auth/lab/server/token /etc/rancher/k3s/token")
 		m.write("instance-id", "i-1", 0o644)
 		m.write("parameter-founder", "none", 0o644)

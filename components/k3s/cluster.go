@@ -111,7 +111,7 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 			role: serverRole, instanceType: args.ServerInstanceType,
 			images: images, hopLimit: 1, group: firewall.servers, profile: serverProfile, after: before,
 		},
-		here: here, entrance: entrance, files: serverSecrets(keys, tokens),
+		here: here, entrance: entrance, files: serverSecrets(keys, tokens), signing: members(keys.signing),
 		settled: cluster.settled(ctx, args, keys, entrance, firewall),
 	}, parent)
 	if err != nil {
@@ -140,6 +140,9 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 		// id is not known before it is replaced, passes for another cluster, and
 		// everything in this one is replaced.
 		ClusterIdentifier: pulumi.String(args.ClusterName),
+		// A Secret is changed in place: deleted and made again, it would be missing for
+		// pods that start between the two.
+		EnableSecretMutable: pulumi.Bool(true),
 	}, parent)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: kubernetes provider: %w", name, err)

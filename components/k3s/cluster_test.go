@@ -22,6 +22,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"k3s-aws-auth/components/internal/pulumitest"
+	"k3s-aws-auth/components/keyset"
 	"k3s-aws-auth/components/kubeclient"
 )
 
@@ -70,7 +71,7 @@ func TestUserDataWithoutIssuers(t *testing.T) {
 	args := labArgs()
 	args.Issuers = nil
 	config := preview(t, args).bootFiles(t, "lab-server-0")["/etc/rancher/k3s/config.yaml"]
-	require.NotContains(t, config, "service-account")
+	require.NotContains(t, config, "service-account-issuer")
 
 	args.FeatureGates = []string{"MutatingAdmissionPolicy=true", "Other=false"}
 	args.RuntimeConfig = []string{"admissionregistration.k8s.io/v1beta1=true"}
@@ -81,7 +82,7 @@ func TestUserDataWithoutIssuers(t *testing.T) {
 
 func TestUserDataRefusesIssuers(t *testing.T) {
 	for _, issuer := range []string{"", "http://issuer.example.com", "issuer.example.com", "https://", "https://a.example.com?x=1", "https://a.example.com/\nx"} {
-		_, err := newServerConfig(labArgs(), place{}, member{}, []string{"203.0.113.10"}, []string{"https://good.example.com", issuer})
+		_, err := newServerConfig(labArgs(), place{}, member{}, keyset.Default(), []string{"203.0.113.10"}, []string{"https://good.example.com", issuer})
 		require.ErrorContains(t, err, "Issuers[1]", issuer)
 	}
 }
@@ -172,7 +173,6 @@ func TestParameters(t *testing.T) {
 		require.Less(t, len(plain(r.Inputs["value"]).StringValue()), 4096, r)
 		require.Equal(t, "platform", r.Inputs["tags"].ObjectValue()["team"].StringValue(), r)
 	}
-	require.Equal(t, "Intelligent-Tiering", c.Find(t, "aws:ssm/parameter:Parameter", "lab-server-service.key").Inputs["tier"].StringValue())
 }
 
 // hashCA is K3s's pkg/clientaccess.hashCA in words of our own: what a joining
@@ -257,22 +257,38 @@ func TestSigningKeys(t *testing.T) {
 	require.NoError(t, err)
 
 	args := labArgs()
-	args.SigningKeys = pulumi.ToStringArray([]string{strings.TrimSpace(active), previous})
+	args.SigningKeys = []SigningKey{
+		{keyset.Member{Name: "old", State: keyset.Retiring}, pulumi.String(previous)},
+		{keyset.Member{Name: "new", State: keyset.Active}, pulumi.String(strings.TrimSpace(active))},
+	}
 	c := preview(t, args)
-	require.Equal(t, active+previous, c.parameters["/k3s-aws-auth/lab/server/service.key"], "the active key comes first, each on lines of its own")
-	require.True(t, c.Find(t, "aws:ssm/parameter:Parameter", "lab-server-service.key").Inputs["value"].IsSecret())
+	require.Equal(t, active, c.parameters["/k3s-aws-auth/lab/server/service-account/new.key"])
+	require.Equal(t, previous, c.parameters["/k3s-aws-auth/lab/server/service-account/old.key"])
+	require.True(t, c.Find(t, "aws:ssm/parameter:Parameter", "lab-server-service-account-new.key").Inputs["value"].IsSecret())
 	for _, r := range c.OfType("tls:index/privateKey:PrivateKey") {
 		require.NotEqual(t, "lab-service-key", r.Name, "no key is made beside the given ones")
 	}
+	files := parseUserData(t, plain(c.Find(t, "aws:ec2/instance:Instance", "lab-server-0").Inputs["userData"]).StringValue())
+	require.Contains(t, files["/etc/k3s-aws-auth/parameters"], "/k3s-aws-auth/lab/server/service-account/old.key /etc/rancher/k3s/service-account/old.key 0600\n")
+	var config serverConfig
+	require.NoError(t, yaml.Unmarshal([]byte(files["/etc/rancher/k3s/config.yaml"]), &config))
+	require.Subset(t, config.KubeAPIServerArg, []string{
+		"service-account-key-file=/etc/rancher/k3s/service-account/new.key",
+		"service-account-key-file=/etc/rancher/k3s/service-account/old.key",
+		"service-account-signing-key-file=/etc/rancher/k3s/service-account/new.key",
+	})
+	require.Equal(t, []string{"service-account-private-key-file=/etc/rancher/k3s/service-account/new.key"}, config.ControllerManagerArg)
 
-	for name, keys := range map[string][]string{
-		"none": {}, "text": {"key"}, "EC": {active, ec}, "two in one": {active + previous},
-		"broken": {toPEM("RSA PRIVATE KEY", []byte("no key"))},
+	for name, key := range map[string]string{
+		"nothing": "", "text": "key", "EC": ec, "two in one": active + previous, "broken": toPEM("RSA PRIVATE KEY", []byte("no key")),
 	} {
-		_, err := joinServiceKeys(keys)
-		require.ErrorContains(t, err, "SigningKeys", name)
+		_, err := signingKeyFile(1, key)
+		require.ErrorContains(t, err, "args.SigningKeys[1].PrivateKeyPem", name)
 		require.NotContains(t, err.Error(), "MII", name)
 	}
+	args.SigningKeys = []SigningKey{{Member: keyset.Member{Name: "a", State: keyset.Next}}}
+	require.EqualError(t, args.validate(), "args.SigningKeys: found no active member, must be a list with exactly one member whose state is active\n"+
+		"args.SigningKeys[0].PrivateKeyPem: is nil")
 }
 
 func TestInstances(t *testing.T) {
@@ -305,7 +321,7 @@ func TestInstances(t *testing.T) {
 		// What a machine reads and crosses at boot exists before it, and after it.
 		role := strings.TrimSuffix(strings.TrimSuffix(name, "-0"), "-1")
 		for _, needed := range []string{
-			"lab-server-service.key",
+			"lab-server-service-account-1.key",
 			"lab-agent-token",
 			role + "-boot",
 			role,

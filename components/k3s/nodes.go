@@ -11,6 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/instanceprofile"
+	"k3s-aws-auth/components/keyset"
 )
 
 // nodes describes the machines of one role.
@@ -94,6 +95,7 @@ type serverPlan struct {
 	here     place
 	entrance *entrance
 	files    []secretFile
+	signing  []keyset.Member
 	settled  settled
 }
 
@@ -120,7 +122,7 @@ func newServers(ctx *pulumi.Context, name string, args *ClusterArgs, plan server
 	plan.nodes.deleteFirst = args.Servers > 1
 	var before []pulumi.Resource
 	for i := range args.Servers {
-		userData := serverUserData(args, plan.here, i, plan.entrance, made.well, plan.files)
+		userData := serverUserData(args, plan, i, made.well)
 		server, err := newNode(ctx, name, args, plan.nodes, i, userData, before, parent)
 		if err != nil {
 			return nil, err
@@ -196,22 +198,22 @@ func subnetFor(args *ClusterArgs, node int) pulumi.StringOutput {
 
 // serverUserData is the user data of server number i, once the server before it
 // is well.
-func serverUserData(args *ClusterArgs, here place, i int, e *entrance, well pulumi.StringOutput, files []secretFile) pulumi.StringOutput {
+func serverUserData(args *ClusterArgs, plan serverPlan, i int, well pulumi.StringOutput) pulumi.StringOutput {
 	issuers := args.Issuers
 	if issuers == nil {
 		issuers = pulumi.StringArray{}
 	}
-	join := e.join
+	join := plan.entrance.join
 	if args.Servers == 1 {
 		join = pulumi.String("").ToStringOutput() // the only server joins nobody
 	}
-	return pulumi.All(e.names, issuers, join, well).ApplyT(func(values []any) (string, error) {
+	return pulumi.All(plan.entrance.names, issuers, join, well).ApplyT(func(values []any) (string, error) {
 		m := member{number: i, join: values[2].(string)}
-		config, err := newServerConfig(args, here, m, values[0].([]string), values[1].([]string))
+		config, err := newServerConfig(args, plan.here, m, plan.signing, values[0].([]string), values[1].([]string))
 		if err != nil {
 			return "", err
 		}
-		return userData(serverRole, args, here, m, config, files)
+		return userData(serverRole, args, plan.here, m, config, plan.files)
 	}).(pulumi.StringOutput)
 }
 

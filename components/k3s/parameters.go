@@ -16,14 +16,8 @@ const (
 	tlsDirectory   = "/var/lib/rancher/k3s/server/tls/"
 )
 
-// Tiers of a parameter.
-const (
-	// standardTier is free and holds 4 KB.
-	standardTier = "Standard"
-	// growingTier becomes Advanced (8 KB, charged) only when the value needs
-	// it: a service.key of three or more keys.
-	growingTier = "Intelligent-Tiering"
-)
+// standardTier is that of a parameter that is free and holds 4 KB.
+const standardTier = "Standard"
 
 // parameterRoot is the path of all of a cluster's parameters.
 func parameterRoot(clusterName string) string { return "/k3s-aws-auth/" + clusterName }
@@ -57,9 +51,8 @@ func serverSecrets(p *keyring, t *tokens) []secretFile {
 			secretFile{"server/" + ca.name + ".crt", tlsDirectory + ca.name + ".crt", ca.bundlePEM, standardTier},
 			secretFile{"server/" + ca.name + ".key", tlsDirectory + ca.name + ".key", ca.keyPEM, standardTier})
 	}
-	files = append(files,
-		secretFile{"server/service.key", tlsDirectory + "service.key", p.serviceKeys, growingTier},
-		secretFile{"server/token", tokenFile, t.server, standardTier})
+	files = append(files, signingSecrets(p.signing)...)
+	files = append(files, secretFile{"server/token", tokenFile, t.server, standardTier})
 	return append(files, agentSecrets(t)...)
 }
 

@@ -35,16 +35,15 @@ type keyring struct {
 	server, client, requestHeader, etcdPeer, etcdServer authority
 	// serverRootPEM is the root above the server CA: join tokens pin it.
 	serverRootPEM pulumi.StringOutput
-	// serviceKeys is service.key: the ServiceAccount keys one after the other,
-	// the active one first.
-	serviceKeys pulumi.StringOutput
+	// signing are the ServiceAccount keys.
+	signing []SigningKey
 	// adminCertPEM and adminKeyPEM are the kubeconfig's client certificate.
 	adminCertPEM, adminKeyPEM pulumi.StringOutput
 }
 
 // newPKI makes the set that K3s calls custom CA certificates
-// (https://docs.k3s.io/cli/certificate). It is the whole set on purpose: K3s
-// does not promise anything for a service.key that is placed alone.
+// (https://docs.k3s.io/cli/certificate), but for the ServiceAccount keys, which
+// K3s's datastore would keep as they are; see signing.go.
 //
 // The five CAs have no common root. K3s's example script gives them one, and
 // with it every client certificate of one CA verifies against all: a kubelet's
@@ -76,7 +75,7 @@ func newPKI(ctx *pulumi.Context, name string, args *ClusterArgs, parent pulumi.R
 			return nil, err
 		}
 	}
-	if p.serviceKeys, err = newServiceKeys(ctx, name, args.SigningKeys, parent, keep); err != nil {
+	if p.signing, err = newSigningKeys(ctx, name, args.SigningKeys, parent, keep); err != nil {
 		return nil, err
 	}
 
@@ -118,18 +117,4 @@ func newAuthority(ctx *pulumi.Context, name, commonName string, root *authority,
 		made.bundlePEM = pulumi.Sprintf("%s%s", ca.CertPem, root.certPEM)
 	}
 	return made, nil
-}
-
-// newServiceKeys returns service.key: the given keys in their order, or one that
-// is made.
-func newServiceKeys(ctx *pulumi.Context, name string, given pulumi.StringArrayInput, options ...pulumi.ResourceOption) (pulumi.StringOutput, error) {
-	if given == nil {
-		key, err := pki.NewServiceAccountKey(ctx, name+"-service-key", options...)
-		if err != nil {
-			return pulumi.StringOutput{}, err
-		}
-		return key.PrivateKeyPem, nil
-	}
-	keys := given.ToStringArrayOutput().ApplyT(joinServiceKeys).(pulumi.StringOutput)
-	return pulumi.ToSecret(keys).(pulumi.StringOutput), nil
 }

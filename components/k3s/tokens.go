@@ -2,12 +2,9 @@ package k3s
 
 import (
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -54,24 +51,4 @@ func secureToken(rootPEM, user, seed string) (string, error) {
 	hash := sha256.Sum256(block.Bytes)
 	password := sha256.Sum256([]byte(seed))
 	return "K10" + hex.EncodeToString(hash[:]) + "::" + user + ":" + hex.EncodeToString(password[:]), nil
-}
-
-// joinServiceKeys returns the keys as one file in the given order. K3s reads
-// only traditional RSA PEM there. The errors never quote a key.
-func joinServiceKeys(keys []string) (string, error) {
-	if len(keys) == 0 {
-		return "", errors.New("args.SigningKeys: is empty, must have at least the active key")
-	}
-	var file strings.Builder
-	for i, key := range keys {
-		block, rest := pem.Decode([]byte(key))
-		if block == nil || block.Type != "RSA PRIVATE KEY" || strings.TrimSpace(string(rest)) != "" {
-			return "", fmt.Errorf("args.SigningKeys[%d]: must be one PEM block of type RSA PRIVATE KEY", i)
-		}
-		if _, err := x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
-			return "", fmt.Errorf("args.SigningKeys[%d]: must be an RSA private key in PKCS #1 form", i)
-		}
-		file.Write(pem.EncodeToMemory(block))
-	}
-	return file.String(), nil
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"k3s-aws-auth/components/keyset"
 )
 
 // bootScript is what a node runs at every boot: boot.sh without the lines that are
@@ -60,6 +62,8 @@ type serverConfig struct {
 	SecretsEncryption   bool     `yaml:"secrets-encryption"`
 	WriteKubeconfigMode string   `yaml:"write-kubeconfig-mode"`
 	KubeAPIServerArg    []string `yaml:"kube-apiserver-arg,omitempty"`
+	// ControllerManagerArg has the key that the controller manager signs with.
+	ControllerManagerArg []string `yaml:"kube-controller-manager-arg"`
 
 	snapshotConfig `yaml:",inline"`
 }
@@ -164,7 +168,7 @@ type agentConfig struct {
 
 // newServerConfig is the configuration of a server that is reached by the given
 // names and addresses. It fails for an issuer that no API server would take.
-func newServerConfig(args *ClusterArgs, p place, m member, reachedBy, issuers []string) (serverConfig, error) {
+func newServerConfig(args *ClusterArgs, p place, m member, keys []keyset.Member, reachedBy, issuers []string) (serverConfig, error) {
 	flags := []string{}
 	for i, issuer := range issuers {
 		parsed, err := url.Parse(issuer)
@@ -177,6 +181,8 @@ func newServerConfig(args *ClusterArgs, p place, m member, reachedBy, issuers []
 		// audience by name.
 		flags = append(flags, "service-account-issuer="+issuer)
 	}
+	signing, controllerManager := signingFlags(keys)
+	flags = append(flags, signing...)
 	if authentication(args.Version) != "" {
 		flags = append(flags, "authentication-config="+authenticationFile)
 	}
@@ -187,16 +193,17 @@ func newServerConfig(args *ClusterArgs, p place, m member, reachedBy, issuers []
 		flags = append(flags, "runtime-config="+strings.Join(args.RuntimeConfig, ","))
 	}
 	config := serverConfig{
-		ClusterInit:         true,
-		TokenFile:           tokenFile,
-		AgentTokenFile:      agentTokenFile,
-		TLSSAN:              reachedBy,
-		NodeTaint:           []string{controlPlaneTaint},
-		Disable:             []string{"traefik", "servicelb"},
-		SecretsEncryption:   true,
-		WriteKubeconfigMode: "0600",
-		KubeAPIServerArg:    flags,
-		snapshotConfig:      newSnapshotConfig(args, p),
+		ClusterInit:          true,
+		TokenFile:            tokenFile,
+		AgentTokenFile:       agentTokenFile,
+		TLSSAN:               reachedBy,
+		NodeTaint:            []string{controlPlaneTaint},
+		Disable:              []string{"traefik", "servicelb"},
+		SecretsEncryption:    true,
+		WriteKubeconfigMode:  "0600",
+		KubeAPIServerArg:     flags,
+		ControllerManagerArg: controllerManager,
+		snapshotConfig:       newSnapshotConfig(args, p),
 	}
 	if args.Servers > 1 {
 		// By this label a server finds the machine that it takes the place of.

@@ -4,6 +4,7 @@ package pki
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/pulumi/pulumi-tls/sdk/v5/go/tls"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -40,6 +41,9 @@ type CertificateArgs struct {
 	// end an update renews it; nil leaves it until it has ended.
 	ValidityHours     int
 	EarlyRenewalHours pulumi.IntPtrInput
+	// KeyRenewal is a value whose change makes the key anew, and with it the
+	// certificate; nil keeps the key.
+	KeyRenewal pulumi.StringInput
 	// Issuer signs it; nil makes it self-signed.
 	Issuer *Issuer
 }
@@ -54,8 +58,8 @@ type Certificate struct {
 	CertPem pulumi.StringOutput
 	// KeyPem is a secret, as SEC 1 PEM.
 	KeyPem pulumi.StringOutput
-	// ValidUntil is its end, RFC 3339.
-	ValidUntil pulumi.StringOutput
+	// ValidFrom and ValidUntil are its beginning and end, RFC 3339.
+	ValidFrom, ValidUntil pulumi.StringOutput
 }
 
 // Issuer is the certificate as one that signs others.
@@ -64,7 +68,11 @@ func (c *Certificate) Issuer() *Issuer { return &Issuer{CertPem: c.CertPem, KeyP
 // NewCertificate makes an ECDSA key and a certificate for it. The options are
 // given to each of the resources.
 func NewCertificate(ctx *pulumi.Context, args *CertificateArgs, opts ...pulumi.ResourceOption) (*Certificate, error) {
-	key, err := NewKey(ctx, args.KeyName, opts...)
+	keyOpts := opts
+	if args.KeyRenewal != nil {
+		keyOpts = append(slices.Clone(opts), pulumi.ReplacementTrigger(args.KeyRenewal))
+	}
+	key, err := NewKey(ctx, args.KeyName, keyOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +92,7 @@ func NewCertificate(ctx *pulumi.Context, args *CertificateArgs, opts ...pulumi.R
 		if err != nil {
 			return nil, fmt.Errorf("certificate %s: %w", args.Name, err)
 		}
-		made.CertPem, made.ValidUntil = certificate.CertPem, certificate.ValidityEndTime
+		made.CertPem, made.ValidFrom, made.ValidUntil = certificate.CertPem, certificate.ValidityStartTime, certificate.ValidityEndTime
 		return made, nil
 	}
 	request, err := tls.NewCertRequest(ctx, args.RequestName, &tls.CertRequestArgs{
@@ -110,7 +118,7 @@ func NewCertificate(ctx *pulumi.Context, args *CertificateArgs, opts ...pulumi.R
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s: %w", args.Name, err)
 	}
-	made.CertPem, made.ValidUntil = certificate.CertPem, certificate.ValidityEndTime
+	made.CertPem, made.ValidFrom, made.ValidUntil = certificate.CertPem, certificate.ValidityStartTime, certificate.ValidityEndTime
 	return made, nil
 }
 

@@ -46,16 +46,16 @@ func uploader() []iampolicy.Statement {
 func TestPolicies(t *testing.T) {
 	for setup, trust := range map[string]func() pulumi.StringOutput{
 		"irsa-s3": func() pulumi.StringOutput {
-			return podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{issuer("lab-issuer.s3.eu-central-1.amazonaws.com")}, "sts.amazonaws.com", "default", "uploader")
+			return podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{issuer("lab-issuer.s3.eu-central-1.amazonaws.com")}, "sts.amazonaws.com", "default", "uploader", false)
 		},
 		"irsa-cloudfront": func() pulumi.StringOutput {
-			return podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{issuer("oidc.example.com")}, "sts.amazonaws.com", "default", "uploader")
+			return podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{issuer("oidc.example.com")}, "sts.amazonaws.com", "default", "uploader", false)
 		},
 		"irsa-migration": func() pulumi.StringOutput {
-			return podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{issuer("oidc.example.com"), issuer("lab-issuer.s3.eu-central-1.amazonaws.com")}, "sts.amazonaws.com", "default", "uploader")
+			return podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{issuer("oidc.example.com"), issuer("lab-issuer.s3.eu-central-1.amazonaws.com")}, "sts.amazonaws.com", "default", "uploader", false)
 		},
 		"roles-anywhere": func() pulumi.StringOutput {
-			return podrole.RolesAnywhereTrust(pulumi.StringArray{pulumi.String("arn:aws:rolesanywhere:eu-central-1:" + account + ":trust-anchor/0a1b")}, "default.uploader")
+			return podrole.RolesAnywhereTrust(pulumi.StringArray{pulumi.String("arn:aws:rolesanywhere:eu-central-1:" + account + ":trust-anchor/0a1b")}, "default.uploader", false)
 		},
 	} {
 		t.Run(setup, func(t *testing.T) {
@@ -156,9 +156,11 @@ func TestTrustIsChecked(t *testing.T) {
 		many = append(many, issuer(fmt.Sprintf("issuer-%d.example.com", i)))
 	}
 	for name, trust := range map[string]func() pulumi.StringOutput{
-		"no issuers": func() pulumi.StringOutput { return podrole.WebIdentityTrust(nil, "sts.amazonaws.com", "a", "b") },
-		"too many":   func() pulumi.StringOutput { return podrole.WebIdentityTrust(many, "sts.amazonaws.com", "a", "b") },
-		"no anchors": func() pulumi.StringOutput { return podrole.RolesAnywhereTrust(pulumi.StringArray{}, "a.b") },
+		"no issuers": func() pulumi.StringOutput { return podrole.WebIdentityTrust(nil, "sts.amazonaws.com", "a", "b", false) },
+		"too many": func() pulumi.StringOutput {
+			return podrole.WebIdentityTrust(many, "sts.amazonaws.com", "a", "b", false)
+		},
+		"no anchors": func() pulumi.StringOutput { return podrole.RolesAnywhereTrust(pulumi.StringArray{}, "a.b", false) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {

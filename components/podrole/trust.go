@@ -19,8 +19,9 @@ type WebIdentityIssuer struct {
 }
 
 // WebIdentityTrust returns the trust policy of a role that tokens of exactly
-// this ServiceAccount and exactly this audience may assume, as JSON.
-func WebIdentityTrust(issuers []WebIdentityIssuer, audience, namespace, serviceAccount string) pulumi.StringOutput {
+// this ServiceAccount and exactly this audience may assume, as JSON; nobody, while
+// it is suspended.
+func WebIdentityTrust(issuers []WebIdentityIssuer, audience, namespace, serviceAccount string, suspended bool) pulumi.StringOutput {
 	var inputs []any
 	for _, issuer := range issuers {
 		inputs = append(inputs, issuer.Arn, issuer.HostPath)
@@ -33,20 +34,23 @@ func WebIdentityTrust(issuers []WebIdentityIssuer, audience, namespace, serviceA
 				IssuerHostPath: values[i+1].(string),
 			})
 		}
-		return trustJSON(iampolicy.WebIdentityTrust(trusted, audience, iampolicy.Subject(namespace, serviceAccount)))
+		return trustJSON(iampolicy.WebIdentityTrust(trusted, audience, iampolicy.Subject(namespace, serviceAccount)), suspended)
 	}).(pulumi.StringOutput)
 }
 
 // RolesAnywhereTrust returns the trust policy of a role that certificates of
 // exactly this common name may assume through one of the trust anchors, as
-// JSON.
-func RolesAnywhereTrust(trustAnchorArns pulumi.StringArrayInput, commonName string) pulumi.StringOutput {
+// JSON; nobody, while it is suspended.
+func RolesAnywhereTrust(trustAnchorArns pulumi.StringArrayInput, commonName string, suspended bool) pulumi.StringOutput {
 	return trustAnchorArns.ToStringArrayOutput().ApplyT(func(arns []string) (string, error) {
-		return trustJSON(iampolicy.RolesAnywhereTrust(arns, commonName))
+		return trustJSON(iampolicy.RolesAnywhereTrust(arns, commonName), suspended)
 	}).(pulumi.StringOutput)
 }
 
-func trustJSON(document iampolicy.Document) (string, error) {
+func trustJSON(document iampolicy.Document, suspended bool) (string, error) {
+	if suspended {
+		document = document.Suspended()
+	}
 	text, err := document.JSON()
 	if err != nil {
 		return "", fmt.Errorf("trust policy: %w", err)

@@ -18,6 +18,7 @@ import (
 	ra "github.com/pulumi/pulumi-aws/sdk/v6/go/aws/rolesanywhere"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/keyset"
 	"k3s-aws-auth/components/names"
 	"k3s-aws-auth/components/outputs"
 	"k3s-aws-auth/components/pki"
@@ -37,15 +38,11 @@ const (
 	maxResourceName = 255
 )
 
-// DefaultCAName names the one CA of an anchor that lists none.
-const DefaultCAName = "1"
-
 // Organization is the subject organization of all certificates made here.
 const Organization = "k3s-aws-auth"
 
 var (
 	resourceNamePattern = regexp.MustCompile(`^[ a-zA-Z0-9_-]{1,255}$`)
-	caNamePattern       = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 	// commonNamePattern is the alphabet of an STS source identity, which is
 	// "CN=" and the common name, 64 characters at most.
 	commonNamePattern = regexp.MustCompile(`^[\w+=,.@-]{1,61}$`)
@@ -56,11 +53,9 @@ type AnchorArgs struct {
 	// Name is the anchor's name, letters, digits, space, _ and -, at most 255;
 	// empty leaves it to Pulumi.
 	Name string
-	// CAs names the certificate authorities, the one that signs leaves first;
-	// all are trusted. Nil means one, [DefaultCAName]. At most two: a second
-	// one is a rotation (add, make it the first, wait for all leaves to be
-	// renewed, remove the old one).
-	CAs []string
+	// CAs are the certificate authorities: the active one signs leaves, all are
+	// trusted. Nil means one, [keyset.Default]. At most two, AWS's limit.
+	CAs []keyset.Member
 	// CAValidityHours is how long each CA is valid; 0 means
 	// [rules.DefaultCAValidityHours].
 	CAValidityHours int
@@ -81,6 +76,14 @@ type Anchor struct {
 	CACertPem pulumi.StringOutput `pulumi:"caCertPem"`
 	// BundlePem holds the certificates of all CAs.
 	BundlePem pulumi.StringOutput `pulumi:"bundlePem"`
+
+	cas []authority // by name
+}
+
+// authority is a CA of an anchor.
+type authority struct {
+	keyset.Member
+	keyPem, certPem pulumi.StringOutput
 }
 
 // NewAnchor makes the certificate authorities and the trust anchor.
@@ -97,15 +100,16 @@ func NewAnchor(ctx *pulumi.Context, name string, args *AnchorArgs, opts ...pulum
 	}
 	cas := args.CAs
 	if len(cas) == 0 {
-		cas = []string{DefaultCAName}
+		cas = keyset.Default()
 	}
 	var certificates []any
-	for i, ca := range cas {
+	for _, ca := range keyset.Sorted(cas) {
 		certificate, err := newCA(ctx, name, ca, anchor, args)
 		if err != nil {
 			return nil, err
 		}
-		if i == 0 {
+		anchor.cas = append(anchor.cas, authority{ca, certificate.KeyPem, certificate.CertPem})
+		if ca.State == keyset.Active {
 			anchor.CAKeyPem, anchor.CACertPem = certificate.KeyPem, certificate.CertPem
 		}
 		certificates = append(certificates, certificate.CertPem)
@@ -144,8 +148,8 @@ func NewAnchor(ctx *pulumi.Context, name string, args *AnchorArgs, opts ...pulum
 	return anchor, nil
 }
 
-func newCA(ctx *pulumi.Context, name, ca string, parent pulumi.Resource, args *AnchorArgs) (*pki.Certificate, error) {
-	prefix := name + "-ca-" + ca
+func newCA(ctx *pulumi.Context, name string, ca keyset.Member, parent pulumi.Resource, args *AnchorArgs) (*pki.Certificate, error) {
+	prefix := name + "-ca-" + ca.Name
 	return pki.NewCertificate(ctx, &pki.CertificateArgs{
 		Name: prefix + "-cert", KeyName: prefix + "-key",
 		CommonName:    names.Shorten(prefix, 64),
@@ -154,8 +158,9 @@ func newCA(ctx *pulumi.Context, name, ca string, parent pulumi.Resource, args *A
 		Uses:          []string{pki.CertSigning, pki.CRLSigning},
 		ValidityHours: cmp.Or(args.CAValidityHours, rules.DefaultCAValidityHours),
 	}, pulumi.Parent(parent),
-		// A CA that is lost takes every leaf with it.
-		pulumi.Protect(args.Protect))
+		// A CA that is lost takes every leaf with it. One that is retiring is about to
+		// be removed.
+		pulumi.Protect(args.Protect && ca.State != keyset.Retiring))
 }
 
 // ProfileArgs describes a profile: the roles that sessions can be made for.
@@ -244,10 +249,10 @@ type profileState struct {
 	Enabled               bool
 	Name                  string
 	RoleArns              []string
-	Tags                  []profileTag
+	Tags                  []resourceTag
 }
 
-type profileTag struct{ Key, Value string }
+type resourceTag struct{ Key, Value string }
 
 // newNamed makes the profile that accepts names of sessions and returns its
 // ARN. The AWS provider's own resource of profiles cannot say so in v6; Cloud
@@ -259,10 +264,10 @@ func newNamed(ctx *pulumi.Context, name string, profile *Profile, args *ProfileA
 		Enabled:               true,
 		// Required there. Names of profiles need not be unique.
 		Name: names.Shorten(cmp.Or(args.Name, name), maxResourceName),
-		Tags: []profileTag{},
+		Tags: []resourceTag{},
 	}
 	for _, key := range slices.Sorted(maps.Keys(args.Tags)) {
-		state.Tags = append(state.Tags, profileTag{key, args.Tags[key]})
+		state.Tags = append(state.Tags, resourceTag{key, args.Tags[key]})
 	}
 	resource, err := cloudcontrol.NewResource(ctx, name, &cloudcontrol.ResourceArgs{
 		TypeName: pulumi.String("AWS::RolesAnywhere::Profile"),
@@ -299,6 +304,9 @@ type LeafArgs struct {
 	// deployments, and nothing revokes the old one.
 	ValidityHours     int
 	EarlyRenewalHours int
+	// Renewal is a value whose change renews the key, and with it the certificate
+	// (see [NewRenewal]); nil keeps the key as long as the identity lives.
+	Renewal pulumi.StringInput
 }
 
 // Leaf is a certificate with its key. It needs no tags: it is no AWS resource.
@@ -310,6 +318,27 @@ type Leaf struct {
 	KeyPem pulumi.StringOutput `pulumi:"keyPem"`
 	// ValidUntil is the certificate's end, RFC 3339.
 	ValidUntil pulumi.StringOutput `pulumi:"validUntil"`
+	// Serial is its serial number in hexadecimal.
+	Serial pulumi.StringOutput `pulumi:"serial"`
+}
+
+// NewRenewal returns a value that changes whenever leaves of the given validity
+// are due for renewal, by the next `pulumi up`. A certificate that is renewed goes
+// on with its key, since the key comes first: the provider tells only of
+// certificates when they are due. So it is a certificate that nobody presents, and
+// its key is a key for nothing else.
+func NewRenewal(ctx *pulumi.Context, name string, validityHours, earlyRenewalHours int, options ...pulumi.ResourceOption) (pulumi.StringOutput, error) {
+	clock, err := pki.NewCertificate(ctx, &pki.CertificateArgs{
+		Name: name + "-clock", KeyName: name + "-key",
+		CommonName:        "renewal of leaves",
+		Uses:              []string{pki.DigitalSignature},
+		ValidityHours:     validityHours,
+		EarlyRenewalHours: pulumi.Int(earlyRenewalHours),
+	}, options...)
+	if err != nil {
+		return pulumi.StringOutput{}, err
+	}
+	return clock.ValidFrom, nil
 }
 
 // NewLeaf makes the key and the certificate: no CA, for digital signatures
@@ -322,20 +351,22 @@ func NewLeaf(ctx *pulumi.Context, name string, args *LeafArgs, opts ...pulumi.Re
 	if err := ctx.RegisterComponentResource(LeafType, name, leaf, opts...); err != nil {
 		return nil, fmt.Errorf("register %s %q: %w", LeafType, name, err)
 	}
-	validity, renewal := args.hours()
+	validity, early := args.hours()
 	certificate, err := pki.NewCertificate(ctx, &pki.CertificateArgs{
 		Name: name + "-cert", KeyName: name + "-key", RequestName: name + "-request",
 		CommonName:        args.CommonName,
 		Organization:      Organization,
 		Uses:              []string{pki.DigitalSignature, pki.ClientAuth},
 		ValidityHours:     validity,
-		EarlyRenewalHours: pulumi.Int(renewal),
+		EarlyRenewalHours: pulumi.Int(early),
+		KeyRenewal:        args.Renewal,
 		Issuer:            &pki.Issuer{CertPem: args.CACertPem, KeyPem: args.CAKeyPem},
 	}, pulumi.Parent(leaf))
 	if err != nil {
 		return nil, fmt.Errorf("leaf of %s: %w", args.CommonName, err)
 	}
 	leaf.CertPem, leaf.KeyPem, leaf.ValidUntil = certificate.CertPem, certificate.KeyPem, certificate.ValidUntil
+	leaf.Serial = leaf.CertPem.ApplyT(SerialOf).(pulumi.StringOutput)
 	if err := outputs.Register(ctx, leaf); err != nil {
 		return nil, fmt.Errorf("%s %q: %w", LeafType, name, err)
 	}
@@ -358,18 +389,10 @@ func (args *AnchorArgs) validate(name string) error {
 	if args.CAValidityHours < 0 {
 		errs = append(errs, fmt.Errorf("CAValidityHours is %d, must not be negative", args.CAValidityHours))
 	}
-	if len(args.CAs) > maxCertificates {
-		errs = append(errs, fmt.Errorf("%d CAs, a trust anchor takes at most %d", len(args.CAs), maxCertificates))
-	}
-	seen := map[string]bool{}
-	for _, ca := range args.CAs {
-		if !caNamePattern.MatchString(ca) {
-			errs = append(errs, fmt.Errorf("CA name %q must be 1 to 32 lower-case letters, digits and hyphens", ca))
+	if args.CAs != nil {
+		for _, problem := range keyset.Validate(args.CAs, maxCertificates) {
+			errs = append(errs, fmt.Errorf("CAs%s: found %s, must be %s", problem.Key, problem.Found, problem.Must))
 		}
-		if seen[ca] {
-			errs = append(errs, fmt.Errorf("CA %q is listed twice", ca))
-		}
-		seen[ca] = true
 	}
 	return wrap("Anchor", name, errs)
 }

@@ -1,6 +1,12 @@
 package rolesanywhere_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -8,11 +14,26 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/internal/pulumitest"
+	"k3s-aws-auth/components/keyset"
 	"k3s-aws-auth/components/rolesanywhere"
 	"k3s-aws-auth/components/rules"
 )
 
 const anchorArn = "arn:aws:rolesanywhere:eu-central-1:111122223333:trust-anchor/0a1b"
+
+// leafPEM is a certificate, of nobody.
+var leafPEM = func() string {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(0x2a1b)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}()
 
 func answers(r pulumitest.Resource) resource.PropertyMap {
 	out := resource.PropertyMap{}
@@ -20,7 +41,11 @@ func answers(r pulumitest.Resource) resource.PropertyMap {
 	switch r.Type {
 	case "tls:index/privateKey:PrivateKey":
 		out["privateKeyPem"] = secret("KEY " + r.Name + "\n")
-	case "tls:index/selfSignedCert:SelfSignedCert", "tls:index/locallySignedCert:LocallySignedCert":
+	case "tls:index/locallySignedCert:LocallySignedCert":
+		out["certPem"] = resource.NewStringProperty(leafPEM)
+		out["validityEndTime"] = resource.NewStringProperty("2030-01-01T00:00:00Z")
+	case "tls:index/selfSignedCert:SelfSignedCert":
+		out["validityStartTime"] = resource.NewStringProperty("2029-01-01T00:00:00Z")
 		out["certPem"] = resource.NewStringProperty("CERT " + r.Name + "\n")
 		out["validityEndTime"] = resource.NewStringProperty("2030-01-01T00:00:00Z")
 	case "tls:index/certRequest:CertRequest":
@@ -61,7 +86,7 @@ func TestAnchorProfileAndLeaf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if arn != anchorArn || !strings.Contains(profileArn, ":profile/") || cert != "CERT uploader-cert\n" || key != "KEY uploader-key\n" {
+	if arn != anchorArn || !strings.Contains(profileArn, ":profile/") || cert != leafPEM || key != "KEY uploader-key\n" {
 		t.Errorf("arn %q, profile %q, cert %q, key %q", arn, profileArn, cert, key)
 	}
 	pulumitest.Golden(t, "graph.txt", recorder.Graph())
@@ -121,7 +146,7 @@ func TestNamedProfile(t *testing.T) {
 func TestTwoCAs(t *testing.T) {
 	var signer string
 	recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
-		anchor, err := rolesanywhere.NewAnchor(ctx, "lab", &rolesanywhere.AnchorArgs{CAs: []string{"2027", "1"}})
+		anchor, err := rolesanywhere.NewAnchor(ctx, "lab", &rolesanywhere.AnchorArgs{CAs: []keyset.Member{{Name: "2027", State: keyset.Active}, {Name: "1", State: keyset.Retiring}}})
 		if err != nil {
 			return err
 		}
@@ -180,9 +205,9 @@ func TestRefuses(t *testing.T) {
 	}{
 		"anchor nil":    {anchor(nil), "args are missing"},
 		"anchor name":   {anchor(&rolesanywhere.AnchorArgs{Name: "a/b"}), "name is"},
-		"three CAs":     {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "2", "3"}}), "at most 2"},
-		"CA twice":      {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"1", "1"}}), "listed twice"},
-		"CA name":       {anchor(&rolesanywhere.AnchorArgs{CAs: []string{"A b"}}), "CA name"},
+		"three CAs":     {anchor(&rolesanywhere.AnchorArgs{CAs: []keyset.Member{{Name: "1", State: keyset.Active}, {Name: "2", State: keyset.Next}, {Name: "3", State: keyset.Next}}}), "CAs: found 3 members, must be at most 2"},
+		"CA twice":      {anchor(&rolesanywhere.AnchorArgs{CAs: []keyset.Member{{Name: "1", State: keyset.Active}, {Name: "1", State: keyset.Next}}}), "another name than that of [0]"},
+		"CA name":       {anchor(&rolesanywhere.AnchorArgs{CAs: []keyset.Member{{Name: "A b", State: keyset.Active}}}), "CAs[0].name"},
 		"CA validity":   {anchor(&rolesanywhere.AnchorArgs{CAValidityHours: -1}), "CAValidityHours"},
 		"profile nil":   {profile(nil), "args are missing"},
 		"no roles":      {profile(&rolesanywhere.ProfileArgs{}), "RoleArns"},

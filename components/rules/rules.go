@@ -58,6 +58,7 @@ var (
 	sha256      = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	machine     = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*\.(nano|micro|small|medium|large|[0-9]*xlarge|metal(-[0-9]+xl)?)$`)
 	machineOS   = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
+	serial      = regexp.MustCompile(`^[0-9a-f]{1,40}$`)
 	zoneID      = regexp.MustCompile(`^Z[0-9A-Z]{1,31}$`)
 	policyARN   = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::(aws|[0-9]{12}):policy/[0-9A-Za-z_+=,.@/-]{1,512}$`)
 	cron        = regexp.MustCompile(`^[0-9*/,-]+( [0-9A-Za-z*/,?-]+){4}$`)
@@ -115,6 +116,10 @@ func Bucket(value string) string {
 	}
 	return ""
 }
+
+// MaxSigningKeys is how many keys a set of signing keys may have: more than one
+// change at a time needs, and few enough for the user data of servers.
+const MaxSigningKeys = 5
 
 // ReservedBucket returns what a bucket's name must be that begins or ends as S3
 // does not allow, or "".
@@ -212,6 +217,12 @@ func Servers(n int) string {
 		return ""
 	}
 	return "1, 3 or 5: etcd needs a majority, and an even number adds none"
+}
+
+// Serial is the rule of a certificate's serial number as it is written here
+// (20 octets at most: RFC 5280, section 4.1.2.2).
+func Serial(value string) string {
+	return matches(serial, value, "a serial number of at most 40 lower-case hex digits, without colons")
 }
 
 // ZoneID is the rule of a Route 53 hosted zone's id.

@@ -73,8 +73,8 @@ func (p *Person) ChangeAPIServers(ctx context.Context, c Change) error {
 		return p.ask(ctx, "  on every server: keep a copy of /etc/rancher/k3s/config.yaml, set kube-apiserver-arg to "+
 			strings.Join(lines, ", ")+" and restart: sudo systemctl restart k3s")
 	case c.SigningKey != "":
-		return p.ask(ctx, "  on every server: replace the signing key by `k3s certificate rotate-ca` with a new service.key that is not\n"+
-			"  in the issuer's JWKS (keep the old one), and restart: sudo systemctl restart k3s")
+		return p.ask(ctx, "  on every server: write another key, which is not in the issuer's JWKS, over the file that service-account-signing-key-file in\n"+
+			"  /etc/rancher/k3s/config.yaml names (keep the old one), and restart: sudo systemctl restart k3s")
 	case c.Clock != 0:
 		return p.ask(ctx, fmt.Sprintf("  on every server: sudo systemctl stop systemd-timesyncd chrony; sudo date --set=\"%+d minutes\"; sudo systemctl restart k3s",
 			int(c.Clock.Minutes())))

@@ -111,7 +111,7 @@ func (t *Target) signingKeyParameter(ctx context.Context) (string, error) {
 			return "", broken(err)
 		}
 		for _, p := range page.Parameters {
-			if strings.HasSuffix(aws.ToString(p.Name), "/service.key") {
+			if strings.Contains(aws.ToString(p.Name), "/server/service-account/") {
 				return *p.Name, nil
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"k3s-aws-auth/components/keyset"
 )
 
 // choices are the values of each key that takes one of a few, by its path, in
@@ -15,6 +17,10 @@ var choices = map[string][]string{
 	"cluster.cpuCredits":               {CreditsStandard, CreditsUnlimited},
 	"cluster.apiAccess":                {APIPrivate, APIPublic},
 	"network.nat":                      {NATNone, NATPerZone, NATSingle},
+	"signingKeys[].state":              keyset.States(),
+	"issuers[].state":                  keyset.States(),
+	"rolesAnywhere.cas[].state":        keyset.States(),
+	"issuers[].dns":                    {DNSExternal, DNSRoute53},
 	"issuer.dns":                       {DNSExternal, DNSRoute53},
 	"issuer.thumbprint":                {"dynamic", "none"},
 	"issuer.priceClass":                {"PriceClass_100", "PriceClass_200", "PriceClass_All"},

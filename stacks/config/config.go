@@ -68,6 +68,11 @@ type Config struct {
 	Network Network `json:"network"`
 	// How the cluster's OIDC documents are published.
 	Issuer Issuer `json:"issuer" setups:"irsa-s3,irsa-cloudfront"`
+	// The issuers of the cluster's tokens, of which the active one is in new tokens. Without it: one, named
+	// `1`, as `issuer` describes it.
+	Issuers []IssuerMember `json:"issuers" setups:"irsa-s3,irsa-cloudfront" default:"one, named 1"`
+	// The keys that sign service account tokens, at most 5.
+	SigningKeys []Member `json:"signingKeys" setups:"irsa-s3,irsa-cloudfront" default:"one, named 1"`
 	// Certificates, sessions and the credential helper.
 	RolesAnywhere RolesAnywhere `json:"rolesAnywhere" setups:"roles-anywhere"`
 	// Who gives a pod its token, role and region: `manifest` leaves it to the pod's own manifest,
@@ -238,9 +243,45 @@ type Issuer struct {
 	Register []string `json:"register"`
 }
 
+// Member is one of a set of keys, issuers or CAs: exactly one of a set is active.
+type Member struct {
+	// Its name in the set, which is part of its resources' names: 1 to 32 lower-case letters, digits and
+	// hyphens. Another name is another key.
+	Name string `json:"name" required:"always"`
+	// `active` signs; `next` is accepted already and signs nothing yet; `retiring` signs nothing any more
+	// and is still accepted.
+	State string `json:"state" required:"always"`
+}
+
+// IssuerMember is one of the issuers of a cluster's tokens: where it publishes
+// its documents.
+type IssuerMember struct {
+	// Its name in the set, which is part of its resources' names: 1 to 32 lower-case letters, digits and
+	// hyphens.
+	Name string `json:"name" required:"always"`
+	// `active` is in new tokens; `next` and `retiring` are published, registered with IAM and accepted by
+	// API servers and roles. The active one is what `setup` says: with a domain for `irsa-cloudfront`,
+	// without one for `irsa-s3`.
+	State string `json:"state" required:"always"`
+	// As `issuer.bucket`. Without it: `<clusterName>-issuer-<name>-<account>-<region>`, without the name for
+	// the one that is named `1`.
+	Bucket string `json:"bucket"`
+	// As `issuer.domain`. With it the issuer is behind CloudFront, without it a public bucket.
+	Domain string `json:"domain"`
+	// As `issuer.dns`.
+	DNS string `json:"dns"`
+	// As `issuer.hostedZoneId`.
+	HostedZoneID string `json:"hostedZoneId"`
+}
+
 // RolesAnywhere describes the certificate authority, the leaf certificates and
 // the sessions of setup roles-anywhere.
 type RolesAnywhere struct {
+	// The CAs that the trust anchor accepts, at most 2 (AWS's limit), of which the active one signs.
+	CAs []Member `json:"cas" default:"one, named 1"`
+	// Certificates that get no new sessions: serial numbers (as `pulumi stack output` shows them, in
+	// hexadecimal), or names of identities, whose present certificates are meant.
+	Revoked []string `json:"revoked"`
 	// How long the CA is valid (ten years).
 	CAValidityHours int `json:"caValidityHours"`
 	// How long an identity's certificate is valid (90 days); less than the CA.
@@ -359,6 +400,12 @@ type Identity struct {
 	CreateAccount bool `json:"createServiceAccount"`
 	// The longest session of the role, 3600 to 43200 seconds.
 	MaxSessionSeconds int `json:"maxSessionSeconds" setups:"irsa-s3,irsa-cloudfront,roles-anywhere"`
+	// Shuts the identity: its role gives no new sessions, and those that run may do nothing, until it is
+	// `false` again.
+	Suspended bool `json:"suspended" setups:"irsa-s3,irsa-cloudfront,roles-anywhere"`
+	// A moment, in quotes, such as `"2026-11-30T12:00:00Z"`: sessions from before it may do nothing. New
+	// ones work.
+	RevokeSessionsBefore string `json:"revokeSessionsBefore" setups:"irsa-s3,irsa-cloudfront,roles-anywhere"`
 	// Permissions as an inline policy, at most 10240 characters as JSON. Required unless
 	// `managedPolicyArns`, `preset` or `assumeRoles` gives permissions.
 	Statements []Statement `json:"statements"`
@@ -510,6 +557,12 @@ func (s *Statement) setDefaults() { s.Effect = iampolicy.Allow }
 func (t *Toleration) setDefaults() { t.Operator = "Equal" }
 
 // setDefaults has none to give: it makes an entry of a list.
+func (m *Member) setDefaults() {}
+
+// setDefaults gives a list entry its defaults before its keys are read.
+func (m *IssuerMember) setDefaults() { m.DNS = DNSRoute53 }
+
+// setDefaults has none to give: it makes an entry of a list.
 func (a *Assumed) setDefaults() {}
 
 // useUsualAccount gives an identity with a preset the namespace and the service
@@ -594,6 +647,7 @@ func (c *Config) Permissions(i Identity, at Site) ([]iampolicy.Statement, error)
 		return nil, err
 	}
 	statements = append(statements, preset...)
+	statements = append(statements, iampolicy.Shut(i.Suspended, i.RevokeSessionsBefore)...)
 	for _, role := range i.AssumeRoles {
 		statements = append(statements, iampolicy.AssumeRole(role.RoleArn, role.ExternalID, at.SourceIdentity)...)
 	}

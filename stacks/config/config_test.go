@@ -112,7 +112,7 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"setup unknown", "setup", "bravo", []string{`setup: found "bravo": must be alpha or zeta`}},
 		{"setup misspelled", "setup", "zetta", []string{`setup: found "zetta": must be alpha or zeta (did you mean zeta?)`}},
 		{"rule of one setup", "setup", "alpha", []string{`issuer.domain: found nothing: must be set for alpha`}},
-		{"top-level typo", "identites", "[]", []string{`identites: found an unknown key: must be one of alarms, cluster, clusterName, demo, demoImage, identities, injection, issuer, network, permissionsBoundary, production, rolesAnywhere, setup, tags, webhook (did you mean identities?)`}},
+		{"top-level typo", "identites", "[]", []string{`identites: found an unknown key: must be one of alarms, cluster, clusterName, demo, demoImage, identities, injection, issuer, issuers, network, permissionsBoundary, production, rolesAnywhere, setup, signingKeys, tags, webhook (did you mean identities?)`}},
 		{"region missing", "aws:region", "", []string{`aws:region: found nothing: must be a region such as eu-central-1`}},
 		{"region malformed", "aws:region", "Frankfurt", []string{`aws:region: found "Frankfurt": must be a region such as eu-central-1`}},
 		{"cluster name with dot", "clusterName", "a.b", []string{`clusterName: found "a.b": must be a lower-case letter, then`}},

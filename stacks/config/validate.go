@@ -26,6 +26,7 @@ func validate(c *Config, setups []Setup, p *Problems) {
 	validateNetwork(c, p)
 	validateAccess(c, p)
 	validateIssuer(c.Issuer, p)
+	validateSets(c, p)
 	validateRolesAnywhere(c.RolesAnywhere, p)
 	if c.RolesAnywhere.SessionName == SessionPod && c.Setup != "roles-anywhere" && !p.Has("setup") {
 		p.Add("rolesAnywhere.sessionName", Quote(SessionPod), "serial, or left out, for setup %s: only roles-anywhere names sessions by it", c.Setup)
@@ -239,22 +240,27 @@ func zoneExample(region string) string {
 }
 
 func validateIssuer(i Issuer, p *Problems) {
+	validatePlace("issuer.", i, p)
+	between("issuer.cacheTtlSeconds", i.CacheTTLSeconds, 1, 86400, " seconds", p)
+	between("issuer.accessLogDays", i.AccessLogDays, 0, rules.MaxLogDays, " days", p)
+	validateIssuerURLs("issuer.register", i.Register, p)
+}
+
+// validatePlace checks where an issuer publishes its documents: keys below at.
+func validatePlace(at string, i Issuer, p *Problems) {
 	if i.Bucket != "" {
-		follows("issuer.bucket", i.Bucket, rules.Bucket, p)
+		follows(at+"bucket", i.Bucket, rules.Bucket, p)
 	}
 	if i.Domain != "" {
-		validateDomain("issuer.domain", i.Domain, p)
+		validateDomain(at+"domain", i.Domain, p)
 	}
 	switch {
 	case i.HostedZoneID == "":
 	case i.DNS == DNSExternal:
-		p.Add("issuer.hostedZoneId", Quote(i.HostedZoneID), "left out while issuer.dns is external, since then no record is written to it")
+		p.Add(at+"hostedZoneId", Quote(i.HostedZoneID), "left out while %sdns is external, since then no record is written to it", at)
 	default:
-		follows("issuer.hostedZoneId", i.HostedZoneID, rules.ZoneID, p)
+		follows(at+"hostedZoneId", i.HostedZoneID, rules.ZoneID, p)
 	}
-	between("issuer.cacheTtlSeconds", i.CacheTTLSeconds, 1, 86400, " seconds", p)
-	between("issuer.accessLogDays", i.AccessLogDays, 0, rules.MaxLogDays, " days", p)
-	validateIssuerURLs("issuer.register", i.Register, p)
 }
 
 // privateName returns the end of a host's name by which it is none of public DNS:

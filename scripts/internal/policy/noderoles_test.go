@@ -33,8 +33,8 @@ func TestNodeRoles(t *testing.T) {
 		context          map[string][]string
 		may              []string // the others may not
 	}{
-		// Secrets. Those of servers make identities: whoever has service.key or client-ca.key is anybody.
-		{action: "ssm:GetParameter", resource: own + "/server/service.key", may: []string{server, servers}},
+		// Secrets. Those of servers make identities: whoever has a signing key or client-ca.key is anybody.
+		{action: "ssm:GetParameter", resource: own + "/server/service-account/1.key", may: []string{server, servers}},
 		{action: "ssm:GetParameter", resource: own + "/server/client-ca.key", may: []string{server, servers}},
 		{action: "ssm:GetParameter", resource: own + "/server/etcd/peer-ca.key", may: []string{server, servers}},
 		{action: "ssm:GetParameter", resource: own + "/server/token", may: []string{server, servers}},
@@ -55,11 +55,11 @@ func TestNodeRoles(t *testing.T) {
 		{action: "ssm:GetParametersByPath", resource: own},
 		{action: "ssm:GetParametersByPath", resource: parameter + "/"},
 		{action: "ssm:GetParameterHistory", resource: own + "/agent/token"},
-		{action: "ssm:GetParameterHistory", resource: own + "/server/service.key"},
+		{action: "ssm:GetParameterHistory", resource: own + "/server/service-account/1.key"},
 		{action: "ssm:DescribeParameters", resource: "*"},
 		// Writes: servers of several sign as founder, nobody writes anything else.
 		{action: "ssm:PutParameter", resource: own + "/server/founder", may: []string{servers}},
-		{action: "ssm:PutParameter", resource: own + "/server/service.key"},
+		{action: "ssm:PutParameter", resource: own + "/server/service-account/1.key"},
 		{action: "ssm:PutParameter", resource: own + "/server/founder/x"},
 		{action: "ssm:PutParameter", resource: own + "/agent/token"},
 		{action: "ssm:DeleteParameter", resource: own + "/server/founder"},
@@ -104,7 +104,7 @@ func TestNodeRoles(t *testing.T) {
 	everything, err := policy.Parse([]byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`))
 	require.NoError(t, err)
 	for _, c := range []struct{ action, resource string }{
-		{"ssm:GetParameter", own + "/server/service.key"},
+		{"ssm:GetParameter", own + "/server/service-account/1.key"},
 		{"ssm:GetParameters", own + "/server/token"},
 		{"ssm:GetParameterHistory", own + "/server/client-ca.key"},
 		{"ssm:PutParameter", own + "/server/founder"},

@@ -85,7 +85,7 @@ func TestPresets(t *testing.T) {
 				{"secretsmanager:ListSecrets", "*", nil},
 				{"secretsmanager:BatchGetSecretValue", "*", nil},
 				{"ssm:GetParameter", param + "/staging/url", nil},
-				{"ssm:GetParameter", param + "/k3s-aws-auth/lab/server/service.key", nil},
+				{"ssm:GetParameter", param + "/k3s-aws-auth/lab/server/service-account/1.key", nil},
 				{"ssm:GetParametersByPath", param + "/prod/", nil},
 				{"ssm:GetParameterHistory", param + "/prod/url", nil},
 				{"ssm:PutParameter", param + "/prod/url", nil},

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -76,8 +79,8 @@ func (d dataDir) memberName(node string, anew bool) (string, error) {
 	return name, os.WriteFile(path, []byte(name), 0o600)
 }
 
-// complete makes the secrets that no one brought (genUsers, genEncryptionConfigAndState and genEncryptedNetworkInfo in
-// pkg/daemons/control/deps/deps.go).
+// complete makes the secrets that no one brought (genUsers, genEncryptionConfigAndState, genEncryptedNetworkInfo and
+// genServiceAccount in pkg/daemons/control/deps/deps.go).
 func (d dataDir) complete(encrypt bool) error {
 	secret := func() string {
 		random := make([]byte, 32)
@@ -87,6 +90,13 @@ func (d dataDir) complete(encrypt bool) error {
 	files := map[string]string{
 		"cred/passwd":    secret() + ",server,server,k3s:server\n",
 		"cred/ipsec.psk": secret(),
+	}
+	if _, err := os.Stat(d.path("tls/service.key")); err != nil {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			return err
+		}
+		files["tls/service.key"] = string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 	}
 	if encrypt {
 		files["cred/encryption-config.json"] = `{"kind":"EncryptionConfiguration","apiVersion":"apiserver.config.k8s.io/v1","resources":[{"resources":["secrets"],` +

@@ -242,7 +242,7 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 		"secure-port":                      "0",
 		"service-account-private-key-file": signing,
 		"use-service-account-credentials":  "true",
-	}, config.ControllerManagerArg)
+	}, onMachine(o.Root, config.ControllerManagerArg))
 	if err != nil {
 		return nil, fmt.Errorf("kube-controller-manager-arg: %w", err)
 	}
@@ -280,12 +280,15 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	return s, nil
 }
 
+// fileFlags are the flags of the control plane that name a file and that a configuration may give.
+var fileFlags = []string{"authentication-config", "service-account-key-file", "service-account-signing-key-file", "service-account-private-key-file"}
+
 // onMachine lets arguments that name a file of the machine name it below the machine's root.
 func onMachine(root string, args []string) []string {
 	out := slices.Clone(args)
 	for i, a := range out {
 		key, value, _ := strings.Cut(a, "=")
-		if strings.TrimPrefix(key, "--") == "authentication-config" {
+		if slices.Contains(fileFlags, strings.TrimPrefix(key, "--")) {
 			out[i] = key + "=" + filepath.Join(root, value)
 		}
 	}

@@ -76,10 +76,10 @@ func TestStartServerNamesEveryMissingFile(t *testing.T) {
 	root := nodeRoot(t)
 	dir := filepath.Join(root, "var/lib/rancher/k3s/server/tls")
 	require.NoError(t, os.Remove(filepath.Join(dir, "client-ca.key")))
-	require.NoError(t, os.Remove(filepath.Join(dir, "service.key")))
+	require.NoError(t, os.Remove(filepath.Join(dir, "etcd/peer-ca.crt")))
 	_, err := StartServer(context.Background(), ServerOptions{Root: root, Dir: t.TempDir()})
 	require.ErrorContains(t, err, "client-ca.key")
-	require.ErrorContains(t, err, "service.key")
+	require.ErrorContains(t, err, "peer-ca.crt")
 }
 
 func TestCredential(t *testing.T) {

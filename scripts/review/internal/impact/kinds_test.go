@@ -217,7 +217,7 @@ func TestKindsAround(t *testing.T) {
 		{"a subject in any case", Warning, trustChange(goodTrust, ignoreCase)},
 		{"the keys by their path", Danger, beside(permissionChange(allow("s3:GetObject", "*"), statements(
 			`{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}`, `{"Effect":"Allow","Action":"ssm:GetParametersByPath","Resource":"arn:aws:ssm:eu-central-1:111122223333:parameter/k3s-aws-auth/lab/server"}`)),
-			same(res(typeParameter, "k", props{"name": "/k3s-aws-auth/lab/server/service.key"}, parent("k3s-aws-auth:k3s:Cluster"), output("arn", keyARN))))},
+			same(res(typeParameter, "k", props{"name": "/k3s-aws-auth/lab/server/service-account/1.key"}, parent("k3s-aws-auth:k3s:Cluster"), output("arn", keyARN))))},
 		{"an administrator by an exclusive list", Danger, []*preview.Change{role, created(exclusive("arn:aws:iam::aws:policy/AdministratorAccess"))}},
 		{"denials that nobody knows go", Warning, []*preview.Change{role, deleted(attached("arn:aws:iam::111122223333:policy/guardrails"))}},
 		{"a denial of AWS's goes", Warning, []*preview.Change{role, deleted(attached("arn:aws:iam::aws:policy/AWSDenyAll"))}},
@@ -244,7 +244,7 @@ func TestKindsAround(t *testing.T) {
 		{"a route to a NAT gateway", Quiet, []*preview.Change{same(bucket), created(route("r", props{"routeTableId": "rtb-1", "natGatewayId": "nat-1"}))}},
 		{"public addresses", Warning, pair("aws:ec2/subnet:Subnet", "s", props{}, props{"mapPublicIpOnLaunch": true})},
 		{"the signing key where agents read", Danger, []*preview.Change{same(signing), created(at("/k3s-aws-auth/lab/agent/service.key"))}},
-		{"the signing key where servers read", Quiet, []*preview.Change{same(signing), created(at("/k3s-aws-auth/lab/server/service.key"))}},
+		{"the signing key where servers read", Quiet, []*preview.Change{same(signing), created(at("/k3s-aws-auth/lab/server/service-account/1.key"))}},
 		{"objects that run out", Warning, []*preview.Change{same(bucket), created(rules)}},
 		{"objects of a new bucket that run out", Quiet, []*preview.Change{same(known.After), created(bucket), created(rules)}},
 		{"a bucket that goes with what it holds", Warning, pair(typeBucket, "b", props{"forceDestroy": false}, props{"forceDestroy": true})},

@@ -200,7 +200,10 @@ func (w *world) keysAndCertificates() []Sign {
 	return signs
 }
 
-var signingName = regexp.MustCompile(`(^|-)(signing-key-[0-9]+|service-key)$`)
+var signingName = regexp.MustCompile(`(^|-)(signing-key-[a-z0-9-]+|service-key)$`)
+
+// signingParameter matches the name of a parameter with a signing key; releases up to 0.1 had one with all of them.
+var signingParameter = regexp.MustCompile(`-service\.key$|-service-account-[a-z0-9-]+\.key$`)
 
 // certificateSigns: what a certificate becomes.
 func certificateSigns(c *preview.Change) []Sign {
@@ -235,7 +238,7 @@ func (w *world) useOf(key *preview.Change) string {
 		switch {
 		case isObject(r.Type) && isKeySet(r):
 			return "signing"
-		case r.Type == typeParameter && strings.HasSuffix(r.Name(), "service.key"):
+		case r.Type == typeParameter && signingParameter.MatchString(r.Name()):
 			return "signing"
 		case r.Type == typeSelfSigned && slices.Contains(r.PropertyDependencies["privateKeyPem"], urn) && r.Value("isCaCertificate") == true,
 			r.Type == typeLocallySigned && slices.Contains(r.PropertyDependencies["caPrivateKeyPem"], urn):

@@ -67,7 +67,7 @@ const (
 	goodTrust   = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"` + providerARN + `"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"oidc.example.com:aud":"sts.amazonaws.com","oidc.example.com:sub":"system:serviceaccount:default:uploader"}}}]}`
 	raTrust     = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"rolesanywhere.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"],"Condition":{"ArnEquals":{"aws:SourceArn":"arn:aws:rolesanywhere:eu-central-1:111122223333:trust-anchor/a"},"StringEquals":{"aws:PrincipalTag/x509Subject/CN":"default.uploader"}}}]}`
 	ec2Trust    = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
-	keyARN      = "arn:aws:ssm:eu-central-1:111122223333:parameter/k3s-aws-auth/lab/server/service.key"
+	keyARN      = "arn:aws:ssm:eu-central-1:111122223333:parameter/k3s-aws-auth/lab/server/service-account/1.key"
 )
 
 func podRole(trust string, more ...func(*preview.Resource)) *preview.Resource {
