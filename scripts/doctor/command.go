@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"k3s-aws-auth/scripts/doctor/internal/account"
 	"k3s-aws-auth/scripts/internal/cli"
 )
 
@@ -11,7 +12,7 @@ func root() *cobra.Command {
 		Use:   "doctor",
 		Short: "Say why a pod does not get its AWS identity",
 	}
-	cmd.AddCommand(explainCommand())
+	cmd.AddCommand(explainCommand(), account.Command())
 	cli.Strict(cmd)
 	return cmd
 }
