@@ -295,6 +295,22 @@ var seeds = []seed{
 		w.user("x", doc(allow("*", "*"))).Boundary = w.managed("limit", doc(allow("ssm:GetParameter", w.key)))
 	}, []string{"reads-signing-key"}},
 
+	{"a reader of the state", node, func(w *world) {
+		w.stack.StateBucket("state", "aws")
+		w.user("x", doc(allow("s3:GetObject*", "arn:aws:s3:::state/*")))
+	}, []string{"reads-state"}},
+	{"a writer of the state", node, func(w *world) {
+		w.stack.StateBucket("state", "aws")
+		w.user("x", doc(allow("s3:*", "arn:aws:s3:::state*")))
+	}, []string{"opens-state", "reads-state", "writes-state"}},
+	{"the state's bucket is open to another account", node, func(w *world) {
+		w.stack.StateBucket("state", "aws")
+		w.Buckets = append(w.Buckets, Bucket{"state", doc(`{"Effect":"Allow","Principal":{"AWS":"444455556666"},"Action":"s3:GetObject","Resource":"arn:aws:s3:::state/*"}`)})
+	}, []string{"bucket-policy"}},
+	{"the boundary is gone", web, func(w *world) {
+		w.stack.role(w.pod.ARN).Boundary = w.managed("limit", doc(allow("s3:*", "*")))
+	}, []string{"boundary-changed"}},
+
 	// What is none.
 	{"another issuer", web, func(w *world) {
 		w.role("x", doc(`{"Effect":"Allow","Principal":{"Federated":"`+w.arn("oidc-provider", "token.actions.githubusercontent.com")+`"},"Action":"sts:AssumeRoleWithWebIdentity"}`), "")
@@ -359,6 +375,14 @@ var seeds = []seed{
 	{"whoever lists", node, func(w *world) {
 		w.role("x", lambda, doc(allow("ssm:Describe*", "*"), allow("iam:List*", "*"), allow("s3:List*", "*")))
 	}, nil},
+}
+
+// What is not seeded above stays a healthy account: of the account's own in the state's bucket.
+func TestTheStatesOwnAccountMayUseItsBucket(t *testing.T) {
+	w := load(t, node)
+	w.stack.StateBucket("state", "aws")
+	w.Buckets = append(w.Buckets, Bucket{"state", doc(`{"Effect":"Allow","Principal":{"AWS":"` + w.Account + `"},"Action":"s3:*","Resource":"arn:aws:s3:::state/*"}`)})
+	require.Empty(t, Analyze(w.Snapshot, w.stack).Findings)
 }
 
 func ids(r *Report) []string {

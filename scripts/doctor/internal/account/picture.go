@@ -95,12 +95,20 @@ func (r *Report) Picture(pods []PodOf, dark bool) []byte {
 	return out.Bytes()
 }
 
+// withoutIssuer leaves out the issuer of a trustee, which in a picture is nearly always the cluster's.
+func withoutIssuer(who string) string {
+	if i := strings.LastIndex(who, " of "); i > 0 && !strings.Contains(who[i+4:], " ") {
+		return who[:i]
+	}
+	return who
+}
+
 // row draws one role, and returns how high that is.
 func (r *Report) row(w *bytes.Buffer, x Reach, pods map[string][]string, c colours, y int) int {
 	foreign := !x.InStack && !x.Known
 	left := []line{}
 	for _, who := range x.Who {
-		left = append(left, line{strings.TrimPrefix(who, "ServiceAccount "), foreign})
+		left = append(left, line{withoutIssuer(strings.TrimPrefix(who, "ServiceAccount ")), foreign})
 	}
 	for _, a := range x.Accounts {
 		names := pods[a]

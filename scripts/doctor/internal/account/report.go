@@ -9,7 +9,7 @@ const (
 
 // Finding is something that the account has and should not have.
 type Finding struct {
-	// ID is stable: what kind of finding it is, as docs/account.md explains it.
+	// ID is stable: what kind of finding it is, as docs/doctor.md explains it.
 	ID    string `json:"id"`
 	Level string `json:"level"`
 	// Subject is the ARN of what it is about. Together with ID and Object it tells findings apart.
