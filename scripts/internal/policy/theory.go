@@ -89,7 +89,10 @@ func (k *Known) Assume(d *Document) *Document {
 func (k *Known) statement(s Statement, version string) (Statement, bool) {
 	var conditions []Condition
 	for _, c := range s.Conditions {
-		c.Values = k.fill(c.Values, version)
+		// Where a variable has no value, the condition stays as it is: what it means then is the evaluation's to say.
+		if filled := k.fill(c.Values, version); len(filled) == len(c.Values) {
+			c.Values = filled
+		}
 		values, certain := k.values(c.Key)
 		if _, err := parseOperator(c.Operator); err != nil || !certain || version == Version2012 && hasVariable(c.Values) {
 			conditions = append(conditions, c)

@@ -30,7 +30,7 @@ const (
 	widthRole    = 328
 	widthMay     = 464
 	headHigh     = 56
-	charWide     = 6.9 // of the font at 12 pixels, at most
+	charWide     = 7.3 // of the font at 12 pixels, at most: 0.6 of its size, and a little
 	mostPods     = 4
 	mostMay      = 6
 	pictureTitle = "What the cluster can become: pods, roles, permissions"
