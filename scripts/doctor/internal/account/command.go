@@ -119,6 +119,9 @@ func run(cmd *cobra.Command, f flags) error {
 	if err == nil && report.Failed() {
 		err = ErrFound
 	}
+	if err == nil && len(snapshot.Missing) > 0 {
+		err = fmt.Errorf("not all of the account could be read: %s", strings.Join(snapshot.Missing, "; "))
+	}
 	return err
 }
 

@@ -116,8 +116,8 @@ type Bucket struct {
 
 // Gather reads an account. It calls iam:GetAccountAuthorizationDetails, iam:ListOpenIDConnectProviders,
 // iam:GetOpenIDConnectProvider, rolesanywhere:ListTrustAnchors, rolesanywhere:ListProfiles, s3:GetBucketPolicy of the buckets
-// that are named, and iam:GetPolicy and iam:GetPolicyVersion of attached policies that the first does not give; all of them
-// are in AWS's policy SecurityAudit. It is an error where IAM's answer cannot be had; whatever else fails is in Missing.
+// that are named, and iam:GetPolicy and iam:GetPolicyVersion of attached policies that the first does not give. It is an
+// error where IAM's answer cannot be had; whatever else fails is in Missing.
 func Gather(ctx context.Context, cfg aws.Config, buckets ...string) (*Snapshot, error) {
 	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
