@@ -321,7 +321,7 @@ func TestInstances(t *testing.T) {
 		// What a machine reads and crosses at boot exists before it, and after it.
 		role := strings.TrimSuffix(strings.TrimSuffix(name, "-0"), "-1")
 		for _, needed := range []string{
-			"lab-server-service-account-1.key",
+			"lab-server-service.key",
 			"lab-agent-token",
 			role + "-boot",
 			role,

@@ -67,13 +67,21 @@ func signingKeyFile(i int, text string) (string, error) {
 // signingFile is where servers have a key.
 func signingFile(key keyset.Member) string { return signingDirectory + "/" + key.Name + ".key" }
 
+// signingParameter is where a key is on its way to the servers. The key of
+// clusters that list none has the parameter that it always had.
+func signingParameter(key keyset.Member) string {
+	if key.Name == keyset.DefaultName {
+		return "server/service.key"
+	}
+	return "server/service-account/" + key.Name + ".key"
+}
+
 // signingSecrets are the keys on their way to the servers.
 func signingSecrets(keys []SigningKey) []secretFile {
 	var files []secretFile
 	for _, key := range keys {
 		files = append(files, secretFile{
-			key: "server/service-account/" + key.Name + ".key", path: signingFile(key.Member),
-			value: key.PrivateKeyPem.ToStringOutput(), tier: standardTier,
+			key: signingParameter(key.Member), path: signingFile(key.Member), value: key.PrivateKeyPem.ToStringOutput(), tier: standardTier,
 		})
 	}
 	return files

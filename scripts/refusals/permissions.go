@@ -111,7 +111,7 @@ func (t *Target) signingKeyParameter(ctx context.Context) (string, error) {
 			return "", broken(err)
 		}
 		for _, p := range page.Parameters {
-			if strings.Contains(aws.ToString(p.Name), "/server/service-account/") {
+			if name := aws.ToString(p.Name); strings.HasSuffix(name, "/server/service.key") || strings.Contains(name, "/server/service-account/") {
 				return *p.Name, nil
 			}
 		}

@@ -32,8 +32,8 @@ func TestBootFaults(t *testing.T) {
 		},
 		{
 			name:   "missing parameter",
-			change: func(_ *testing.T, r *rig, _ *node) { r.remove("server/service-account/1.key") },
-			step:   "fetching /k3s-aws-auth/lab/server/service-account/1.key", reason: "ParameterNotFound",
+			change: func(_ *testing.T, r *rig, _ *node) { r.remove("server/service.key") },
+			step:   "fetching /k3s-aws-auth/lab/server/service.key", reason: "ParameterNotFound",
 		},
 		{
 			name: "denied parameter",

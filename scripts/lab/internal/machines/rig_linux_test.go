@@ -359,7 +359,7 @@ func secrets(t *testing.T) map[string]string {
 	}
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
-	out["server/service-account/1.key"] = string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
+	out["server/service.key"] = string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 	out["server/token"] = token(out["server/server-ca.crt"], "server", "the servers'")
 	out["agent/token"] = token(out["server/server-ca.crt"], "node", "the agents'")
 	return out
