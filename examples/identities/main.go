@@ -31,7 +31,7 @@ func program(ctx *pulumi.Context) error {
 		Trust: podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{{
 			Arn:      pulumi.String(cfg["providerArn"]),
 			HostPath: pulumi.String(cfg["issuerHostPath"]),
-		}}, oidcissuer.AudienceSTS, namespace, account),
+		}}, oidcissuer.AudienceSTS, namespace, account, false),
 		ManagedPolicyArns: []string{cfg["policyArn"]},
 	})
 	if err != nil {

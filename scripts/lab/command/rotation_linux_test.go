@@ -111,3 +111,120 @@ func TestSigningKeyRotation(t *testing.T) {
 	require.Greater(t, answered, 10)
 	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
 }
+
+// shut waits until calls of a pod are refused, and opened until they are answered again.
+func (w *whole) shut(c *kube.Cluster, pod *corev1.Pod, want string) {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool {
+		_, failed := w.calls(c, pod)
+		return len(failed) > 0 && strings.Contains(failed[len(failed)-1], want)
+	}, time.Minute, time.Second, "no call is refused with %q", want)
+}
+
+func (w *whole) opened(c *kube.Cluster, pod *corev1.Pod) {
+	w.t.Helper()
+	before, _ := w.calls(c, pod)
+	require.Eventually(w.t, func() bool {
+		now, _ := w.calls(c, pod)
+		return now > before+2
+	}, time.Minute, time.Second, "no call is answered")
+}
+
+// TestRevocation revokes an identity's certificate, and suspends an identity, under a pod that takes new credentials all the
+// time; and takes both back.
+func TestRevocation(t *testing.T) {
+	w := newWhole(t, "roles-anywhere")
+	w.up("cluster.agents=1")
+	w.downAtEnd()
+	c := w.kube()
+	pod := w.calling(c, w.demo(c), "calling")
+	set := func(args ...string) {
+		w.pulumi(append([]string{"config"}, args...)...)
+		w.pulumi("up", "--yes", "--skip-preview", "--stack", "lab")
+	}
+	w.opened(c, pod)
+
+	set("set", "--stack", "lab", "--path", "rolesAnywhere.revoked[0]", "uploader")
+	w.shut(c, pod, "revoked")
+	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
+	set("rm", "--stack", "lab", "--path", "rolesAnywhere.revoked")
+	w.opened(c, pod)
+
+	set("set", "--stack", "lab", "--path", "identities[0].suspended", "true")
+	w.shut(c, pod, "AccessDenied")
+	set("rm", "--stack", "lab", "--path", "identities[0].suspended")
+	w.opened(c, pod)
+}
+
+// TestIssuerMigration leads a stack from an issuer in a public bucket to one behind CloudFront, under pods with tokens of
+// each that call AWS all the time.
+func TestIssuerMigration(t *testing.T) {
+	w := newWhole(t, "irsa-s3")
+	w.up("cluster.agents=1")
+	w.downAtEnd()
+	c := w.kube()
+	demo := w.demo(c)
+	old := w.calling(c, demo, "old-issuer")
+	_, bucket := w.issued(c, demo)
+
+	w.up("issuer.domain=null", `issuers=[{"name":"1","state":"active"},{"name":"cdn","state":"next","domain":"oidc.lab.example.com","dns":"external"}]`)
+	_, still := w.issued(c, demo)
+	require.Equal(t, bucket, still, "an issuer that is next is in no token")
+
+	set := func(path, value string) { w.pulumi("config", "set", "--stack", "lab", "--path", path, value) }
+	set("setup", "irsa-cloudfront")
+	set("issuers[0].state", "retiring")
+	set("issuers[1].state", "active")
+	w.pulumi("up", "--yes", "--skip-preview", "--stack", "lab")
+	_, distribution := w.issued(c, demo)
+	require.Equal(t, "https://oidc.lab.example.com", distribution)
+	renewed := w.calling(c, demo, "new-issuer")
+	answered, failed := w.calls(c, old)
+	require.Empty(t, failed, "of %d calls", answered)
+	require.Greater(t, answered, 20)
+
+	w.pulumi("config", "rm", "--stack", "lab", "--path", "issuers[0]")
+	w.pulumi("up", "--yes", "--skip-preview", "--stack", "lab")
+	w.shut(c, old, "InvalidIdentityToken")
+	w.opened(c, renewed)
+	answered, failed = w.calls(c, renewed)
+	require.Empty(t, failed, "of %d calls", answered)
+	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
+}
+
+// TestAuthorityRotation changes the CA of the identities' certificates, under a pod that presents its certificate all the
+// time and is never restarted.
+func TestAuthorityRotation(t *testing.T) {
+	w := newWhole(t, "roles-anywhere")
+	w.up("cluster.agents=1")
+	w.downAtEnd()
+	c := w.kube()
+	pod := w.calling(c, w.demo(c), "calling")
+	secret := func() (certificate, key string) {
+		t.Helper()
+		s, err := c.Client.CoreV1().Secrets(pod.Namespace).Get(w.ctx, "uploader-rolesanywhere", metav1.GetOptions{})
+		require.NoError(t, err)
+		return string(s.Data["tls.crt"]), string(s.Data["tls.key"])
+	}
+	mounted := func() string {
+		said, err := c.Exec(w.ctx, pod.Namespace, pod.Name, "app", "cat", "/var/run/secrets/rolesanywhere/tls.crt")
+		require.NoError(t, err)
+		return said
+	}
+	first, _ := secret()
+
+	w.up("rolesAnywhere.cas=" + strings.TrimPrefix(members("", "1=active", "2=next")[0], "="))
+	still, _ := secret()
+	require.Equal(t, first, still, "a CA that is next signs nothing")
+	w.up("rolesAnywhere.cas=" + strings.TrimPrefix(members("", "1=retiring", "2=active")[0], "="))
+	second, _ := secret()
+	require.NotEqual(t, first, second)
+	require.Eventually(t, func() bool { return strings.TrimSpace(mounted()) == strings.TrimSpace(second) }, 3*time.Minute, time.Second,
+		"the new certificate does not reach the pod")
+	w.up("rolesAnywhere.cas=" + strings.TrimPrefix(members("", "2=active")[0], "="))
+	w.opened(c, pod)
+	answered, failed := w.calls(c, pod)
+	require.Empty(t, failed, "of %d calls", answered)
+	require.Greater(t, answered, 20)
+	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
+}

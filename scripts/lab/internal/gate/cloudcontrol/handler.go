@@ -17,7 +17,7 @@ import (
 	"k3s-aws-auth/scripts/lab/internal/typeschema"
 )
 
-// profileType is the one type that the lab has.
+// profileType is the type of profiles.
 const profileType = "AWS::RolesAnywhere::Profile"
 
 // profileSchema is its schema: pulumi/pulumi-aws-native aws-cloudformation-schema/aws-rolesanywhere-profile.json, with the
@@ -27,7 +27,8 @@ const profileType = "AWS::RolesAnywhere::Profile"
 //go:embed profile.json
 var profileSchema string
 
-var schemas = map[string]string{profileType: profileSchema}
+// schemas are those of all types that the lab has.
+var schemas = map[string]string{profileType: profileSchema, crlType: crlSchema}
 
 var typePattern = regexp.MustCompile(`^[A-Za-z0-9]{2,64}::[A-Za-z0-9]{2,64}::[A-Za-z0-9]{2,64}(::MODULE)?$`)
 
@@ -44,16 +45,36 @@ func checkType(name string) error {
 	return gate.Errorf(http.StatusBadRequest, "TypeNotFoundException", "The type '%s' cannot be found.", name)
 }
 
-// handler is the profile's, in the name of whoever called Cloud Control. It makes the calls of
-// aws-cloudformation/aws-cloudformation-resource-providers-rolesanywhere (aws-rolesanywhere-profile: CreateHandler.java,
-// UpdateHandler.java and so on), and looks up roles and policies, for which the schema's handlers list permissions too.
+// handler does what a type's handler does, in the name of whoever called Cloud Control.
 type handler struct {
-	g *gate.Gate
-	c *gate.Call
+	g    *gate.Gate
+	c    *gate.Call
+	kind string
 }
 
+// handles is what the types have of their own.
+type handles interface {
+	create(m typeschema.Model) (id string, err error)
+	// read returns the resource with its ARN.
+	read(id string) (m typeschema.Model, arn string, err error)
+	update(id string, desired typeschema.Model) error
+	delete(id string) error
+}
+
+func (h *handler) own() handles {
+	if h.kind == crlType {
+		return crls{h}
+	}
+	return profiles{h}
+}
+
+// profiles is the profiles' handler. It makes the calls of
+// aws-cloudformation/aws-cloudformation-resource-providers-rolesanywhere (aws-rolesanywhere-profile: CreateHandler.java,
+// UpdateHandler.java and so on), and looks up roles and policies, for which the schema's handlers list permissions too.
+type profiles struct{ *handler }
+
 func (h *handler) valid(m typeschema.Model) error {
-	s, err := typeschema.Parse(profileSchema)
+	s, err := typeschema.Parse(schemas[h.kind])
 	if err != nil {
 		return err
 	}
@@ -84,7 +105,7 @@ type profile struct {
 	InstanceProperties    bool     `json:"requireInstanceProperties"`
 }
 
-func (h *handler) create(m typeschema.Model) (string, error) {
+func (h profiles) create(m typeschema.Model) (string, error) {
 	if err := h.lookUp(m); err != nil {
 		return "", err
 	}
@@ -122,14 +143,14 @@ func bodyOf(m typeschema.Model) map[string]any {
 	return body
 }
 
-func (h *handler) read(id string) (typeschema.Model, error) {
+func (h profiles) read(id string) (typeschema.Model, string, error) {
 	p, err := h.profile(http.MethodGet, "/profile/"+url.PathEscape(id), nil)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	tags, err := h.tags(p.ARN)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	m := typeschema.Model{"ProfileId": p.ID, "ProfileArn": p.ARN, "Name": p.Name, "Enabled": p.Enabled, "RoleArns": anyList(p.RoleARNs),
 		"DurationSeconds": float64(p.DurationSeconds), "AcceptRoleSessionName": p.AcceptRoleSessionName,
@@ -137,12 +158,16 @@ func (h *handler) read(id string) (typeschema.Model, error) {
 	if p.SessionPolicy != "" {
 		m["SessionPolicy"] = p.SessionPolicy
 	}
+	m["Tags"] = modelTags(tags)
+	return m, p.ARN, nil
+}
+
+func modelTags(tags []tag) []any {
 	list := []any{}
 	for _, t := range tags {
 		list = append(list, map[string]any{"Key": t.Key, "Value": t.Value})
 	}
-	m["Tags"] = list
-	return m, nil
+	return list
 }
 
 func anyList(list []string) []any {
@@ -156,11 +181,11 @@ func anyList(list []string) []any {
 // change applies a patch to what is there, and hands the whole to the handler
 // (https://docs.aws.amazon.com/cloudcontrolapi/latest/userguide/resource-operations-update.html#resource-operations-update-details).
 func (h *handler) change(id string, patch []typeschema.Operation) error {
-	s, err := typeschema.Parse(profileSchema)
+	s, err := typeschema.Parse(schemas[h.kind])
 	if err != nil {
 		return err
 	}
-	was, err := h.read(id)
+	was, arn, err := h.own().read(id)
 	if err != nil {
 		return err
 	}
@@ -185,26 +210,35 @@ func (h *handler) change(id string, patch []typeschema.Operation) error {
 	if err := h.valid(desired); err != nil {
 		return err
 	}
+	if err := h.own().update(id, desired); err != nil {
+		return err
+	}
+	return h.retag(arn, was, desired)
+}
+
+func (h profiles) update(id string, desired typeschema.Model) error {
 	if err := h.lookUp(desired); err != nil {
 		return err
 	}
-	verb := "/disable"
-	if desired["Enabled"] == true {
-		verb = "/enable"
-	}
 	at := "/profile/" + url.PathEscape(id)
-	if _, err := h.profile(http.MethodPost, at+verb, nil); err != nil {
+	if _, err := h.profile(http.MethodPost, at+switched(desired), nil); err != nil {
 		return err
 	}
-	if _, err := h.profile(http.MethodPatch, at, bodyOf(desired)); err != nil {
-		return err
+	_, err := h.profile(http.MethodPatch, at, bodyOf(desired))
+	return err
+}
+
+// switched is the operation that switches a resource on or off.
+func switched(m typeschema.Model) string {
+	if m["Enabled"] == true {
+		return "/enable"
 	}
-	return h.retag(was, desired)
+	return "/disable"
 }
 
 // retag adds and takes off tags, where they differ.
-func (h *handler) retag(was, is typeschema.Model) error {
-	arn, have, want := was["ProfileArn"], tagsOf(was), tagsOf(is)
+func (h *handler) retag(arn string, was, is typeschema.Model) error {
+	have, want := tagsOf(was), tagsOf(is)
 	var gone []string
 	for _, t := range have {
 		if !slices.ContainsFunc(want, func(o tag) bool { return o.Key == t.Key }) {
@@ -222,16 +256,16 @@ func (h *handler) retag(was, is typeschema.Model) error {
 			return err
 		}
 	}
-	_, err := h.tags(arn.(string))
+	_, err := h.tags(arn)
 	return err
 }
 
-func (h *handler) delete(id string) error {
+func (h profiles) delete(id string) error {
 	_, err := h.profile(http.MethodDelete, "/profile/"+url.PathEscape(id), nil)
 	return err
 }
 
-func (h *handler) profile(method, target string, body any) (*profile, error) {
+func (h profiles) profile(method, target string, body any) (*profile, error) {
 	var out struct{ Profile profile }
 	err := h.ask(method, target, body, &out)
 	return &out.Profile, err
