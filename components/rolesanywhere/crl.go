@@ -64,7 +64,11 @@ func NewRevocation(ctx *pulumi.Context, name string, args *RevocationArgs, opts 
 			TypeName: pulumi.String("AWS::RolesAnywhere::CRL"),
 			// The CA's key signs it and is not in it. A reviewer must see it.
 			DesiredState: pulumi.Unsecret(state).(pulumi.StringOutput),
-		}, pulumi.Parent(revocation)); err != nil {
+		}, pulumi.Parent(revocation),
+			// AWS's handler takes another anchor for an update, and leaves the list where it
+			// is (UpdateHandler.java of aws-rolesanywhere-crl, in
+			// aws-cloudformation/aws-cloudformation-resource-providers-rolesanywhere).
+			pulumi.ReplacementTrigger(args.Anchor.Arn)); err != nil {
 			return nil, fmt.Errorf("revocation list of CA %s: %w", ca.Name, err)
 		}
 	}

@@ -69,11 +69,12 @@ func Needs() map[string]Need {
 // changes are the actions that change a resource in place, by type: what `pulumi up` calls when a stack's configuration
 // changes. Each is in an Update of the lab's stand-in provider.
 var changes = map[string][]string{
-	// Of the types that Cloud Control handles the program has AWS::RolesAnywhere::Profile alone, to whose update handler
-	// these belong beside Cloud Control's own.
+	// Of the types that Cloud Control handles the program has AWS::RolesAnywhere::Profile, to whose update handler the first
+	// belong beside Cloud Control's own, and AWS::RolesAnywhere::CRL, whose lists come and go while a stack lives.
 	"aws:cloudcontrol/resource:Resource": {
 		"cloudformation:UpdateResource", "iam:GetRole", "iam:PassRole", "rolesanywhere:UpdateProfile",
 		"rolesanywhere:EnableProfile", "rolesanywhere:TagResource", "rolesanywhere:UntagResource",
+		"rolesanywhere:ImportCrl", "rolesanywhere:GetCrl", "rolesanywhere:UpdateCrl", "rolesanywhere:EnableCrl", "rolesanywhere:DeleteCrl",
 	},
 	"aws:acm/certificate:Certificate": {"acm:AddTagsToCertificate", "acm:RemoveTagsFromCertificate"},
 	"aws:cloudfront/distribution:Distribution": {

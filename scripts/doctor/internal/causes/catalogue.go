@@ -13,7 +13,7 @@ const (
 	goIMDS     = "aws/aws-sdk-go-v2 credentials/ec2rolecreds/provider.go, feature/ec2/imds"
 	goConfig   = "aws/aws-sdk-go-v2 config/resolve_credentials.go"
 	boto       = "boto/botocore botocore/exceptions.py"
-	botoCreds  = "boto/botocore botocore/credentials.py"
+	botoCreds  = "boto/botocore botocore/credentials.py" //nolint:gosec // where a message comes from
 	javaWeb    = "aws/aws-sdk-java-v2 core/auth WebIdentityCredentialsUtils, WebIdentityTokenFileCredentialsProvider"
 	javaChain  = "aws/aws-sdk-java-v2 core/auth AwsCredentialsProviderChain"
 	javaProc   = "aws/aws-sdk-java-v2 core/auth ProcessCredentialsProvider"

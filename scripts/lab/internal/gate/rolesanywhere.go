@@ -267,8 +267,9 @@ func (s *rolesAnywhere) Requirements(c *Call) ([]policy.Request, error) {
 				Context: map[string][]string{"iam:PassedToService": {"rolesanywhere.amazonaws.com"}}})
 		}
 	}
-	// Tags at creation need the permission to tag, as they do of other services.
-	if route.name == "CreateTrustAnchor" || route.name == "CreateProfile" {
+	// Tags at creation need the permission to tag, as they do of other services (of lists CloudFormation's create handler asks
+	// for it too: cloudcontrol/crl.json).
+	if route.name == "CreateTrustAnchor" || route.name == "CreateProfile" || route.name == "ImportCrl" {
 		var in struct {
 			Tags []tag `json:"tags"`
 		}

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"sync"
 
-	"k3s-aws-auth/scripts/internal/policy"
 	"k3s-aws-auth/scripts/internal/access"
+	"k3s-aws-auth/scripts/internal/policy"
 	"k3s-aws-auth/scripts/review/internal/preview"
 )
 

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"k3s-aws-auth/scripts/internal/policy"
 	"k3s-aws-auth/scripts/internal/access"
+	"k3s-aws-auth/scripts/internal/policy"
 	"k3s-aws-auth/scripts/review/internal/preview"
 )
 

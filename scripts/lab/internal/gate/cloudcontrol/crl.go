@@ -5,21 +5,60 @@ import (
 	"net/http"
 	"net/url"
 
-	"k3s-aws-auth/scripts/lab/internal/gate"
 	"k3s-aws-auth/scripts/lab/internal/typeschema"
 )
 
-// crlType is the type of lists of revoked certificates.
-const crlType = "AWS::RolesAnywhere::CRL"
-
-// crlSchema is its schema: pulumi/pulumi-aws-native aws-cloudformation-schema/aws-rolesanywhere-crl.json.
+// crlSchema is pulumi/pulumi-aws-native aws-cloudformation-schema/aws-rolesanywhere-crl.json.
 //
 //go:embed crl.json
 var crlSchema string
 
-// crls is the handler of lists of revoked certificates: aws-rolesanywhere-crl of the same resource providers. The list is
-// text in the model, PEM, and the same bytes in the API (CreateHandler.java: asString(UTF_8)).
-type crls struct{ *handler }
+// crlType are revocation lists: aws-rolesanywhere-crl of aws-cloudformation/aws-cloudformation-resource-providers-rolesanywhere
+// (BaseRolesAnywhereClient.java, UpdateHandler.java). Its update hands on name and list alone: another TrustAnchorArn is
+// taken and changes nothing, though the schema does not call it create-only.
+var crlType = &resourceType{
+	schema: crlSchema,
+	create: func(h *handler, m typeschema.Model) (string, error) {
+		body := map[string]any{"name": m["Name"], "crlData": crlBytes(m)}
+		for name, key := range map[string]string{"Enabled": "enabled", "TrustAnchorArn": "trustAnchorArn"} {
+			if v, ok := m[name]; ok {
+				body[key] = v
+			}
+		}
+		if tags := tagsOf(m); len(tags) > 0 {
+			body["tags"] = tags
+		}
+		made, err := h.crl(http.MethodPost, "/crls", body)
+		if err != nil {
+			return "", err
+		}
+		_, err = h.tags(made.ARN)
+		return made.ID, err
+	},
+	read: func(h *handler, id string) (typeschema.Model, string, error) {
+		is, err := h.crl(http.MethodGet, "/crl/"+url.PathEscape(id), nil)
+		if err != nil {
+			return nil, "", err
+		}
+		tags, err := h.tags(is.ARN)
+		return typeschema.Model{"CrlId": is.ID, "Name": is.Name, "Enabled": is.Enabled, "CrlData": string(is.Data),
+			"TrustAnchorArn": is.Anchor, "Tags": tagList(tags)}, is.ARN, err
+	},
+	update: func(h *handler, id string, desired typeschema.Model) error {
+		at := "/crl/" + url.PathEscape(id)
+		if on, set := desired["Enabled"]; set {
+			if _, err := h.crl(http.MethodPost, at+verb(on), nil); err != nil {
+				return err
+			}
+		}
+		_, err := h.crl(http.MethodPatch, at, map[string]any{"name": desired["Name"], "crlData": crlBytes(desired)})
+		return err
+	},
+	delete: func(h *handler, id string) error {
+		_, err := h.crl(http.MethodDelete, "/crl/"+url.PathEscape(id), nil)
+		return err
+	},
+}
 
 type crl struct {
 	ID      string `json:"crlId"`
@@ -30,50 +69,10 @@ type crl struct {
 	Anchor  string `json:"trustAnchorArn"`
 }
 
-func (h crls) create(m typeschema.Model) (string, error) {
-	if m["TrustAnchorArn"] == nil {
-		return "", gate.Errorf(http.StatusBadRequest, "InvalidRequest", "TrustAnchorArn is required to import a CRL")
-	}
-	body := map[string]any{"name": m["Name"], "crlData": []byte(m["CrlData"].(string)), "trustAnchorArn": m["TrustAnchorArn"]}
-	if v, ok := m["Enabled"]; ok {
-		body["enabled"] = v
-	}
-	if tags := tagsOf(m); len(tags) > 0 {
-		body["tags"] = tags
-	}
-	made, err := h.crl(http.MethodPost, "/crls", body)
-	if err != nil {
-		return "", err
-	}
-	_, err = h.tags(made.ARN)
-	return made.ID, err
-}
+// crlBytes are a valid model's list, which the API takes as bytes.
+func crlBytes(m typeschema.Model) []byte { return []byte(m["CrlData"].(string)) }
 
-func (h crls) read(id string) (typeschema.Model, string, error) {
-	v, err := h.crl(http.MethodGet, "/crl/"+url.PathEscape(id), nil)
-	if err != nil {
-		return nil, "", err
-	}
-	tags, err := h.tags(v.ARN)
-	return typeschema.Model{"CrlId": v.ID, "Name": v.Name, "Enabled": v.Enabled, "CrlData": string(v.Data), "TrustAnchorArn": v.Anchor,
-		"Tags": modelTags(tags)}, v.ARN, err
-}
-
-func (h crls) update(id string, m typeschema.Model) error {
-	at := "/crl/" + url.PathEscape(id)
-	if _, err := h.crl(http.MethodPost, at+switched(m), nil); err != nil {
-		return err
-	}
-	_, err := h.crl(http.MethodPatch, at, map[string]any{"name": m["Name"], "crlData": []byte(m["CrlData"].(string))})
-	return err
-}
-
-func (h crls) delete(id string) error {
-	_, err := h.crl(http.MethodDelete, "/crl/"+url.PathEscape(id), nil)
-	return err
-}
-
-func (h crls) crl(method, target string, body any) (*crl, error) {
+func (h *handler) crl(method, target string, body any) (*crl, error) {
 	var out struct{ CRL crl }
 	err := h.ask(method, target, body, &out)
 	return &out.CRL, err

@@ -17,18 +17,57 @@ import (
 	"k3s-aws-auth/scripts/lab/internal/typeschema"
 )
 
-// profileType is the type of profiles.
-const profileType = "AWS::RolesAnywhere::Profile"
+// resourceType is a type: its schema, and what its handlers do in the name of whoever called Cloud Control.
+type resourceType struct {
+	schema string
+	// check refuses what a valid state has and the lab does not, and looks up what the handlers look up. Nil where there is
+	// nothing.
+	check, lookUp func(h *handler, m typeschema.Model) error
+	create        func(h *handler, m typeschema.Model) (id string, err error)
+	read          func(h *handler, id string) (m typeschema.Model, arn string, err error)
+	// update is given the whole state, and leaves tags alone.
+	update func(h *handler, id string, desired typeschema.Model) error
+	delete func(h *handler, id string) error
+}
 
-// profileSchema is its schema: pulumi/pulumi-aws-native aws-cloudformation-schema/aws-rolesanywhere-profile.json, with the
+var types = map[string]*resourceType{profileName: profileType, "AWS::RolesAnywhere::CRL": crlType}
+
+const profileName = "AWS::RolesAnywhere::Profile"
+
+// profileSchema is pulumi/pulumi-aws-native aws-cloudformation-schema/aws-rolesanywhere-profile.json, with the
 // two properties that CloudFormation's reference has beside
 // (https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-rolesanywhere-profile.html).
 //
 //go:embed profile.json
 var profileSchema string
 
-// schemas are those of all types that the lab has.
-var schemas = map[string]string{profileType: profileSchema, crlType: crlSchema}
+// profileType makes the calls of aws-cloudformation/aws-cloudformation-resource-providers-rolesanywhere
+// (aws-rolesanywhere-profile: CreateHandler.java, UpdateHandler.java and so on), and looks up roles and policies, for which the
+// schema's handlers list permissions too.
+var profileType = &resourceType{
+	schema: profileSchema,
+	check: func(_ *handler, m typeschema.Model) error {
+		if _, set := m["AttributeMappings"]; set {
+			return gate.NotImplemented("AttributeMappings of " + profileName)
+		}
+		return nil
+	},
+	lookUp: (*handler).lookUp,
+	create: (*handler).createProfile,
+	read:   (*handler).readProfile,
+	update: func(h *handler, id string, desired typeschema.Model) error {
+		at := "/profile/" + url.PathEscape(id)
+		if _, err := h.profile(http.MethodPost, at+verb(desired["Enabled"]), nil); err != nil {
+			return err
+		}
+		_, err := h.profile(http.MethodPatch, at, bodyOf(desired))
+		return err
+	},
+	delete: func(h *handler, id string) error {
+		_, err := h.profile(http.MethodDelete, "/profile/"+url.PathEscape(id), nil)
+		return err
+	},
+}
 
 var typePattern = regexp.MustCompile(`^[A-Za-z0-9]{2,64}::[A-Za-z0-9]{2,64}::[A-Za-z0-9]{2,64}(::MODULE)?$`)
 
@@ -37,7 +76,7 @@ func checkType(name string) error {
 	switch {
 	case !typePattern.MatchString(name):
 		return validation("1 validation error detected: Value '%s' at 'typeName' failed to satisfy constraint: Member must satisfy regular expression pattern: [A-Za-z0-9]{2,64}::[A-Za-z0-9]{2,64}::[A-Za-z0-9]{2,64}", name)
-	case schemas[name] != "":
+	case types[name] != nil:
 		return nil
 	case strings.HasPrefix(name, "AWS::"):
 		return gate.NotImplemented("resource type " + name)
@@ -45,36 +84,15 @@ func checkType(name string) error {
 	return gate.Errorf(http.StatusBadRequest, "TypeNotFoundException", "The type '%s' cannot be found.", name)
 }
 
-// handler does what a type's handler does, in the name of whoever called Cloud Control.
+// handler runs a type's handlers for a call.
 type handler struct {
-	g    *gate.Gate
-	c    *gate.Call
-	kind string
+	g *gate.Gate
+	c *gate.Call
+	t *resourceType
 }
-
-// handles is what the types have of their own.
-type handles interface {
-	create(m typeschema.Model) (id string, err error)
-	// read returns the resource with its ARN.
-	read(id string) (m typeschema.Model, arn string, err error)
-	update(id string, desired typeschema.Model) error
-	delete(id string) error
-}
-
-func (h *handler) own() handles {
-	if h.kind == crlType {
-		return crls{h}
-	}
-	return profiles{h}
-}
-
-// profiles is the profiles' handler. It makes the calls of
-// aws-cloudformation/aws-cloudformation-resource-providers-rolesanywhere (aws-rolesanywhere-profile: CreateHandler.java,
-// UpdateHandler.java and so on), and looks up roles and policies, for which the schema's handlers list permissions too.
-type profiles struct{ *handler }
 
 func (h *handler) valid(m typeschema.Model) error {
-	s, err := typeschema.Parse(schemas[h.kind])
+	s, err := typeschema.Parse(h.t.schema)
 	if err != nil {
 		return err
 	}
@@ -86,8 +104,8 @@ func (h *handler) valid(m typeschema.Model) error {
 			return gate.Errorf(http.StatusBadRequest, "InvalidRequest", "Encountered unsupported property %s", path.Base(name))
 		}
 	}
-	if _, set := m["AttributeMappings"]; set {
-		return gate.NotImplemented("AttributeMappings of " + profileType)
+	if h.t.check != nil {
+		return h.t.check(h, m)
 	}
 	return nil
 }
@@ -105,7 +123,7 @@ type profile struct {
 	InstanceProperties    bool     `json:"requireInstanceProperties"`
 }
 
-func (h profiles) create(m typeschema.Model) (string, error) {
+func (h *handler) createProfile(m typeschema.Model) (string, error) {
 	if err := h.lookUp(m); err != nil {
 		return "", err
 	}
@@ -143,7 +161,7 @@ func bodyOf(m typeschema.Model) map[string]any {
 	return body
 }
 
-func (h profiles) read(id string) (typeschema.Model, string, error) {
+func (h *handler) readProfile(id string) (typeschema.Model, string, error) {
 	p, err := h.profile(http.MethodGet, "/profile/"+url.PathEscape(id), nil)
 	if err != nil {
 		return nil, "", err
@@ -158,16 +176,25 @@ func (h profiles) read(id string) (typeschema.Model, string, error) {
 	if p.SessionPolicy != "" {
 		m["SessionPolicy"] = p.SessionPolicy
 	}
-	m["Tags"] = modelTags(tags)
+	m["Tags"] = tagList(tags)
 	return m, p.ARN, nil
 }
 
-func modelTags(tags []tag) []any {
+// tagList are tags as a state has them.
+func tagList(tags []tag) []any {
 	list := []any{}
 	for _, t := range tags {
 		list = append(list, map[string]any{"Key": t.Key, "Value": t.Value})
 	}
 	return list
+}
+
+// verb is the path by which an object of Roles Anywhere is switched on or off.
+func verb(on any) string {
+	if on == true {
+		return "/enable"
+	}
+	return "/disable"
 }
 
 func anyList(list []string) []any {
@@ -181,11 +208,11 @@ func anyList(list []string) []any {
 // change applies a patch to what is there, and hands the whole to the handler
 // (https://docs.aws.amazon.com/cloudcontrolapi/latest/userguide/resource-operations-update.html#resource-operations-update-details).
 func (h *handler) change(id string, patch []typeschema.Operation) error {
-	s, err := typeschema.Parse(schemas[h.kind])
+	s, err := typeschema.Parse(h.t.schema)
 	if err != nil {
 		return err
 	}
-	was, arn, err := h.own().read(id)
+	was, arn, err := h.t.read(h, id)
 	if err != nil {
 		return err
 	}
@@ -210,35 +237,19 @@ func (h *handler) change(id string, patch []typeschema.Operation) error {
 	if err := h.valid(desired); err != nil {
 		return err
 	}
-	if err := h.own().update(id, desired); err != nil {
+	if h.t.lookUp != nil {
+		if err := h.t.lookUp(h, desired); err != nil {
+			return err
+		}
+	}
+	if err := h.t.update(h, id, desired); err != nil {
 		return err
 	}
-	return h.retag(arn, was, desired)
-}
-
-func (h profiles) update(id string, desired typeschema.Model) error {
-	if err := h.lookUp(desired); err != nil {
-		return err
-	}
-	at := "/profile/" + url.PathEscape(id)
-	if _, err := h.profile(http.MethodPost, at+switched(desired), nil); err != nil {
-		return err
-	}
-	_, err := h.profile(http.MethodPatch, at, bodyOf(desired))
-	return err
-}
-
-// switched is the operation that switches a resource on or off.
-func switched(m typeschema.Model) string {
-	if m["Enabled"] == true {
-		return "/enable"
-	}
-	return "/disable"
+	return h.retag(arn, tagsOf(was), tagsOf(desired))
 }
 
 // retag adds and takes off tags, where they differ.
-func (h *handler) retag(arn string, was, is typeschema.Model) error {
-	have, want := tagsOf(was), tagsOf(is)
+func (h *handler) retag(arn string, have, want []tag) error {
 	var gone []string
 	for _, t := range have {
 		if !slices.ContainsFunc(want, func(o tag) bool { return o.Key == t.Key }) {
@@ -260,12 +271,7 @@ func (h *handler) retag(arn string, was, is typeschema.Model) error {
 	return err
 }
 
-func (h profiles) delete(id string) error {
-	_, err := h.profile(http.MethodDelete, "/profile/"+url.PathEscape(id), nil)
-	return err
-}
-
-func (h profiles) profile(method, target string, body any) (*profile, error) {
+func (h *handler) profile(method, target string, body any) (*profile, error) {
 	var out struct{ Profile profile }
 	err := h.ask(method, target, body, &out)
 	return &out.Profile, err

@@ -49,5 +49,5 @@ func (Registry) Serve(w http.ResponseWriter, c *gate.Call) {
 		ProvisioningType string
 		DeprecatedStatus string
 		Visibility       string
-	}{Type: "RESOURCE", TypeName: name, Schema: schemas[name], ProvisioningType: "FULLY_MUTABLE", DeprecatedStatus: "LIVE", Visibility: "PUBLIC"})
+	}{Type: "RESOURCE", TypeName: name, Schema: types[name].schema, ProvisioningType: "FULLY_MUTABLE", DeprecatedStatus: "LIVE", Visibility: "PUBLIC"})
 }

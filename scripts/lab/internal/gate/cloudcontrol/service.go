@@ -1,4 +1,4 @@
-// Package cloudcontrol is AWS Cloud Control API (2021-09-30) for two resource types of Roles Anywhere, profiles and CRLs, and of
+// Package cloudcontrol is AWS Cloud Control API (2021-09-30) for the resource types AWS::RolesAnywhere::Profile and CRL, and of
 // CloudFormation the call that tells a type's schema. Creating, changing and deleting is asked for, and then waited for:
 // the answer is a progress event, and GetResourceRequestStatus tells how it ends. What a type's handler does is done by
 // calls of the service concerned in the caller's name, so that the caller needs their permissions beside Cloud Control's own
@@ -120,7 +120,8 @@ func (s *Service) serve(c *gate.Call, in input) (any, error) {
 		return nil, validation("1 validation error detected: Value '' at 'identifier' failed to satisfy constraint: Member must have length greater than or equal to 1")
 	}
 	if c.Action == "GetResource" {
-		m, _, err := (&handler{s.g, c, in.TypeName}).own().read(in.Identifier)
+		h := &handler{s.g, c, types[in.TypeName]}
+		m, _, err := h.t.read(h, in.Identifier)
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +146,7 @@ func (s *Service) start(c *gate.Call, in input) (any, error) {
 	}
 	r := &request{region: c.Region, input: in, end: event{TypeName: in.TypeName, Identifier: in.Identifier, RequestToken: uuid.NewString(),
 		Operation: strings.ToUpper(strings.TrimSuffix(c.Action, "Resource")), OperationStatus: "SUCCESS", EventTime: float64(c.Time.Unix())}}
-	id, err := (&handler{s.g, c, in.TypeName}).handle(in, desired, patch)
+	id, err := (&handler{s.g, c, types[in.TypeName]}).handle(in, desired, patch)
 	if err != nil && gate.AsError(err).Code == "NotImplemented" {
 		return nil, err
 	}
@@ -184,11 +185,11 @@ func (h *handler) handle(in input, desired typeschema.Model, patch []typeschema.
 		if err := h.valid(desired); err != nil {
 			return "", err
 		}
-		return h.own().create(desired)
+		return h.t.create(h, desired)
 	case "UpdateResource":
 		return "", h.change(in.Identifier, patch)
 	}
-	return "", h.own().delete(in.Identifier)
+	return "", h.t.delete(h, in.Identifier)
 }
 
 // begun is what is known at the start: of a new resource not even who it is.
