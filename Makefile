@@ -37,7 +37,7 @@ test: ## run all tests; those that need the lab's programs skip, see test-lab
 	go -C scripts test ./...
 
 test-lab: ## run the tests that start the lab's control plane and sandbox
-	$(WITH_TOOLS) go -C scripts test -count=1 -p 1 -timeout 30m ./lab/command ./lab/internal/cluster ./lab/internal/kubelet ./lab/internal/machines ./lab/internal/sandbox
+	$(WITH_TOOLS) go -C scripts test -count=1 -p 1 -timeout 40m ./lab/command ./lab/internal/cluster ./lab/internal/kubelet ./lab/internal/machines ./lab/internal/sandbox
 
 RACED = ./internal/policy ./internal/sigv4 ./lab/internal/gate ./lab/internal/gate/services ./lab/internal/machines \
 	./lab/internal/sandbox ./lab/internal/kubelet ./lab/internal/standin/engine
