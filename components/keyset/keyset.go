@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"k3s-aws-auth/components/rules"
 )
 
 // State is what a member of a set is there for.
@@ -50,28 +52,14 @@ func Default() []Member { return []Member{{Name: DefaultName, State: Active}} }
 
 var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
-// Problem is one thing wrong with a set.
-type Problem struct {
-	// Key is where it is, below the set: "[1].name", or empty for the set itself.
-	Key string
-	// Found describes what is there, quoted if it is text.
-	Found string
-	// Must says what must be there instead.
-	Must string
-}
-
-// Error implements error.
-func (p Problem) Error() string {
-	return fmt.Sprintf("%s: found %s: must be %s", p.Key, p.Found, p.Must)
-}
-
 // Validate returns everything that is wrong with a set of at most so many
 // members: names that are none or are there twice, unknown states, and any number
-// of active members but one.
-func Validate(members []Member, most int) []Problem {
-	var problems []Problem
+// of active members but one. Keys are below the set: "[1].name", or empty for the
+// set itself.
+func Validate(members []Member, most int) []*rules.Problem {
+	var problems []*rules.Problem
 	add := func(key, found, must string, args ...any) {
-		problems = append(problems, Problem{key, found, fmt.Sprintf(must, args...)})
+		problems = append(problems, &rules.Problem{Key: key, Found: found, Must: fmt.Sprintf(must, args...)})
 	}
 	if len(members) > most {
 		add("", fmt.Sprintf("%d members", len(members)), "at most %d", most)

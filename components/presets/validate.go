@@ -10,21 +10,6 @@ import (
 	"k3s-aws-auth/components/rules"
 )
 
-// Problem is one thing wrong with a preset's configuration.
-type Problem struct {
-	// Key is where it is, below the preset: "name", or "secretArns[1]".
-	Key string
-	// Found describes what is there, quoted if it is text.
-	Found string
-	// Must says what must be there instead.
-	Must string
-}
-
-// Error implements error.
-func (p Problem) Error() string {
-	return fmt.Sprintf("%s: found %s: must be %s", p.Key, p.Found, p.Must)
-}
-
 // reservedParameters is where this program keeps what clusters are made of,
 // their signing keys among them: whoever can read it can be anybody. It is the
 // part of a parameter's ARN behind "parameter/".
@@ -41,12 +26,12 @@ var (
 )
 
 // Validate returns what is wrong with a preset's name and lists, in the order of
-// the configuration's keys. A partition that is empty is not compared with.
+// the configuration's keys, which are below the preset: "name", or "secretArns[1]". A partition that is empty is not compared with.
 // Without a name there must be no lists.
-func Validate(name, partition string, lists Lists) []Problem {
-	var problems []Problem
+func Validate(name, partition string, lists Lists) []*rules.Problem {
+	var problems []*rules.Problem
 	add := func(key, found, format string, args ...any) {
-		problems = append(problems, Problem{Key: key, Found: found, Must: fmt.Sprintf(format, args...)})
+		problems = append(problems, &rules.Problem{Key: key, Found: found, Must: fmt.Sprintf(format, args...)})
 	}
 	p, known := registry[name]
 	if !known && name != "" {

@@ -6,24 +6,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"k3s-aws-auth/components/rules"
 )
 
-// Problem is one thing wrong with a configuration. Its text is one line that
-// names the key, what is there and what must be there instead.
-type Problem struct {
-	// Key is the path of the value, in the syntax of `pulumi config set --path`.
-	Key string
-	// Found describes the value, quoted if it is text. It never shows a value
-	// that Pulumi holds as a secret.
-	Found string
-	// Must says what the value must be.
-	Must string
-}
-
-// Error implements error.
-func (p *Problem) Error() string {
-	return fmt.Sprintf("%s: found %s: must be %s", p.Key, p.Found, p.Must)
-}
+// Problem is one thing wrong with a configuration.
+type Problem = rules.Problem
 
 // Problems collects what is wrong, so that all of it is reported at once.
 type Problems struct {
