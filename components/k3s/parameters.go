@@ -30,7 +30,6 @@ type secretFile struct {
 	key   string
 	path  string
 	value pulumi.StringOutput
-	tier  string
 }
 
 // serverSecrets and agentSecrets are what each role fetches at boot, in order.
@@ -48,16 +47,16 @@ func serverSecrets(p *keyring, t *tokens) []secretFile {
 		{"etcd/server-ca", p.etcdServer},
 	} {
 		files = append(files,
-			secretFile{"server/" + ca.name + ".crt", tlsDirectory + ca.name + ".crt", ca.bundlePEM, standardTier},
-			secretFile{"server/" + ca.name + ".key", tlsDirectory + ca.name + ".key", ca.keyPEM, standardTier})
+			secretFile{"server/" + ca.name + ".crt", tlsDirectory + ca.name + ".crt", ca.bundlePEM},
+			secretFile{"server/" + ca.name + ".key", tlsDirectory + ca.name + ".key", ca.keyPEM})
 	}
 	files = append(files, signingSecrets(p.signing)...)
-	files = append(files, secretFile{"server/token", tokenFile, t.server, standardTier})
+	files = append(files, secretFile{"server/token", tokenFile, t.server})
 	return append(files, agentSecrets(t)...)
 }
 
 func agentSecrets(t *tokens) []secretFile {
-	return []secretFile{{"agent/token", agentTokenFile, t.agent, standardTier}}
+	return []secretFile{{"agent/token", agentTokenFile, t.agent}}
 }
 
 // founderParameter is the name of the parameter that says which machine started
@@ -104,7 +103,7 @@ func newParameters(ctx *pulumi.Context, name string, args *ClusterArgs, files []
 			Name:        pulumi.Sprintf("%s/%s", parameterRoot(args.ClusterName), file.key),
 			Type:        pulumi.String("SecureString"),
 			Value:       file.value,
-			Tier:        pulumi.String(file.tier),
+			Tier:        pulumi.String(standardTier),
 			Description: pulumi.Sprintf("K3s cluster %s: %s on its nodes", args.ClusterName, file.path),
 			Tags:        pulumi.ToStringMap(args.Tags),
 		}, parent)

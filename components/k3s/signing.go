@@ -80,9 +80,7 @@ func signingParameter(key keyset.Member) string {
 func signingSecrets(keys []SigningKey) []secretFile {
 	var files []secretFile
 	for _, key := range keys {
-		files = append(files, secretFile{
-			key: signingParameter(key.Member), path: signingFile(key.Member), value: key.PrivateKeyPem.ToStringOutput(), tier: standardTier,
-		})
+		files = append(files, secretFile{signingParameter(key.Member), signingFile(key.Member), key.PrivateKeyPem.ToStringOutput()})
 	}
 	return files
 }
