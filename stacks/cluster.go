@@ -8,6 +8,7 @@ import (
 
 	"k3s-aws-auth/components/existing"
 	"k3s-aws-auth/components/k3s"
+	"k3s-aws-auth/components/kubeclient"
 	"k3s-aws-auth/components/network"
 	"k3s-aws-auth/stacks/config"
 )
@@ -54,12 +55,9 @@ func (c *cluster) adopting(ctx *pulumi.Context, cfg *config.Config) (*kubernetes
 	if c.adopts != nil {
 		return c.adopts, nil
 	}
-	provider, err := kubernetes.NewProvider(ctx, named(cfg, "kubernetes-adopting"), &kubernetes.ProviderArgs{
-		Kubeconfig:            c.kubeconfig,
-		ClusterIdentifier:     pulumi.String(c.identifier),
-		EnableSecretMutable:   pulumi.Bool(true),
-		UpsertExistingObjects: pulumi.Bool(true),
-	})
+	args := kubeclient.ProviderArgs(c.kubeconfig, c.identifier)
+	args.UpsertExistingObjects = pulumi.Bool(true)
+	provider, err := kubernetes.NewProvider(ctx, named(cfg, "kubernetes-adopting"), args)
 	if err != nil {
 		return nil, fmt.Errorf("kubernetes provider of the stack's own objects: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/kubeclient"
 	"k3s-aws-auth/components/outputs"
 )
 
@@ -48,15 +49,7 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 	}
 	cluster.Kubeconfig = pulumi.ToSecret(pulumi.String(args.Kubeconfig).ToStringOutput()).(pulumi.StringOutput)
 	cluster.Endpoint = pulumi.String(access.Endpoint).ToStringOutput()
-	cluster.Provider, err = kubernetes.NewProvider(ctx, name+"-kubernetes", &kubernetes.ProviderArgs{
-		Kubeconfig: cluster.Kubeconfig,
-		// Else another address of the same cluster passes for another cluster, and
-		// everything in it is replaced.
-		ClusterIdentifier: pulumi.String(name),
-		// A Secret is changed in place: deleted and made again, it would be missing for
-		// pods that start between the two.
-		EnableSecretMutable: pulumi.Bool(true),
-	}, pulumi.Parent(cluster))
+	cluster.Provider, err = kubernetes.NewProvider(ctx, name+"-kubernetes", kubeclient.ProviderArgs(cluster.Kubeconfig, name), pulumi.Parent(cluster))
 	if err != nil {
 		return nil, fmt.Errorf("existing cluster %s: kubernetes provider: %w", name, err)
 	}

@@ -134,16 +134,7 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 	cluster.ServerInstanceIDs = instanceIDs(servers.machines)
 	cluster.AgentInstanceIDs = instanceIDs(agents)
 	cluster.Kubeconfig = cluster.readyKubeconfig(ctx, args, keys, slices.Concat(servers.ways, entrance.ready(), firewall.rules))
-	cluster.Provider, err = kubernetes.NewProvider(ctx, name+"-kubernetes", &kubernetes.ProviderArgs{
-		Kubeconfig: cluster.Kubeconfig,
-		// Without it, another endpoint (one server becomes three), or a server whose
-		// id is not known before it is replaced, passes for another cluster, and
-		// everything in this one is replaced.
-		ClusterIdentifier: pulumi.String(args.ClusterName),
-		// A Secret is changed in place: deleted and made again, it would be missing for
-		// pods that start between the two.
-		EnableSecretMutable: pulumi.Bool(true),
-	}, parent)
+	cluster.Provider, err = kubernetes.NewProvider(ctx, name+"-kubernetes", kubeclient.ProviderArgs(cluster.Kubeconfig, args.ClusterName), parent)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: kubernetes provider: %w", name, err)
 	}
