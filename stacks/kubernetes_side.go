@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -69,7 +70,7 @@ func formerNamespaces(ctx *pulumi.Context, cfg *config.Config, namespace, kind s
 // instanceProfile makes the Kubernetes side of an identity whose pods use the
 // agents' role.
 func (k *kubernetesSide) instanceProfile(identity config.Identity) error {
-	return k.add(identity, k.cluster.agentRoleArn, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
+	return k.add(identity, k.cluster.agentRoleArn, nil, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
 		return workload.NewInstanceProfile(k.ctx, name, &workload.InstanceProfileArgs{
 			Identity: who, RoleArn: k.cluster.agentRoleArn, Demo: demo,
 		}, opts...)
@@ -79,7 +80,7 @@ func (k *kubernetesSide) instanceProfile(identity config.Identity) error {
 // webIdentity makes the Kubernetes side of an identity whose pods present
 // tokens of its service account, which injector gives them unless it is nil.
 func (k *kubernetesSide) webIdentity(identity config.Identity, role *podrole.PodRole, injector *injection.Injector) error {
-	return k.add(identity, role.Arn, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
+	return k.add(identity, role.Arn, nil, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
 		return workload.NewWebIdentity(k.ctx, name, &workload.WebIdentityArgs{
 			Identity: who, RoleArn: role.Arn, Injector: injector, Demo: demo,
 		}, opts...)
@@ -90,7 +91,7 @@ func (k *kubernetesSide) webIdentity(identity config.Identity, role *podrole.Pod
 // certificate.
 func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.PodRole, anchor *ra.Anchor, profile *ra.Profile, leaf *ra.Leaf) error {
 	helper := k.cfg.RolesAnywhere.Helper
-	err := k.add(identity, role.Arn, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
+	return k.add(identity, role.Arn, pulumi.Map{"certificateSerial": leaf.Serial}, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
 		return workload.NewRolesAnywhere(k.ctx, name, &workload.RolesAnywhereArgs{
 			Identity:       who,
 			RoleArn:        role.Arn,
@@ -109,11 +110,6 @@ func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.Pod
 			Demo: demo,
 		}, opts...)
 	})
-	if err != nil {
-		return err
-	}
-	k.outputs[len(k.outputs)-1].(pulumi.Map)["certificateSerial"] = leaf.Serial
-	return nil
 }
 
 // sessionName is what rolesAnywhere.sessionName names an identity's sessions;
@@ -127,8 +123,9 @@ func (k *kubernetesSide) sessionName(identity config.Identity) string {
 
 type newWorkload func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error)
 
-// add makes a workload in the cluster and notes the identity's outputs.
-func (k *kubernetesSide) add(identity config.Identity, roleArn pulumi.StringOutput, create newWorkload) error {
+// add makes a workload in the cluster and notes the identity's outputs, with those
+// that are its own.
+func (k *kubernetesSide) add(identity config.Identity, roleArn pulumi.StringOutput, own pulumi.Map, create newWorkload) error {
 	var after []pulumi.Resource
 	if namespace, made := k.namespaces[identity.Namespace]; made {
 		after = append(after, namespace)
@@ -161,6 +158,7 @@ func (k *kubernetesSide) add(identity config.Identity, roleArn pulumi.StringOutp
 	if !identity.CreateAccount {
 		output["annotate"] = w.Annotate
 	}
+	maps.Copy(output, own)
 	k.outputs = append(k.outputs, output)
 	return nil
 }
