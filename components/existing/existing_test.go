@@ -18,6 +18,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/stretchr/testify/require"
 
+	"k3s-aws-auth/components/internal/kubetest"
 	"k3s-aws-auth/components/internal/pulumitest"
 	"k3s-aws-auth/components/oidcissuer"
 )
@@ -45,7 +46,7 @@ func newAPI(t *testing.T, documents map[string]string) string {
 	}))
 	t.Cleanup(server.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	return kubeconfigText(server.URL, "certificate-authority-data: "+base64.StdEncoding.EncodeToString(ca), "token: "+token)
+	return kubetest.Kubeconfig(server.URL, "certificate-authority-data: "+base64.StdEncoding.EncodeToString(ca), "token: "+token)
 }
 
 // stranger is the way into a cluster of somebody whom it does not know.
@@ -62,30 +63,6 @@ func mediaType(path string) string {
 		return "application/jwk-set+json"
 	}
 	return "application/json"
-}
-
-func kubeconfigText(server, ca, user string) string {
-	return `apiVersion: v1
-kind: Config
-current-context: mine
-contexts:
-- name: mine
-  context: {cluster: c, user: u}
-- name: other
-  context: {cluster: other, user: other}
-clusters:
-- name: other
-  cluster: {server: "https://other.example.com"}
-- name: c
-  cluster:
-    server: ` + server + `
-    ` + ca + `
-users:
-- name: other
-  user: {token: other}
-- name: u
-  user:
-    ` + user + "\n"
 }
 
 // testKeys are an RSA and an EC key as PEM, and their JWKS.

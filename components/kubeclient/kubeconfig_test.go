@@ -9,31 +9,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-)
 
-func kubeconfigText(server, ca, user string) string {
-	return `apiVersion: v1
-kind: Config
-current-context: mine
-contexts:
-- name: mine
-  context: {cluster: c, user: u}
-- name: other
-  context: {cluster: other, user: other}
-clusters:
-- name: other
-  cluster: {server: "https://other.example.com"}
-- name: c
-  cluster:
-    server: ` + server + `
-    ` + ca + `
-users:
-- name: other
-  user: {token: other}
-- name: u
-  user:
-    ` + user + "\n"
-}
+	"k3s-aws-auth/components/internal/kubetest"
+)
 
 // What a kubeconfig says of who asks, and through whom, reaches the API server.
 func TestParseHonours(t *testing.T) {
@@ -48,7 +26,7 @@ func TestParseHonours(t *testing.T) {
 	defer proxy.Close()
 	ca := "certificate-authority-data: " + base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw}))
 
-	client, err := Parse(kubeconfigText(api.URL, ca+"\n    tls-server-name: example.com\n    disable-compression: true",
+	client, err := Parse(kubetest.Kubeconfig(api.URL, ca+"\n    tls-server-name: example.com\n    disable-compression: true",
 		`{username: u, password: p, as: deployer, as-uid: "7", as-groups: [a, b], as-user-extra: {Some/Thing: [x, y], "a:b@c=d e": [z]}}`))
 	require.NoError(t, err)
 	_, err = client.Do(t.Context(), Request{Path: "/"})
@@ -62,7 +40,7 @@ func TestParseHonours(t *testing.T) {
 	require.Equal(t, []string{"z"}, asked.Header.Values("Impersonate-Extra-a%3Ab%40c%3Dd%20e"))
 	require.Empty(t, asked.Header.Get("Accept-Encoding"))
 
-	client, err = Parse(kubeconfigText(api.URL, ca+"\n    proxy-url: "+proxy.URL, "token: t"))
+	client, err = Parse(kubetest.Kubeconfig(api.URL, ca+"\n    proxy-url: "+proxy.URL, "token: t"))
 	require.NoError(t, err)
 	_, err = client.Do(t.Context(), Request{Path: "/"})
 	require.Error(t, err, "the proxy refuses")
@@ -74,24 +52,24 @@ func TestParseRefuses(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"nothing", "", "current-context names no context"},
 		{"no YAML", "\tsecret: [", "is not YAML"},
-		{"plain HTTP", kubeconfigText("http://c.example.com", "", "token: t"), "server must be an https URL"},
-		{"anybody", kubeconfigText("https://c.example.com", "insecure-skip-tls-verify: true", "token: t"), "insecure-skip-tls-verify would let anybody"},
-		{"CA in a file", kubeconfigText("https://c.example.com", "certificate-authority: /ca.pem", "token: t"), "kubectl config view --raw --minify --flatten"},
-		{"no CA", kubeconfigText("https://c.example.com", ca, "token: t"), "certificate-authority-data has no certificate"},
-		{"no pair", kubeconfigText("https://c.example.com", "", "client-certificate-data: aGVsbG8=\n    client-key-data: aGVsbG8="), "are no pair"},
-		{"command", kubeconfigText("https://c.example.com", "", "exec: {command: aws}"), "its user is a command (exec)"},
-		{"nobody", kubeconfigText("https://c.example.com", "", "as: x"), "neither client-certificate-data nor a token"},
-		{"proxy", kubeconfigText("https://c.example.com", "proxy-url: ftp://x", "token: t"), "proxy-url must be"},
-		{"token file", kubeconfigText("https://c.example.com", "", "tokenFile: /t"), "tokenFile is a file"},
-		{"certificate file", kubeconfigText("https://c.example.com", "", "client-certificate: /c"), "client-certificate is a file"},
-		{"key file", kubeconfigText("https://c.example.com", "", "client-key: /c"), "client-key is a file"},
-		{"provider", kubeconfigText("https://c.example.com", "", "auth-provider: {name: gcp}"), "auth-provider"},
-		{"a block of YAML", kubeconfigText("https://c.example.com", "", "token: |\n      t"), "white space"},
-		{"two ways", kubeconfigText("https://c.example.com", "", "token: t\n    username: u"), "a token and a password"},
-		{"two clusters", strings.ReplaceAll(kubeconfigText("https://c.example.com", "", "token: t"), "name: other\n  cluster", "name: c\n  cluster"), `clusters has "c" twice`},
-		{"two users", strings.ReplaceAll(kubeconfigText("https://c.example.com", "", "token: t"), "name: other\n  user", "name: u\n  user"), `users has "u" twice`},
-		{"two contexts", strings.ReplaceAll(kubeconfigText("https://c.example.com", "", "token: t"), "name: other\n  context", "name: mine\n  context"), `contexts has "mine" twice`},
-		{"group alone", kubeconfigText("https://c.example.com", "", "token: t\n    as-groups: [g]"), "need as"},
+		{"plain HTTP", kubetest.Kubeconfig("http://c.example.com", "", "token: t"), "server must be an https URL"},
+		{"anybody", kubetest.Kubeconfig("https://c.example.com", "insecure-skip-tls-verify: true", "token: t"), "insecure-skip-tls-verify would let anybody"},
+		{"CA in a file", kubetest.Kubeconfig("https://c.example.com", "certificate-authority: /ca.pem", "token: t"), "kubectl config view --raw --minify --flatten"},
+		{"no CA", kubetest.Kubeconfig("https://c.example.com", ca, "token: t"), "certificate-authority-data has no certificate"},
+		{"no pair", kubetest.Kubeconfig("https://c.example.com", "", "client-certificate-data: aGVsbG8=\n    client-key-data: aGVsbG8="), "are no pair"},
+		{"command", kubetest.Kubeconfig("https://c.example.com", "", "exec: {command: aws}"), "its user is a command (exec)"},
+		{"nobody", kubetest.Kubeconfig("https://c.example.com", "", "as: x"), "neither client-certificate-data nor a token"},
+		{"proxy", kubetest.Kubeconfig("https://c.example.com", "proxy-url: ftp://x", "token: t"), "proxy-url must be"},
+		{"token file", kubetest.Kubeconfig("https://c.example.com", "", "tokenFile: /t"), "tokenFile is a file"},
+		{"certificate file", kubetest.Kubeconfig("https://c.example.com", "", "client-certificate: /c"), "client-certificate is a file"},
+		{"key file", kubetest.Kubeconfig("https://c.example.com", "", "client-key: /c"), "client-key is a file"},
+		{"provider", kubetest.Kubeconfig("https://c.example.com", "", "auth-provider: {name: gcp}"), "auth-provider"},
+		{"a block of YAML", kubetest.Kubeconfig("https://c.example.com", "", "token: |\n      t"), "white space"},
+		{"two ways", kubetest.Kubeconfig("https://c.example.com", "", "token: t\n    username: u"), "a token and a password"},
+		{"two clusters", strings.ReplaceAll(kubetest.Kubeconfig("https://c.example.com", "", "token: t"), "name: other\n  cluster", "name: c\n  cluster"), `clusters has "c" twice`},
+		{"two users", strings.ReplaceAll(kubetest.Kubeconfig("https://c.example.com", "", "token: t"), "name: other\n  user", "name: u\n  user"), `users has "u" twice`},
+		{"two contexts", strings.ReplaceAll(kubetest.Kubeconfig("https://c.example.com", "", "token: t"), "name: other\n  context", "name: mine\n  context"), `contexts has "mine" twice`},
+		{"group alone", kubetest.Kubeconfig("https://c.example.com", "", "token: t\n    as-groups: [g]"), "need as"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

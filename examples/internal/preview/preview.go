@@ -3,15 +3,36 @@ package preview
 
 import (
 	"slices"
+	"strings"
 	"sync"
+	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/stretchr/testify/require"
 )
 
-// Resources runs a program with configuration (full keys) and returns the types
+// Check holds that a program makes the kinds of resources with the configuration
+// (full keys), and without it names every key and makes nothing.
+func Check(t *testing.T, program pulumi.RunFunc, config map[string]string, kinds ...string) {
+	t.Helper()
+	made, err := resources(program, config)
+	require.NoError(t, err)
+	all := strings.Join(made, "\n")
+	for _, kind := range kinds {
+		require.Contains(t, all, kind+" ")
+	}
+
+	made, err = resources(program, nil)
+	require.Empty(t, strings.ReplaceAll(strings.Join(made, ""), "pulumi:pulumi:Stack example-preview", ""), "nothing is made of an incomplete configuration")
+	for key := range config {
+		require.ErrorContains(t, err, key+": found nothing")
+	}
+}
+
+// resources runs a program with configuration (full keys) and returns the types
 // and names of what it makes, sorted, and the program's error.
-func Resources(program pulumi.RunFunc, config map[string]string) ([]string, error) {
+func resources(program pulumi.RunFunc, config map[string]string) ([]string, error) {
 	seen := &engine{}
 	err := pulumi.RunErr(program, pulumi.WithMocks("example", "preview", seen), func(info *pulumi.RunInfo) {
 		info.DryRun, info.Config = true, config
