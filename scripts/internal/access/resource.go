@@ -1,6 +1,8 @@
 package access
 
 import (
+	"strings"
+
 	"k3s-aws-auth/scripts/internal/policy"
 )
 
@@ -90,4 +92,19 @@ func (p *problem) inGroup(dimension, group int, set bits) bool {
 		}
 	}
 	return false
+}
+
+// ActedOn are the resources that a request for a target may name. GetParametersByPath names a path, and gives all that is below
+// it, at any depth (Systems Manager User Guide, "Restricting access to Parameter Store parameters using IAM policies").
+func ActedOn(action, arn string) []string {
+	list := []string{arn}
+	head, name, ok := strings.Cut(arn, ":parameter/")
+	if action != "ssm:GetParametersByPath" || !ok {
+		return list
+	}
+	for i := strings.LastIndex(name, "/"); i >= 0; i = strings.LastIndex(name, "/") {
+		name = name[:i]
+		list = append(list, head+":parameter/"+name, head+":parameter/"+name+"/")
+	}
+	return append(list, head+":parameter/")
 }

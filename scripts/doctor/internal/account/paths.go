@@ -78,7 +78,7 @@ func (j *judge) try(a *actor, t Target, w way, dangerous map[*actor]reason) {
 		return
 	}
 	for _, action := range w.actions {
-		for _, resource := range actedOn(action, t.ARN) {
+		for _, resource := range access.ActedOn(action, t.ARN) {
 			condition, ok := j.may(a, action, resource, t.Tags, nil)
 			if !ok {
 				continue
@@ -142,21 +142,6 @@ func mayDecrypt(a *actor, key string) bool {
 		return a.roughly("kms:Decrypt", "*")
 	}
 	return a.policies.Allows("kms:Decrypt", key)
-}
-
-// actedOn are the resources that a request for a target may name. GetParametersByPath names a path, and gives all that is
-// below it (Systems Manager User Guide, "Restricting access to Parameter Store parameters using IAM policies").
-func actedOn(action, arn string) []string {
-	list := []string{arn}
-	head, name, ok := strings.Cut(arn, ":parameter/")
-	if action != "ssm:GetParametersByPath" || !ok {
-		return list
-	}
-	for i := strings.LastIndex(name, "/"); i >= 0; i = strings.LastIndex(name, "/") {
-		name = name[:i]
-		list = append(list, head+":parameter/"+name, head+":parameter/"+name+"/")
-	}
-	return append(list, head+":parameter/")
 }
 
 // passes looks for principals that can hand a role of the stack's machines to a machine of theirs.

@@ -234,21 +234,6 @@ func (w *world) targets() []target {
 	return list
 }
 
-// actedOn are the resources that a request for a target may name. GetParametersByPath names a path, and gives all that is below
-// it, at any depth (Systems Manager User Guide, "Restricting access to Parameter Store parameters using IAM policies").
-func actedOn(action, arn string) []string {
-	list := []string{arn}
-	head, name, ok := strings.Cut(arn, ":parameter/")
-	if action != "ssm:GetParametersByPath" || !ok {
-		return list
-	}
-	for i := strings.LastIndex(name, "/"); i >= 0; i = strings.LastIndex(name, "/") {
-		name = name[:i]
-		list = append(list, head+":parameter/"+name, head+":parameter/"+name+"/")
-	}
-	return append(list, head+":parameter/")
-}
-
 // isPrivate tells whether a parameter holds a private key or the token of the cluster's servers.
 func isPrivate(r *preview.Resource) bool {
 	name := parameterName(r)
@@ -304,7 +289,7 @@ func (w *world) pathSigns(i *Identity, was, is role) []Sign {
 			continue
 		}
 		for _, action := range t.actions {
-			if mayHave(is.policies.Identity, action) && slices.ContainsFunc(actedOn(action, t.arn), func(arn string) bool { return access.Gains(was.policies, is.policies, action, arn) }) {
+			if mayHave(is.policies.Identity, action) && slices.ContainsFunc(access.ActedOn(action, t.arn), func(arn string) bool { return access.Gains(was.policies, is.policies, action, arn) }) {
 				add(Danger, t.id, i.Name+" "+t.what, action+": "+t.why, t.safe)
 				told[action] = true
 				break
