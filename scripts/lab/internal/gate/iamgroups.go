@@ -54,16 +54,6 @@ func init() {
 	registerIAM(anyResource, map[string]func(*iamStore, url.Values) (any, error){"ListGroups": listGroups})
 }
 
-func groupResource(s *iamStore, f url.Values) string {
-	name := f.Get("GroupName")
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if g, ok := s.groups[name]; ok {
-		return g.arn
-	}
-	return s.arn("group", orText(f.Get("Path"), "/"), name)
-}
-
 // group finds a group; the caller holds mu.
 func (s *iamStore) group(name string) (*iamGroup, error) {
 	if g, ok := s.groups[name]; ok {

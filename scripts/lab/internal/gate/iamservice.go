@@ -90,23 +90,25 @@ func (s *iamService) Inventory() map[string][]string { return s.store.inventory(
 func anyResource(*iamStore, url.Values) string { return "*" }
 
 func roleResource(s *iamStore, f url.Values) string {
-	name := f.Get("RoleName")
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if r, ok := s.roles[name]; ok {
-		return r.arn
-	}
-	return s.arn("role", orText(f.Get("Path"), "/"), name)
+	return s.resource(asRole, "role", f.Get("RoleName"), f)
 }
 
 func userResource(s *iamStore, f url.Values) string {
-	name := f.Get("UserName")
+	return s.resource(asUser, "user", f.Get("UserName"), f)
+}
+
+func groupResource(s *iamStore, f url.Values) string {
+	return s.resource(asGroup, "group", f.Get("GroupName"), f)
+}
+
+// resource is the ARN of an entity that is there, or of one that is to be made.
+func (s *iamStore) resource(find finder, kind, name string, f url.Values) string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if u, ok := s.users[name]; ok {
-		return u.arn
+	if e, err := find(s, f); err == nil {
+		return e.arn
 	}
-	return s.arn("user", orText(f.Get("Path"), "/"), name)
+	return s.arn(kind, orText(f.Get("Path"), "/"), name)
 }
 
 func policyResource(s *iamStore, f url.Values) string {
