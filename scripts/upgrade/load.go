@@ -2,32 +2,21 @@ package main
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"k3s-aws-auth/scripts/internal/exchange"
 	"k3s-aws-auth/scripts/internal/kube"
 )
 
-// exchangeScript is what the load's pod runs.
-//
-//go:embed exchange.sh
-var exchangeScript string
-
-const (
-	appContainer = "app" // the demo pods' own container
-	// sdkImage is the lab's client on the AWS SDK for Go under the CLI's name, whose calls take milliseconds.
-	sdkImage = "k3s-aws-auth/sdk-client"
-	// patience is how long the pod may be silent before that counts as a failure.
-	patience = 20 * time.Second
-)
+// patience is how long the pod may be silent before that counts as a failure.
+const patience = 20 * time.Second
 
 // load is a pod that exchanges its identity for credentials again and again.
 type load struct {
@@ -35,22 +24,7 @@ type load struct {
 	namespace, name string
 
 	mu   sync.Mutex
-	seen []exchange
-}
-
-// exchange is one exchange: a new process without any cache, which must first get credentials to ask who it is.
-type exchange struct {
-	began time.Time
-	ok    bool
-	text  string
-}
-
-// role is the role of an answer's ARN, without the session.
-func (e exchange) role() string {
-	if i := strings.LastIndexByte(e.text, '/'); i >= 0 {
-		return e.text[:i]
-	}
-	return e.text
+	seen []exchange.Exchange
 }
 
 // startLoad makes the pod, like the first demo pod, and waits for its first good exchanges.
@@ -65,13 +39,14 @@ func startLoad(ctx context.Context, kubeconfig string) (*load, error) {
 	}
 	i := slices.IndexFunc(pods.Items, func(p corev1.Pod) bool {
 		return slices.ContainsFunc(p.Spec.Containers, func(c corev1.Container) bool {
-			return c.Name == appContainer && slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "DEMO_KEY" })
+			return c.Name == exchange.AppContainer && slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "DEMO_KEY" })
 		})
 	})
 	if i < 0 {
 		return nil, errors.New("the cluster has no demo pod, so nobody can exchange credentials: the stack needs demo: true")
 	}
-	pod := exchanger(&pods.Items[i])
+	pod := exchange.Pod(&pods.Items[i])
+	pod.GenerateName = "upgrade-load-"
 	made, err := cluster.Client.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("a pod for the load: %w", err)
@@ -79,7 +54,7 @@ func startLoad(ctx context.Context, kubeconfig string) (*load, error) {
 	l := &load{cluster: cluster, namespace: made.Namespace, name: made.Name}
 	for deadline := time.Now().Add(time.Minute); ; {
 		err := l.look(ctx)
-		if n := len(l.seen); err == nil && n >= 3 && l.seen[n-1].ok {
+		if n := len(l.seen); err == nil && n >= 3 && l.seen[n-1].OK {
 			l.seen = l.seen[n-1:] // from here on each one counts
 			return l, nil
 		}
@@ -94,33 +69,18 @@ func startLoad(ctx context.Context, kubeconfig string) (*load, error) {
 	}
 }
 
-// exchanger is a pod like another that runs exchangeScript.
-func exchanger(model *corev1.Pod) *corev1.Pod {
-	spec := model.Spec.DeepCopy()
-	spec.NodeName, spec.EphemeralContainers, spec.RestartPolicy = "", nil, corev1.RestartPolicyNever
-	grace := int64(0)
-	spec.TerminationGracePeriodSeconds = &grace
-	for i := range spec.Containers {
-		if c := &spec.Containers[i]; c.Name == appContainer {
-			c.Image, c.Command, c.Args = sdkImage, []string{"/bin/sh", "-c", exchangeScript}, nil
-			c.ReadinessProbe, c.LivenessProbe, c.StartupProbe = nil, nil, nil
-		}
-	}
-	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "upgrade-load-", Namespace: model.Namespace}, Spec: *spec}
-}
-
 // look reads the exchanges since the pod began, and keeps those that begin no earlier than the first that is kept.
 func (l *load) look(ctx context.Context) error {
-	log, err := l.cluster.Client.CoreV1().Pods(l.namespace).GetLogs(l.name, &corev1.PodLogOptions{Container: appContainer}).DoRaw(ctx)
+	log, err := l.cluster.Client.CoreV1().Pods(l.namespace).GetLogs(l.name, &corev1.PodLogOptions{Container: exchange.AppContainer}).DoRaw(ctx)
 	if err != nil {
 		return err
 	}
-	all := parseExchanges(string(log))
+	all := exchange.Parse(string(log))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.seen) > 0 {
-		first := l.seen[0].began
-		all = slices.DeleteFunc(all, func(e exchange) bool { return e.began.Before(first) })
+		first := l.seen[0].Began
+		all = slices.DeleteFunc(all, func(e exchange.Exchange) bool { return e.Began.Before(first) })
 	}
 	if len(all) >= len(l.seen) {
 		l.seen = all
@@ -128,35 +88,17 @@ func (l *load) look(ctx context.Context) error {
 	return nil
 }
 
-// parseExchanges reads whole lines of exchangeScript.
-func parseExchanges(log string) []exchange {
-	var all []exchange
-	lines := strings.Split(log, "\n")
-	for _, line := range lines[:len(lines)-1] {
-		f := strings.SplitN(line, "\t", 3)
-		if len(f) != 3 {
-			continue
-		}
-		began, err := time.Parse(time.RFC3339Nano, f[0])
-		if err != nil {
-			continue
-		}
-		all = append(all, exchange{began: began, ok: f[1] == "ok", text: strings.TrimSpace(f[2])})
-	}
-	return all
-}
-
 // failure is the first exchange that failed, was answered for another role, or did not come.
-func failure(seen []exchange, now time.Time) error {
+func failure(seen []exchange.Exchange, now time.Time) error {
 	for _, e := range seen {
 		switch {
-		case !e.ok:
-			return fmt.Errorf("an exchange failed at %s: %s", e.began.Format(time.RFC3339Nano), e.text)
-		case e.role() != seen[0].role():
-			return fmt.Errorf("an exchange was answered for %s at %s, and for %s before the upgrade", e.role(), e.began.Format(time.RFC3339Nano), seen[0].role())
+		case !e.OK:
+			return fmt.Errorf("an exchange failed at %s: %s", e.Began.Format(time.RFC3339Nano), e.Text)
+		case e.Role() != seen[0].Role():
+			return fmt.Errorf("an exchange was answered for %s at %s, and for %s before the upgrade", e.Role(), e.Began.Format(time.RFC3339Nano), seen[0].Role())
 		}
 	}
-	if n := len(seen); n == 0 || now.Sub(seen[n-1].began) > patience {
+	if n := len(seen); n == 0 || now.Sub(seen[n-1].Began) > patience {
 		return fmt.Errorf("no exchange for %s", patience)
 	}
 	return nil
@@ -188,7 +130,7 @@ func (l *load) end(ctx context.Context) (n int, gap float64, err error) {
 		return 0, 0, err
 	}
 	for i := 1; i < len(l.seen); i++ {
-		gap = max(gap, l.seen[i].began.Sub(l.seen[i-1].began).Seconds())
+		gap = max(gap, l.seen[i].Began.Sub(l.seen[i-1].Began).Seconds())
 	}
 	return len(l.seen), gap, failure(l.seen, time.Now())
 }

@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
+
+	"k3s-aws-auth/scripts/internal/exchange"
 )
 
 // recorded is a recorded preview of a whole stack, in which almost everything stays the same.
@@ -179,41 +180,12 @@ func TestExchanges(t *testing.T) {
 		"half a line":    {good + "2026-01-01T00:00:56.000Z\terror", ""},
 		"something else": {"hello\n" + good, ""},
 	} {
-		if err := failure(parseExchanges(c.log), now); c.want == "" {
+		if err := failure(exchange.Parse(c.log), now); c.want == "" {
 			require.NoError(t, err, name)
 		} else {
 			require.ErrorContains(t, err, c.want, name)
 		}
 	}
-}
-
-// TestExchangeScript runs the script with a client that fails at its second call.
-func TestExchangeScript(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "aws"), []byte("#!/bin/sh\nif [ -e \"$HOME/called\" ]; then echo 'An error' >&2; echo occurred >&2; exit 255; fi\ntouch \"$HOME/called\"\necho arn:aws:sts::1:assumed-role/r/s\n"), 0o755))
-	cmd := exec.Command("timeout", "1", "sh", "-c", exchangeScript)
-	cmd.Env = append(os.Environ(), "HOME="+dir, "PATH="+dir+":"+os.Getenv("PATH"))
-	out, _ := cmd.Output()
-	all := parseExchanges(string(out))
-	require.GreaterOrEqual(t, len(all), 2)
-	require.True(t, all[0].ok)
-	require.Equal(t, "arn:aws:sts::1:assumed-role/r", all[0].role())
-	require.False(t, all[1].ok)
-	require.Equal(t, "An error occurred", all[1].text)
-}
-
-func TestExchanger(t *testing.T) {
-	model := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "agent-0", ServiceAccountName: "uploader", Volumes: []corev1.Volume{{Name: "token"}},
-		Containers: []corev1.Container{{Name: "app", Image: "demo", ReadinessProbe: &corev1.Probe{}, Env: []corev1.EnvVar{{Name: "AWS_ROLE_ARN", Value: "r"}}}, {Name: "sidecar", Image: "helper"}}}}
-	model.Namespace = "default"
-	pod := exchanger(model)
-	require.Equal(t, "uploader", pod.Spec.ServiceAccountName)
-	require.Equal(t, model.Spec.Volumes, pod.Spec.Volumes)
-	require.Equal(t, model.Spec.Containers[0].Env, pod.Spec.Containers[0].Env)
-	require.Equal(t, "helper", pod.Spec.Containers[1].Image)
-	require.Empty(t, pod.Spec.NodeName)
-	require.Nil(t, pod.Spec.Containers[0].ReadinessProbe)
-	require.NotEqual(t, "demo", pod.Spec.Containers[0].Image)
 }
 
 // TestPrepare: the old program is that of the ref, and is tried by this checkout's lab.

@@ -13,35 +13,26 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"k3s-aws-auth/scripts/internal/exchange"
 	"k3s-aws-auth/scripts/internal/kube"
 )
 
-// callScript asks who it is again and again, each time with new credentials, and prints a line for each answer.
-const callScript = `touch /tmp/proven
-while :; do
-  rm -rf "$HOME/.aws/cli/cache"
-  if said=$(aws sts get-caller-identity --query Arn --output text 2>&1); then echo "ok $said"; else echo "failed $said" | tr '\n' ' '; echo; fi
-  sleep 0.1
-done`
-
-// calling is a pod that calls AWS all the time.
+// calling is a pod that takes new credentials all the time, as one with the identity of a demo pod.
 func (w *whole) calling(c *kube.Cluster, demo *corev1.Pod, name string) *corev1.Pod {
 	w.t.Helper()
-	model := demo.DeepCopy()
-	model.Spec.Containers[0].Command = []string{"/bin/sh", "-c", callScript}
-	return w.another(c, model, name)
+	return w.another(c, exchange.Pod(demo), name)
 }
 
 // calls are how many calls of a pod were answered, and what the others said.
 func (w *whole) calls(c *kube.Cluster, pod *corev1.Pod) (answered int, failed []string) {
 	w.t.Helper()
-	data, err := c.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(w.ctx)
+	data, err := c.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: exchange.AppContainer}).DoRaw(w.ctx)
 	require.NoError(w.t, err)
-	for line := range strings.Lines(string(data)) {
-		if strings.HasPrefix(line, "ok ") {
+	for _, e := range exchange.Parse(string(data)) {
+		if e.OK {
 			answered++
-		} else if strings.TrimSpace(line) != "" {
-			failed = append(failed, strings.TrimSpace(line))
+		} else {
+			failed = append(failed, e.Text)
 		}
 	}
 	return answered, failed
@@ -63,15 +54,15 @@ func (w *whole) issued(c *kube.Cluster, pod *corev1.Pod) (kid, issuer string) {
 	return header.Kid, claims.Iss
 }
 
-// members are the changes of the configuration by which a set has these members, each name=state, whatever the set had.
-func members(key string, set ...string) []string {
+// members are a set with these members, each name=state, as the value of a key.
+func members(set ...string) string {
 	var list []map[string]string
 	for _, m := range set {
 		name, state, _ := strings.Cut(m, "=")
 		list = append(list, map[string]string{"name": name, "state": state})
 	}
 	text, _ := json.Marshal(list)
-	return []string{key + "=" + string(text)}
+	return string(text)
 }
 
 // TestSigningKeyRotation changes the key of tokens in three steps, under pods with tokens of the old key and of the new one
@@ -86,10 +77,10 @@ func TestSigningKeyRotation(t *testing.T) {
 	old := w.calling(c, demo, "old-token")
 	first, _ := w.issued(c, demo)
 
-	w.up(members("signingKeys", "1=active", "2=next")...)
+	w.up("signingKeys=" + members("1=active", "2=next"))
 	kid, _ := w.issued(c, demo)
 	require.Equal(t, first, kid, "a key that is next signs nothing")
-	w.up(members("signingKeys", "1=retiring", "2=active")...)
+	w.up("signingKeys=" + members("1=retiring", "2=active"))
 	second, _ := w.issued(c, demo)
 	require.NotEqual(t, first, second)
 	renewed := w.calling(c, demo, "new-token")
@@ -213,15 +204,15 @@ func TestAuthorityRotation(t *testing.T) {
 	}
 	first, _ := secret()
 
-	w.up("rolesAnywhere.cas=" + strings.TrimPrefix(members("", "1=active", "2=next")[0], "="))
+	w.up("rolesAnywhere.cas=" + members("1=active", "2=next"))
 	still, _ := secret()
 	require.Equal(t, first, still, "a CA that is next signs nothing")
-	w.up("rolesAnywhere.cas=" + strings.TrimPrefix(members("", "1=retiring", "2=active")[0], "="))
+	w.up("rolesAnywhere.cas=" + members("1=retiring", "2=active"))
 	second, _ := secret()
 	require.NotEqual(t, first, second)
 	require.Eventually(t, func() bool { return strings.TrimSpace(mounted()) == strings.TrimSpace(second) }, 3*time.Minute, time.Second,
 		"the new certificate does not reach the pod")
-	w.up("rolesAnywhere.cas=" + strings.TrimPrefix(members("", "2=active")[0], "="))
+	w.up("rolesAnywhere.cas=" + members("2=active"))
 	w.opened(c, pod)
 	answered, failed := w.calls(c, pod)
 	require.Empty(t, failed, "of %d calls", answered)
