@@ -10,7 +10,7 @@ import (
 func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Say why a pod does not get its AWS identity",
+		Short: "Say what an error of the identity chain means, and who can be whom in the account",
 	}
 	cmd.AddCommand(explainCommand(), account.Command())
 	cli.Strict(cmd)
