@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 
 	"k3s-aws-auth/scripts/internal/kube"
+	"k3s-aws-auth/scripts/internal/plainbody"
 	"k3s-aws-auth/scripts/internal/setups"
 	"k3s-aws-auth/scripts/internal/stack"
 )
@@ -137,7 +138,7 @@ func client(env map[string]string) (*http.Client, error) {
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	return &http.Client{Transport: transport, Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
+	return &http.Client{Transport: plainbody.Transport(transport), Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}, nil
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
+	"k3s-aws-auth/scripts/internal/plainbody"
 	"k3s-aws-auth/scripts/internal/policy"
 )
 
@@ -79,12 +80,12 @@ func newLab(t *testing.T) *lab {
 		<-done
 	})
 	address := l.Addr().String()
-	return &lab{Gate: g, t: t, address: address, clock: c, http: &http.Client{Transport: &http.Transport{
+	return &lab{Gate: g, t: t, address: address, clock: c, http: &http.Client{Transport: plainbody.Transport(&http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: g.CertPool()},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) { // every name leads to the gate, as in a pod
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		},
-	}}}
+	})}}
 }
 
 // testLog writes the gate's log to the test's while it runs.
