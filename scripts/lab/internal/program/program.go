@@ -399,9 +399,9 @@ func (p *Program) Up(ctx context.Context, watch Watcher) (*Result, error) {
 		return nil, err
 	}
 	defer log.Close()
-	stream, counted := p.follow(watch)
+	stream, counted := follow(watch)
 	res, err := p.stack.Up(ctx, optup.EventStreams(stream), optup.ProgressStreams(log), optup.ErrorProgressStreams(log), optup.SuppressOutputs())
-	count := <-counted
+	count := counted()
 	if err != nil {
 		return nil, failure("up", err, count, p.log)
 	}
@@ -435,9 +435,9 @@ func (p *Program) Destroy(ctx context.Context, watch Watcher) error {
 		return err
 	}
 	defer log.Close()
-	stream, counted := p.follow(watch)
+	stream, counted := follow(watch)
 	_, err = p.stack.Destroy(ctx, optdestroy.EventStreams(stream), optdestroy.ProgressStreams(log), optdestroy.ErrorProgressStreams(log))
-	count := <-counted
+	count := counted()
 	if err != nil {
 		return failure("destroy", err, count, p.log)
 	}
@@ -512,33 +512,53 @@ type count struct {
 }
 
 // follow counts what the engine does and passes the events on.
-func (p *Program) follow(watch Watcher) (chan<- events.EngineEvent, <-chan count) {
-	stream, done := make(chan events.EngineEvent, 64), make(chan count, 1)
+//
+// An engine that ends before it has an event to tell, because the stack is locked or its file is refused, never closes
+// the stream (sdk/go/auto/stack.go, eventsServer). All others have closed it before the update returns.
+func follow(watch Watcher) (stream chan<- events.EngineEvent, counted func() count) {
+	told, over, done := make(chan events.EngineEvent, 64), make(chan struct{}), make(chan count, 1)
 	go func() {
 		c := count{changes: map[string]int{}}
-		for e := range stream {
-			switch {
-			case e.ResourcePreEvent != nil:
-				m := e.ResourcePreEvent.Metadata
-				if m.Op != apitype.OpSame {
-					c.changes[string(m.Op)]++
+		defer func() { done <- c }()
+		for {
+			select {
+			case e, more := <-told:
+				if !more {
+					return
 				}
-				if m.Op == apitype.OpCreate && m.New != nil && m.New.Custom && !isInfrastructure(m.Type) {
-					c.real++
+				c.add(e)
+				if watch != nil {
+					watch(e.EngineEvent)
 				}
-				if !isInfrastructure(m.Type) {
-					c.resources++
+			case <-over:
+				if len(told) == 0 {
+					return
 				}
-			case e.DiagnosticEvent != nil && e.DiagnosticEvent.Severity == "error":
-				c.problems = append(c.problems, e.DiagnosticEvent.URN+": "+e.DiagnosticEvent.Message)
-			}
-			if watch != nil {
-				watch(e.EngineEvent)
 			}
 		}
-		done <- c
 	}()
-	return stream, done
+	return told, func() count {
+		close(over)
+		return <-done
+	}
+}
+
+func (c *count) add(e events.EngineEvent) {
+	switch {
+	case e.ResourcePreEvent != nil:
+		m := e.ResourcePreEvent.Metadata
+		if m.Op != apitype.OpSame {
+			c.changes[string(m.Op)]++
+		}
+		if m.Op == apitype.OpCreate && m.New != nil && m.New.Custom && !isInfrastructure(m.Type) {
+			c.real++
+		}
+		if !isInfrastructure(m.Type) {
+			c.resources++
+		}
+	case e.DiagnosticEvent != nil && e.DiagnosticEvent.Severity == "error":
+		c.problems = append(c.problems, e.DiagnosticEvent.URN+": "+e.DiagnosticEvent.Message)
+	}
 }
 
 func isInfrastructure(t string) bool {

@@ -192,7 +192,7 @@ func TestEnvironmentIsTheLabsAlone(t *testing.T) {
 
 func TestFollowCounts(t *testing.T) {
 	seen := 0
-	stream, counted := (&Program{}).follow(func(apitype.EngineEvent) { seen++ })
+	stream, counted := follow(func(apitype.EngineEvent) { seen++ })
 	resource := func(op apitype.OpType, kind string) {
 		stream <- events.EngineEvent{EngineEvent: apitype.EngineEvent{ResourcePreEvent: &apitype.ResourcePreEvent{
 			Metadata: apitype.StepEventMetadata{Op: op, Type: kind}}}}
@@ -206,7 +206,7 @@ func TestFollowCounts(t *testing.T) {
 		stream <- events.EngineEvent{EngineEvent: apitype.EngineEvent{DiagnosticEvent: &apitype.DiagnosticEvent{URN: "urn", Severity: severity, Message: message}}}
 	}
 	close(stream)
-	c := <-counted
+	c := counted()
 	require.Equal(t, map[string]int{"update": 1, "create": 1}, c.changes)
 	require.Equal(t, 3, c.resources, "neither the stack nor its providers")
 	require.Equal(t, []string{"urn: broken"}, c.problems)
@@ -227,4 +227,22 @@ func TestFailureNamesTheProblems(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	require.NotContains(t, err.Error(), "255", "what the engine's process ended with says nothing")
+}
+
+// TestFollowEnds: the engine's events are counted to the last, and an engine that tells none holds nobody up.
+func TestFollowEnds(t *testing.T) {
+	for _, closed := range []bool{true, false} {
+		seen := 0
+		stream, counted := follow(func(apitype.EngineEvent) { seen++ })
+		for range 50 {
+			stream <- events.EngineEvent{EngineEvent: apitype.EngineEvent{DiagnosticEvent: &apitype.DiagnosticEvent{Severity: "error", Message: "no"}}}
+		}
+		if closed {
+			close(stream)
+		}
+		require.Len(t, counted().problems, 50)
+		require.Equal(t, 50, seen)
+	}
+	_, counted := follow(nil)
+	require.Empty(t, counted().problems)
 }
