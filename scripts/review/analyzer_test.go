@@ -153,13 +153,21 @@ func asEngine(t *testing.T, recording []byte) (dangers []string) {
 		typ, _ := step.New["type"].(string)
 		protect, _ := step.New["protect"].(bool)
 		parent, _ := step.New["parent"].(string)
-		var secret []string
-		list, _ := step.New["additionalSecretOutputs"].([]any)
-		for _, name := range list {
-			secret = append(secret, name.(string))
+		texts := func(v any) (list []string) {
+			all, _ := v.([]any)
+			for _, x := range all {
+				list = append(list, x.(string))
+			}
+			return list
+		}
+		dependencies := map[string]*pulumirpc.AnalyzerPropertyDependencies{}
+		of, _ := step.New["propertyDependencies"].(map[string]any)
+		for property, urns := range of {
+			dependencies[property] = &pulumirpc.AnalyzerPropertyDependencies{Urns: texts(urns)}
 		}
 		after = append(after, &pulumirpc.AnalyzerResource{Urn: urn, Type: typ, Parent: parent, Properties: properties(step.New["outputs"]),
-			Options: &pulumirpc.AnalyzerResourceOptions{Protect: protect, AdditionalSecretOutputs: secret}})
+			Dependencies: texts(step.New["dependencies"]), PropertyDependencies: dependencies,
+			Options: &pulumirpc.AnalyzerResourceOptions{Protect: protect, AdditionalSecretOutputs: texts(step.New["additionalSecretOutputs"])}})
 	}
 	if _, err := s.ConfigureStack(t.Context(), &pulumirpc.AnalyzerStackConfigureRequest{Stack: "lab", Project: "k3s-aws-auth", DryRun: true}); err != nil {
 		t.Fatal(err)

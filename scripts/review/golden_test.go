@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"k3s-aws-auth/scripts/review/internal/comment"
 	"k3s-aws-auth/scripts/review/internal/impact"
@@ -31,6 +32,30 @@ var recorded = map[string][]string{
 	"danger-bucket-public":          {"bucket-public"},
 	"danger-ca-replaced":            {"ca-replaced"},
 	"danger-zone-moved":             {"server-replaced"},
+	"harmless-certificate-revoked":  nil,
+
+	"rotation-key-next":        nil,
+	"rotation-key-active":      nil,
+	"rotation-key-retired":     nil,
+	"rotation-key-dropped":     nil,
+	"rotation-key-back":        nil,
+	"naive-key-swapped":        {"signing-key-in-use", "jwks-key-removed"},
+	"naive-key-unpublished":    {"signing-key-unpublished"},
+	"naive-key-removed":        {"signing-key-in-use", "jwks-key-removed"},
+	"rotation-issuer-next":     nil,
+	"rotation-issuer-active":   nil,
+	"rotation-issuer-retired":  nil,
+	"rotation-issuer-back":     nil,
+	"naive-issuer-swapped":     {"issuer-changed", "issuer-dropped"},
+	"naive-issuer-unpublished": {"issuer-unpublished"},
+	"naive-issuer-removed":     {"issuer-changed", "issuer-dropped"},
+	"rotation-ca-next":         nil,
+	"rotation-ca-active":       nil,
+	"rotation-ca-retired":      nil,
+	"rotation-ca-back":         nil,
+	"naive-ca-swapped":         {"ca-replaced"},
+	"naive-ca-untrusted":       {"ca-untrusted"},
+	"naive-ca-removed":         {"ca-replaced"},
 }
 
 func unpack(t testing.TB, name string) []byte {
@@ -72,11 +97,21 @@ func TestRecordedPreviews(t *testing.T) {
 					t.Errorf("sign %s has no reason, no safe way or no resource: %+v", s.ID, s)
 				}
 			}
-			if strings.HasPrefix(name, "harmless") && report.Verdict == impact.Danger {
-				t.Errorf("a harmless change raises danger: %q", ids)
+			kind, _, _ := strings.Cut(name, "-")
+			switch kind {
+			case "harmless", "rotation":
+				if report.Verdict == impact.Danger {
+					t.Errorf("a harmless change raises danger: %q", ids)
+				}
+			case "danger", "naive":
+				if report.Verdict != impact.Danger {
+					t.Error("a dangerous change passes")
+				}
+			default:
+				t.Errorf("what should come of it?")
 			}
-			if strings.HasPrefix(name, "danger") && report.Verdict != impact.Danger {
-				t.Error("a dangerous change passes")
+			if kind == "rotation" && len(report.Rotation) == 0 {
+				t.Error("it is not seen as a step of a rotation")
 			}
 			for _, id := range want {
 				if !slices.Contains(ids, id) {
@@ -102,6 +137,49 @@ func TestRecordedPreviews(t *testing.T) {
 				t.Errorf("the comment differs from %s (see -update):\n%s", golden, text)
 			}
 		})
+	}
+}
+
+// TestStepsWait judges each step of a rotation right after the step before it, and a day later.
+func TestStepsWait(t *testing.T) {
+	soon := map[string]bool{ // whether the step is harmless at once
+		"rotation-key-next": true, "rotation-key-active": false, "rotation-key-retired": false, "rotation-key-dropped": false, "rotation-key-back": false,
+		"rotation-issuer-next": true, "rotation-issuer-active": true, "rotation-issuer-retired": false, "rotation-issuer-back": true,
+		"rotation-ca-next": true, "rotation-ca-active": true, "rotation-ca-retired": false, "rotation-ca-back": true,
+	}
+	for name := range recorded {
+		if !strings.HasPrefix(name, "rotation-") {
+			continue
+		}
+		atOnce, listed := soon[name]
+		if !listed {
+			t.Errorf("%s: when is it harmless?", name)
+		}
+		p, err := preview.Parse(unpack(t, name), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+		for _, c := range p.Changes {
+			if c.Before != nil {
+				c.Before.Modified = last
+			}
+		}
+		waits := func(after time.Duration) (ids []string) {
+			p.Now = last.Add(after)
+			for _, s := range impact.Review(p).Signs {
+				if strings.HasPrefix(s.ID, "rotation-") {
+					ids = append(ids, s.ID)
+				}
+			}
+			return ids
+		}
+		if got := waits(time.Minute); (len(got) == 0) != atOnce || len(got) > 0 && got[0] != "rotation-early" {
+			t.Errorf("%s after a minute: %q", name, got)
+		}
+		if got := waits(24 * time.Hour); len(got) > 0 {
+			t.Errorf("%s after a day: %q", name, got)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -106,6 +107,7 @@ func review(stdin io.Reader, previewFile, stateFile string) (*impact.Report, err
 	if err != nil {
 		return nil, err
 	}
+	p.Now = time.Now()
 	return impact.Review(p), nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,7 @@ const maxInput = 256 << 20
 
 func verdictCommand(stdout io.Writer) *cobra.Command {
 	var q verdict.Question
-	var previewFile, stateFile, planFile, notesFile, out, record string
+	var previewFile, stateFile, timesFile, planFile, notesFile, out, record string
 	cmd := &cobra.Command{
 		Use:   "verdict --preview FILE --result RESULT --stack NAME --commit SHA",
 		Short: "The verdict on one commit, and the comment that says it",
@@ -44,12 +45,16 @@ comment "danger-accepted CODE" that nobody has edited, with the code of this com
 			if q.State, err = given(stateFile); err != nil {
 				return err
 			}
+			if q.Times, err = optional(timesFile); err != nil {
+				return err
+			}
 			if q.Plan, err = given(planFile); err != nil {
 				return err
 			}
 			if q.Notes, err = notes(notesFile); err != nil {
 				return err
 			}
+			q.Now = time.Now()
 			r, markdown, _ := verdict.Judge(&q)
 			if out == "" {
 				_, err = io.WriteString(stdout, markdown)
@@ -74,6 +79,7 @@ comment "danger-accepted CODE" that nobody has edited, with the code of this com
 	f := cmd.Flags()
 	f.StringVar(&previewFile, "preview", "", "`FILE` with what pulumi preview --json --show-sames printed; one that is not there is no preview")
 	f.StringVar(&stateFile, "state", "", "`FILE` with what pulumi stack export prints; not needed with --show-sames")
+	f.StringVar(&timesFile, "times", "", "`FILE` with the stack's state, of which only urn and modified of each resource count: since when steps of a rotation hold; one that is not there says nothing")
 	f.StringVar(&planFile, "plan", "", "`FILE` of pulumi preview --save-plan, to which the verdict is bound")
 	f.StringVar(&q.Result, "result", "", "how the preview ended: success, or anything else")
 	f.StringVar(&q.Stack, "stack", "", "`NAME` of the stack that was to be previewed")

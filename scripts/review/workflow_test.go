@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,9 +12,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
+	"k3s-aws-auth/scripts/review/internal/preview"
 	"k3s-aws-auth/scripts/review/internal/recorder/lab"
 )
 
@@ -224,7 +227,7 @@ func TestScriptsOfWorkflowsPassShellcheck(t *testing.T) {
 // judged runs the job that judges, all its steps as GitHub would, and tells whether it is green.
 func judged(r *runner) bool {
 	r.t.Helper()
-	for _, f := range []string{"comment.md", "verdict.json", "notes", "comments", "preview.json", "preview.zip", "ours"} {
+	for _, f := range []string{"comment.md", "verdict.json", "notes", "comments", "preview.json", "state.json", "preview.zip", "ours"} {
 		_ = os.Remove(filepath.Join(r.temp, f)) // each job has a runner of its own
 	}
 	green := true
@@ -238,6 +241,26 @@ func judged(r *runner) bool {
 		}
 	}
 	return green
+}
+
+// lastChanged is what preview.yml keeps of the state before a preview, with one time for all resources.
+func lastChanged(t *testing.T, recording []byte, when time.Time) []byte {
+	t.Helper()
+	p, err := preview.Parse(recording, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var resources []map[string]any
+	for _, c := range p.Changes {
+		if c.Before != nil {
+			resources = append(resources, map[string]any{"urn": c.Before.URN, "type": c.Before.Type, "custom": c.Before.Custom, "modified": when})
+		}
+	}
+	data, err := json.Marshal(map[string]any{"version": 3, "deployment": map[string]any{"resources": resources}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 // TestReviewJob runs the judging job of preview.yml with recorded previews, against what a pull request can try.
@@ -313,6 +336,20 @@ func TestReviewJob(t *testing.T) {
 		}
 		says("no verdict")
 	}
+	// A step of a rotation is judged by what the state says of the step before: too early, late enough, and nothing.
+	retired := unpack(t, "rotation-key-retired")
+	for since, green := range map[time.Duration]bool{time.Hour: false, 48 * time.Hour: true} {
+		r.artifact("99", map[string][]byte{"preview.json": retired, "state.json": lastChanged(t, retired, time.Now().Add(-since))})
+		if judged(r) != green {
+			t.Errorf("%s after the step before: green is %v", since, !green)
+		}
+	}
+	r.artifact("99", map[string][]byte{"preview.json": retired})
+	if !judged(r) {
+		t.Error("a step of a rotation is red where nothing says since when the one before holds")
+	}
+	says("rotation-wait")
+
 	// An artifact of another run, of which the first job's output may speak, and none.
 	r.artifact("98", map[string][]byte{"preview.json": harmless})
 	if judged(r) {
@@ -559,7 +596,7 @@ func TestPreviewWorkflow(t *testing.T) {
 	drift.w = workflows(t)["drift.yml"]
 	previewed := func() {
 		t.Helper()
-		r.artifact("99", map[string][]byte{"preview.json": []byte(r.read(filepath.Join(r.temp, "preview.json")))})
+		r.artifact("99", map[string][]byte{"preview.json": []byte(r.read(filepath.Join(r.temp, "preview.json"))), "state.json": []byte(r.read(filepath.Join(r.temp, "state.json")))})
 	}
 
 	// Nothing changes: a comment is made, and nothing stops the pull request.

@@ -90,6 +90,16 @@ func headline(b *strings.Builder, r *impact.Report) {
 		parts = append(parts, fmt.Sprintf("%d unchanged", n))
 	}
 	fmt.Fprintf(b, "%s.\n", strings.Join(parts, ", "))
+	if len(r.Rotation) > 0 {
+		b.WriteString("\n**A step of a rotation:**\n\n")
+	}
+	for _, s := range r.Rotation {
+		fmt.Fprintf(b, "- %s.", escape(s.What))
+		if s.Next != "" {
+			fmt.Fprintf(b, " Before the next step: %s.", escape(s.Next))
+		}
+		b.WriteString("\n")
+	}
 }
 
 func plural(n int, one, many string) string {

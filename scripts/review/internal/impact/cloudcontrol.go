@@ -11,18 +11,19 @@ import (
 // typeCloudControl is a resource of any CloudFormation type. Of one the review knows what it is; see typed.
 const typeCloudControl = "aws:cloudcontrol/resource:Resource"
 
-// typed returns a preview in which the Roles Anywhere profiles that Cloud Control makes are profiles, with the properties
-// that their desired states say. All else of Cloud Control stays what it is, which nobody here understands.
+// typed returns a preview in which the profiles and lists of revoked certificates of Roles Anywhere that Cloud Control makes
+// are such, with the properties that their desired states say. All else of Cloud Control stays what it is, which nobody here understands.
 func typed(p *preview.Preview) *preview.Preview {
 	out := *p
 	out.Changes = slices.Clone(p.Changes)
 	for i, c := range out.Changes {
-		if !isProfile(c.Before) && !isProfile(c.After) || c.Before != nil && !isProfile(c.Before) || c.After != nil && !isProfile(c.After) {
+		kind := kindOf(c.Now())
+		if kind == "" || c.Before != nil && kindOf(c.Before) != kind {
 			continue
 		}
 		as := *c
-		as.Before = profileOf(c.Before)
-		if as.After = profileOf(c.After); c.Before == c.After {
+		as.Before = described(c.Before, kind)
+		if as.After = described(c.After, kind); c.Before == c.After {
 			as.After = as.Before
 		}
 		out.Changes[i] = &as
@@ -30,18 +31,28 @@ func typed(p *preview.Preview) *preview.Preview {
 	return &out
 }
 
-func isProfile(r *preview.Resource) bool {
-	return r != nil && r.Type == typeCloudControl && r.Value("typeName") == "AWS::RolesAnywhere::Profile"
+// kindOf is the type as which the review knows a resource of Cloud Control, empty where it knows none.
+func kindOf(r *preview.Resource) string {
+	if r.Type != typeCloudControl {
+		return ""
+	}
+	switch r.Value("typeName") {
+	case "AWS::RolesAnywhere::Profile":
+		return typeRAProfile
+	case "AWS::RolesAnywhere::CRL":
+		return typeCRL
+	}
+	return ""
 }
 
-// profileOf is the profile that a desired state describes. Of one that is not known yet, only what it depends on is: it stays
+// described is the resource that a desired state describes. Of one that is not known yet, only what it depends on is: it stays
 // a property that no profile has.
-func profileOf(r *preview.Resource) *preview.Resource {
+func described(r *preview.Resource, kind string) *preview.Resource {
 	if r == nil {
 		return nil
 	}
 	as := *r
-	as.Type, as.Inputs = typeRAProfile, map[string]any{}
+	as.Type, as.Inputs = kind, map[string]any{}
 	as.PropertyDependencies = map[string][]string{"roleArns": r.PropertyDependencies["desiredState"]}
 	var state map[string]any
 	text, _ := r.Value("desiredState").(string)

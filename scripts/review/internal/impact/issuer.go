@@ -62,16 +62,23 @@ func (w *world) ownKeys() map[string]bool {
 	out := map[string]bool{}
 	for _, c := range w.byType[typePrivateKey] {
 		for _, r := range []*preview.Resource{c.Before, c.After} {
-			text, _ := r.Output("publicKeyPem").(string)
-			block, _ := pemfile.Decode([]byte(text))
-			if block == nil {
-				continue
+			if id := keyID(r); id != "" {
+				out[id] = true
 			}
-			sum := sha256.Sum256(block.Bytes)
-			out[base64.RawURLEncoding.EncodeToString(sum[:])] = true
 		}
 	}
 	return out
+}
+
+// keyID is the id that Kubernetes gives to a private key of the stack, empty where the key is not made yet.
+func keyID(r *preview.Resource) string {
+	text, _ := r.Output("publicKeyPem").(string)
+	block, _ := pemfile.Decode([]byte(text))
+	if block == nil {
+		return ""
+	}
+	sum := sha256.Sum256(block.Bytes)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // idOf computes the id that Kubernetes would give to an RSA key.
@@ -255,6 +262,9 @@ func (w *world) distributions() []Sign {
 		}
 		add := func(level Level, id, what, why string) { signs = append(signs, sign(level, id, what, why, safe, c)) }
 		name := "the distribution " + c.Now().Name()
+		if c.Op == preview.Delete && w.ofRetired(c.Before) {
+			continue // judged with the servers
+		}
 		if removed(c) {
 			add(Danger, "issuer-unreachable", name+" is "+verb(c), "while nothing answers, no token can be verified")
 			continue
@@ -298,11 +308,17 @@ func (w *world) distributions() []Sign {
 		}
 	}
 	for _, c := range w.byType["aws:cloudfront/originAccessControl:OriginAccessControl"] {
+		if c.Op == preview.Delete && w.ofRetired(c.Before) {
+			continue
+		}
 		if c.Before != nil && (removed(c) || len(differs(c, "originAccessControlOriginType", "signingBehavior", "signingProtocol")) > 0) {
 			signs = append(signs, sign(Warning, "distribution-changed", "the origin access control "+c.Now().Name()+" changes or goes", "the bucket may refuse the distribution: then no token can be verified", "leave it as it is", c))
 		}
 	}
 	for _, c := range w.byType["aws:acm/certificate:Certificate"] {
+		if c.Op == preview.Delete && w.ofRetired(c.Before) {
+			continue
+		}
 		if c.Before != nil && (removed(c) || len(differs(c, "domainName", "subjectAlternativeNames", "certificateBody", "certificateChain", "privateKey")) > 0) {
 			signs = append(signs, sign(Warning, "certificate-changed", "the certificate "+c.Now().Name()+" of the issuer's name changes", "AWS may not trust who answers", "make the new one beside the old one", c))
 		}
@@ -413,6 +429,7 @@ func (w *world) dns() []Sign {
 			if !w.initial && !w.newParent(c.Now()) {
 				signs = append(signs, sign(Warning, "dns-changed", "a new record, "+c.Now().Name(), "a name leads somewhere that it did not", "see where it leads", c))
 			}
+		case c.Op == preview.Delete && w.ofRetired(c.Before): // judged with the servers
 		case c.Op == preview.Delete:
 			signs = append(signs, sign(level, "dns-changed", "the record "+c.Now().Name()+" is deleted", why, safe, c))
 		case len(d) > 0:

@@ -126,7 +126,7 @@ func substance(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-var issuerLine = regexp.MustCompile(`(?m)^\s*-\s*["']?service-account-issuer=.*$`)
+var issuerLine = regexp.MustCompile(`(?m)^\s*-\s*["']?service-account-issuer=.*\n?`)
 
 var joinToken = regexp.MustCompile(`(?m)^\s*(?:export\s+)?(?:K3S_TOKEN|K3S_AGENT_TOKEN|token|agent-token)\s*[:=]\s*["']?([^"'\s$]{8,})`)
 
@@ -167,9 +167,17 @@ func (w *world) bootData() []Sign {
 				continue // comments, or issuers, which are judged with the issuers
 			}
 			before, after := bootFlags(was), bootFlags(is)
+			if steps, explained := w.keySteps(c); explained {
+				signs = append(signs, steps...)
+				for _, flag := range []string{keyFile, signingFile, managerFile} {
+					delete(before, flag)
+					delete(after, flag)
+				}
+				was, is = withoutSigning(was), withoutSigning(is)
+			}
 			flags := flagSigns(c, before, after)
 			signs = append(signs, flags...)
-			if len(flags) == 0 {
+			if len(flags) == 0 && issuerLine.ReplaceAllString(substance(was), "") != issuerLine.ReplaceAllString(substance(is), "") {
 				signs = append(signs, sign(Warning, "boot-data-changed", "what "+name+" runs when it boots changes", "the machine's role, and on servers the cluster's keys, are in the hands of what it runs", "read the difference in the preview", c))
 			}
 		}

@@ -40,6 +40,9 @@ func (w *world) resourcePolicy(c *preview.Change, property string) []Sign {
 	const safe = "name the principal; let CloudFront serve what is public"
 	if c.After == nil {
 		if issuer && c.Op == preview.Delete {
+			if c.Op == preview.Delete && w.ofRetired(now) {
+				return nil // judged with the servers
+			}
 			return []Sign{sign(Danger, "issuer-unreachable", "the policy "+now.Name()+" of the issuer's bucket is deleted", "AWS cannot read the key set any more", "remove identities and provider first", c)}
 		}
 		if was.parsed != nil && denies(was.parsed) && (!bucket || !w.bucketGoes(c.Before)) {
@@ -180,7 +183,7 @@ func (w *world) parameters() []Sign {
 		plain, _ := c.After.Value("insecureValue").(string)
 		switch {
 		case c.After == nil:
-			if private && c.Op == preview.Delete {
+			if private && c.Op == preview.Delete && !w.endedParameter(c) {
 				signs = append(signs, sign(Warning, "parameter-removed", "the parameter "+name+" goes", "machines that boot from now on do not find it", "see that no machine reads it", c))
 			}
 		case c.Before == nil && private && kind != "SecureString" && kind != "":

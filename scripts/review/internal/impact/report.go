@@ -106,6 +106,8 @@ type Report struct {
 	// Verdict is the worst level of all signs.
 	Verdict Level  `json:"verdict"`
 	Signs   []Sign `json:"signs"`
+	// Rotation are the steps of a key's, an issuer's or a CA's rotation that this change is.
+	Rotation []Step `json:"rotation,omitempty"`
 	// Identities are those that change, pods' first.
 	Identities []Identity `json:"identities"`
 	// RolesBefore and RolesAfter count the pod identities: what the signing key, or the CA, can be.
@@ -152,6 +154,9 @@ func Review(p *preview.Preview) *Report {
 	signs = append(signs, w.signs()...)
 	signs = append(signs, previewSigns(p)...)
 	r.Signs = append(r.Signs, merged(signs)...)
+	if !slices.ContainsFunc(r.Signs, func(s Sign) bool { return s.Level == Danger && s.ID != early }) {
+		r.Rotation = w.steps
+	}
 	r.Verdict = Quiet
 	for _, s := range r.Signs {
 		if s.Level == Danger || r.Verdict == Quiet {

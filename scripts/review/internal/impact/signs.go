@@ -15,7 +15,7 @@ import (
 func (w *world) signs() []Sign {
 	var all []Sign
 	for _, look := range []func() []Sign{
-		w.issuers, w.trustAnchors, w.profilesOff, w.keysAndCertificates, w.servers, w.keySets, w.documents, w.distributions, w.dns, w.buckets,
+		w.issuers, w.trustAnchors, w.revocations, w.profilesOff, w.keysAndCertificates, w.servers, w.keySets, w.documents, w.distributions, w.dns, w.buckets,
 		w.resourcePolicies, w.metadata, w.machines, w.bootData, w.protection, w.data, w.plainSecrets, w.parameters, w.firewall, w.kubernetes,
 		w.addresses, w.routes, w.tagsThatDecide, w.userThings, w.notUnderstood,
 	} {
@@ -53,6 +53,7 @@ func (w *world) issuers() []Sign {
 		url, known := c.Before.Text("url")
 		was := host(url)
 		switch {
+		case known && !kept[was] && c.Op == preview.Delete && w.retired()[was]: // judged with the servers
 		case known && !kept[was]:
 			signs = append(signs, sign(Danger, "issuer-changed", "the issuer "+was+" is no longer trusted",
 				"the tokens that pods hold are refused at once, and until their kubelet has renewed them",
@@ -89,13 +90,23 @@ func (w *world) issuers() []Sign {
 		if len(was) == 0 || len(is) == 0 || c.Op == preview.Same {
 			continue
 		}
-		if gone := difference(was, is); len(gone) > 0 {
+		if gone := difference(was, is); len(gone) > 0 && w.allRetired(gone) {
+			what := "the servers no longer accept tokens of " + strings.Join(gone, ", ")
+			signs = append(signs, w.tokensEnded(what, c)...)
+			w.step(what, "")
+		} else if len(gone) > 0 {
 			signs = append(signs, sign(Danger, "issuer-dropped", "the API server no longer accepts tokens of "+strings.Join(gone, ", "),
 				"running pods that use such a token inside the cluster are refused (Unauthorized)",
 				"list the new issuer first and the old one after it until the longest token has run out", c))
+		}
+		for _, added := range difference(is, was) {
+			w.step("the servers accept tokens of "+added, "wait until its documents answer and every role trusts it")
+		}
+		if was[0] != is[0] && !w.accepted(is[0]) {
+			signs = append(signs, sign(Danger, "issuer-unpublished", "the cluster signs for "+is[0]+" from now on, which IAM or a server does not know yet",
+				"new pods get tokens that AWS or another server refuses until all of the change is made", "make the issuer `next` first, and `active` in a later change", c))
 		} else if was[0] != is[0] {
-			signs = append(signs, sign(Warning, "issuer-first", "the cluster signs for "+is[0]+" from now on",
-				"new pods depend on the new issuer", "see that the new issuer's provider and documents answer before", c))
+			w.step("the cluster signs for "+is[0]+" from now on", "tokens of "+was[0]+" live on, for 24 h at most where no pod asks for longer ones; wait for their end")
 		}
 	}
 	return signs
@@ -134,10 +145,17 @@ func (w *world) trustAnchors() []Sign {
 			signs = append(signs, sign(Warning, "trust-anchor-added", "the trust anchor "+c.Now().Name()+" is switched on", "certificates of its CA are accepted by every role that does not name its anchor",
 				"see whose CA it is, and that every role names its trust anchor", c))
 		}
+		steps, ended := w.authoritySteps(c)
 		const data = "x509CertificateData"
 		was, is := certificates(c.Before.Value("source", "sourceData", data)), certificates(c.After.Value("source", "sourceData", data))
 		switch {
 		case !changed(c, "source"):
+		case ended:
+			signs = append(signs, steps...)
+		case w.authorityJoins(c):
+			w.step("the trust anchor accepts certificates of another CA of this stack", "")
+			signs = append(signs, sign(Warning, "ca-added", fmt.Sprintf("the trust anchor %s accepts certificates of another CA, which is known only after the update", c.Now().Name()),
+				"whoever has that CA's key can be every identity", "see that the CA is made by this stack", c))
 		case len(was) > 0 && len(difference(was, is)) > 0:
 			signs = append(signs, sign(Danger, "ca-replaced", "the trust anchor exchanges its CA certificate",
 				"certificates of the old CA are refused at once", "put the new CA beside the old one (an anchor holds two), and remove the old one once all leaves are new", c))
@@ -179,6 +197,9 @@ func (w *world) keysAndCertificates() []Sign {
 				"every token in use becomes invalid, for AWS and inside the cluster, and the old key is gone for good",
 				"add the new key beside the old one, let it sign, and remove the old one a day later", c))
 		case "ca":
+			if c.Op == preview.Delete && w.retiredKey(c.Before.URN) {
+				continue // judged with the trust anchor
+			}
 			signs = append(signs, sign(Danger, "ca-replaced", "a CA's private key is "+verb(c),
 				"nothing that the CA has signed is trusted any longer: certificates of nodes, of pods, or the kubeconfig",
 				"trust the new CA beside the old one, renew what it signs, then remove the old one", c))
@@ -190,6 +211,10 @@ func (w *world) keysAndCertificates() []Sign {
 	for _, t := range []string{typeSelfSigned, typeLocallySigned} {
 		for _, c := range w.byType[t] {
 			signs = append(signs, certificateSigns(c)...)
+			signs = append(signs, w.issuedByAnother(c)...)
+			if c.Op == preview.Delete && w.retiredAuthority(c.Before.URN) {
+				continue // judged with the trust anchor
+			}
 			if removed(c) && c.Before.Value("isCaCertificate") == true {
 				signs = append(signs, sign(Danger, "ca-replaced", "a CA's certificate is "+verb(c),
 					"nothing that the CA has signed is trusted any longer: certificates of nodes, of pods, or the kubeconfig",
@@ -411,6 +436,7 @@ func (w *world) keySets() []Sign {
 		}
 		switch {
 		case !isKeySet(c.Before) && !isDiscovery(c.Before):
+		case c.Op == preview.Delete && w.ofRetired(c.Before): // judged with the servers
 		case c.Op == preview.Delete:
 			signs = append(signs, sign(Danger, "issuer-document-deleted", "a document of the issuer is deleted",
 				"no token can be verified without it", "remove identities and provider first", c))
@@ -418,7 +444,7 @@ func (w *world) keySets() []Sign {
 		default:
 			was, is := keyIDs(c.Before), keyIDs(c.After)
 			if is != nil {
-				if gone := difference(was, is); len(gone) > 0 {
+				if gone := slices.DeleteFunc(difference(was, is), w.endedKey()); len(gone) > 0 {
 					signs = append(signs, sign(Danger, "jwks-key-removed", fmt.Sprintf("%d of %d published keys removed", len(gone), len(was)), why, safe, c))
 				}
 				continue
@@ -610,6 +636,9 @@ func (w *world) data() []Sign {
 	for _, c := range w.p.Changes {
 		if !removed(c) || c.Before == nil || !holdsData.MatchString(c.Before.Type) {
 			continue
+		}
+		if c.Op == preview.Delete && w.ofRetired(c.Before) {
+			continue // an issuer's documents, judged with the servers
 		}
 		if c.Before.RetainOnDelete {
 			signs = append(signs, sign(Warning, "data-left", c.Before.Name()+" is "+verb(c)+" in the stack and stays in AWS",

@@ -51,6 +51,8 @@ var opinions = map[string]opinion{
 	"aws:rolesanywhere/trustAnchor:TrustAnchor": {judged: "enabled source", quiet: "name notificationSettings", made: true, gone: true},
 	"aws:rolesanywhere/profile:Profile":         {judged: "enabled sessionPolicy managedPolicyArns roleArns durationSeconds requireInstanceProperties", quiet: "name acceptRoleSessionName", made: true, gone: true},
 
+	typeCRL: {judged: "enabled crlData", quiet: "name trustAnchorArn", made: true, gone: true},
+
 	// Of what type it is decides; see typed.
 	typeCloudControl: {},
 

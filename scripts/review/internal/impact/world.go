@@ -69,6 +69,10 @@ type world struct {
 	// trustees caches whom a trust policy trusts; profilesOn the roles of instance profiles on each side.
 	trustees   map[*policy.Document][]access.Trustee
 	profilesOn [2]map[string]string
+	// steps are the steps of rotations that the change is.
+	steps []Step
+	// retiredIssuers caches the answer of [world.retired].
+	retiredIssuers map[string]bool
 	// initial is set where nothing of the stack exists yet, as far as the preview tells all.
 	initial bool
 }

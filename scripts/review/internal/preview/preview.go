@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
@@ -55,6 +56,8 @@ type Resource struct {
 	SecretOutputs []string
 	// Provider is the URN and id of the provider.
 	Provider string
+	// Modified is when the resource was last changed, as the state says; zero where it does not.
+	Modified time.Time
 }
 
 // Name is the logical name.
@@ -147,6 +150,8 @@ type Preview struct {
 	Lost int
 	// Contradictions are what a preview says that cannot be, a sentence each.
 	Contradictions []string
+	// Now is when the preview is judged; zero where nobody says.
+	Now time.Time
 }
 
 type resourceJSON struct {
@@ -165,6 +170,7 @@ type resourceJSON struct {
 	SecretOutputs        []string            `json:"additionalSecretOutputs"`
 	Provider             string              `json:"provider"`
 	Aliases              []string            `json:"aliases"`
+	Modified             *time.Time          `json:"modified"`
 }
 
 // renamed gives a state, and what it refers to, the names of the new program. A resource that an alias carries over keeps its
@@ -214,8 +220,13 @@ func (r *resourceJSON) resource(urn string) *Resource {
 	if r.Type == "" {
 		r.Type = TypeOf(urn)
 	}
+	var modified time.Time
+	if r.Modified != nil {
+		modified = *r.Modified
+	}
 	return &Resource{
-		URN: urn, Type: r.Type, ID: r.ID, Custom: r.Custom,
+		Modified: modified,
+		URN:      urn, Type: r.Type, ID: r.ID, Custom: r.Custom,
 		Inputs: masked(r.Inputs), Outputs: masked(r.Outputs), Parent: r.Parent,
 		Protect: r.Protect, RetainOnDelete: r.RetainOnDelete,
 		Dependencies: r.Dependencies, PropertyDependencies: r.PropertyDependencies,
@@ -493,6 +504,34 @@ func Parse(previewJSON, stateJSON []byte) (*Preview, error) {
 	return p, nil
 }
 
+// Date reads of a stack's state, or of what is left of one, when each resource was last changed. A preview does not say it.
+func (p *Preview) Date(stateJSON []byte) error {
+	var state struct {
+		Deployment struct {
+			Resources []struct {
+				URN      string    `json:"urn"`
+				Delete   bool      `json:"delete"`
+				Modified time.Time `json:"modified"`
+			} `json:"resources"`
+		} `json:"deployment"`
+	}
+	if err := json.Unmarshal(stateJSON, &state); err != nil {
+		return fmt.Errorf("the times of the state: %w", err)
+	}
+	modified := map[string]time.Time{}
+	for _, r := range state.Deployment.Resources {
+		if !r.Delete {
+			modified[r.URN] = r.Modified
+		}
+	}
+	for _, c := range p.Changes {
+		if c.Before != nil && c.Before.Modified.IsZero() {
+			c.Before.Modified = modified[c.Before.URN]
+		}
+	}
+	return nil
+}
+
 func (p *Preview) contradict(format string, args ...any) {
 	p.Contradictions = append(p.Contradictions, fmt.Sprintf(format, args...))
 }
@@ -537,6 +576,9 @@ func (r *Resource) completed(earlier *Resource) {
 	}
 	if r.ID == "" {
 		r.ID = earlier.ID
+	}
+	if r.Modified.IsZero() { // previews do not say it
+		r.Modified = earlier.Modified
 	}
 	if r.Inputs == nil && earlier.Inputs != nil && r.Outputs == nil {
 		r.Inputs = earlier.Inputs

@@ -17,9 +17,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -31,6 +34,8 @@ type recording struct {
 	name, setup string
 	config      []string // key=value, as of `lab up --config`
 	edits       string
+	// from is the config that the stack is brought to before, also key=value; nil leaves it as it runs.
+	from []string
 }
 
 var recordings = []recording{
@@ -48,18 +53,77 @@ var recordings = []recording{
 	{name: "danger-bucket-public", setup: "irsa-s3", edits: "bucket-public"},
 	{name: "danger-ca-replaced", setup: "roles-anywhere", config: []string{`rolesAnywhere.caValidityHours=8760`}},
 	{name: "danger-zone-moved", setup: "irsa-s3", config: []string{`network.zones=[eu-central-1b]`}},
+
+	// Rotations, step by step, and the ways that make calls fail. Each begins where the stack is as it was made.
+	{name: "rotation-key-next", setup: "irsa-s3", from: keys("1=active"), config: keys("1=active", "2=next")},
+	{name: "naive-key-swapped", setup: "irsa-s3", config: keys("2=active")},
+	{name: "naive-key-unpublished", setup: "irsa-s3", config: keys("1=retiring", "2=active")},
+	{name: "rotation-key-active", setup: "irsa-s3", from: keys("1=active", "2=next"), config: keys("1=retiring", "2=active")},
+	{name: "rotation-key-dropped", setup: "irsa-s3", config: keys("1=active")},
+	{name: "naive-key-removed", setup: "irsa-s3", config: keys("2=active")},
+	{name: "rotation-key-retired", setup: "irsa-s3", from: keys("1=retiring", "2=active"), config: keys("2=active")},
+	{name: "rotation-key-back", setup: "irsa-s3", config: keys("1=active", "2=next")},
+
+	{name: "rotation-issuer-next", setup: "irsa-s3", from: keys("1=active"), config: issuers("1=active", "cdn=next")},
+	{name: "naive-issuer-swapped", setup: "irsa-s3", config: issuers("cdn=active")},
+	{name: "naive-issuer-unpublished", setup: "irsa-s3", config: issuers("1=retiring", "cdn=active")},
+	{name: "rotation-issuer-active", setup: "irsa-s3", from: issuers("1=active", "cdn=next"), config: issuers("1=retiring", "cdn=active")},
+	{name: "naive-issuer-removed", setup: "irsa-s3", config: issuers("cdn=active")},
+	{name: "rotation-issuer-retired", setup: "irsa-s3", from: issuers("1=retiring", "cdn=active"), config: issuers("cdn=active")},
+	{name: "rotation-issuer-back", setup: "irsa-s3", config: issuers("1=active", "cdn=next")},
+
+	{name: "rotation-ca-next", setup: "roles-anywhere", from: authorities("1=active"), config: authorities("1=active", "2=next")},
+	{name: "naive-ca-swapped", setup: "roles-anywhere", config: authorities("2=active")},
+	{name: "naive-ca-untrusted", setup: "roles-anywhere", config: authorities("1=retiring", "2=active")},
+	{name: "rotation-ca-active", setup: "roles-anywhere", from: authorities("1=active", "2=next"), config: authorities("1=retiring", "2=active")},
+	{name: "naive-ca-removed", setup: "roles-anywhere", config: authorities("2=active")},
+	{name: "rotation-ca-retired", setup: "roles-anywhere", from: authorities("1=retiring", "2=active"), config: authorities("2=active")},
+	{name: "rotation-ca-back", setup: "roles-anywhere", config: authorities("1=active", "2=next")},
+
+	{name: "harmless-certificate-revoked", setup: "roles-anywhere", from: authorities("1=active"), config: []string{`rolesAnywhere.revoked=[uploader]`}},
+}
+
+// keys, issuers and authorities are a set of members, each name=state.
+func keys(set ...string) []string        { return []string{"signingKeys=" + members(set, nil)} }
+func authorities(set ...string) []string { return []string{"rolesAnywhere.cas=" + members(set, nil)} }
+
+// issuers are behind CloudFront where they are called cdn.
+func issuers(set ...string) []string {
+	config := []string{"issuer.domain=null", "issuers=" + members(set, map[string]string{"domain": "oidc.lab.example.com", "dns": "external"})}
+	if slices.Contains(set, "cdn=active") {
+		config = append(config, "setup=irsa-cloudfront")
+	}
+	return config
+}
+
+func members(set []string, cdn map[string]string) string {
+	var list []map[string]string
+	for _, member := range set {
+		name, state, _ := strings.Cut(member, "=")
+		m := map[string]string{"name": name, "state": state}
+		if name == "cdn" {
+			maps.Copy(m, cdn)
+		}
+		list = append(list, m)
+	}
+	text, _ := json.Marshal(list)
+	return string(text)
 }
 
 func main() {
-	only := flag.String("only", "", "record only what begins with this `prefix`")
+	only := flag.String("only", "", "record only what matches this `regexp`")
 	flag.Parse()
-	if err := record(*only); err != nil {
+	wanted, err := regexp.Compile(*only)
+	if err == nil {
+		err = record(wanted)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "recorder:", err)
 		os.Exit(1)
 	}
 }
 
-func record(only string) error {
+func record(only *regexp.Regexp) error {
 	scripts, err := os.Getwd()
 	if err != nil {
 		return err
@@ -75,7 +139,7 @@ func record(only string) error {
 	}
 	environments := map[string][]string{}
 	for _, r := range recordings {
-		if !strings.HasPrefix(r.name, only) {
+		if !only.MatchString(r.name) {
 			continue
 		}
 		if environments[r.setup] == nil {
@@ -92,30 +156,18 @@ func record(only string) error {
 }
 
 func (r *recording) record(scripts, dir string, env []string) error {
-	work := filepath.Join(dir, r.name)
-	if err := os.MkdirAll(work, 0o700); err != nil {
-		return err
-	}
-	if err := r.project(filepath.Dir(scripts), work, env); err != nil {
-		return err
-	}
-	cmd := exec.Command("pulumi", "preview", "--stack", "lab", "--json", "--show-sames", "--non-interactive")
-	for _, kv := range env {
-		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
-			for _, p := range filepath.SplitList(path) {
-				if _, err := os.Stat(filepath.Join(p, "pulumi")); err == nil {
-					cmd.Path, cmd.Err = filepath.Join(p, "pulumi"), nil
-					break
-				}
-			}
+	if r.from != nil {
+		if err := r.deploy(scripts, filepath.Join(dir, r.name+"-from"), env); err != nil {
+			return err
 		}
 	}
-	cmd.Dir, cmd.Env = work, append(env, "REVIEW_EDITS="+r.edits)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	out, err := cmd.Output()
+	work := filepath.Join(dir, r.name)
+	if err := r.project(filepath.Dir(scripts), work, r.config, env); err != nil {
+		return err
+	}
+	out, err := pulumi(work, append(env, "REVIEW_EDITS="+r.edits), "preview", "--stack", "lab", "--json", "--show-sames", "--non-interactive")
 	if err != nil {
-		return fmt.Errorf("pulumi preview: %w\n%s\n%s", err, said.String(), out)
+		return err
 	}
 	var digest map[string]any
 	if err := json.Unmarshal(out, &digest); err != nil {
@@ -146,8 +198,57 @@ func (r *recording) record(scripts, dir string, env []string) error {
 	return os.WriteFile(filepath.Join(scripts, "review", "testdata", r.name+".json.gz"), packed.Bytes(), 0o644)
 }
 
-// project writes Pulumi.yaml, and Pulumi.lab.yaml with the changes. The salt is the one of the stack that runs.
-func (r *recording) project(root, work string, env []string) error {
+// deploy brings the stack to where the recording begins: by the lab, which makes the DNS records that an issuer's owner would
+// make, or, where the setup of the stack changes, by Pulumi alone.
+func (r *recording) deploy(scripts, work string, env []string) error {
+	if slices.ContainsFunc(r.from, func(change string) bool { return strings.HasPrefix(change, "setup=") }) {
+		if err := r.project(filepath.Dir(scripts), work, r.from, env); err != nil {
+			return err
+		}
+		_, err := pulumi(work, env, "up", "--yes", "--skip-preview", "--stack", "lab", "--non-interactive")
+		return err
+	}
+	args := []string{"run", "./lab", "up", "--setup", r.setup}
+	for _, change := range r.from {
+		args = append(args, "--config", change)
+	}
+	cmd := exec.Command("go", args...)
+	cmd.Dir = scripts
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("lab up: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// pulumi runs the lab's Pulumi CLI in a project, and returns what it prints.
+func pulumi(dir string, env []string, args ...string) ([]byte, error) {
+	cmd := exec.Command("pulumi", args...)
+	for _, kv := range env {
+		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
+			for _, p := range filepath.SplitList(path) {
+				if _, err := os.Stat(filepath.Join(p, "pulumi")); err == nil {
+					cmd.Path, cmd.Err = filepath.Join(p, "pulumi"), nil
+					break
+				}
+			}
+		}
+	}
+	cmd.Dir, cmd.Env = dir, env
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("pulumi %s: %w\n%s\n%s", args[0], err, said.String(), out)
+	}
+	return out, nil
+}
+
+// project writes Pulumi.yaml, and Pulumi.lab.yaml with the changes; null takes a key away. The salt is the one of the stack
+// that runs.
+func (r *recording) project(root, work string, changes []string, env []string) error {
+	if err := os.MkdirAll(work, 0o700); err != nil {
+		return err
+	}
 	data, err := os.ReadFile(filepath.Join(root, "Pulumi.yaml"))
 	if err != nil {
 		return err
@@ -180,7 +281,7 @@ func (r *recording) project(root, work string, env []string) error {
 		return errors.New("no config in Pulumi.lab.yaml")
 	}
 	config["k3s-aws-auth:setup"] = r.setup
-	for _, change := range r.config {
+	for _, change := range changes {
 		key, text, _ := strings.Cut(change, "=")
 		var value any
 		if err := yaml.Unmarshal([]byte(text), &value); err != nil {
@@ -195,6 +296,10 @@ func (r *recording) project(root, work string, env []string) error {
 				at[p] = next
 			}
 			at = next
+		}
+		if value == nil {
+			delete(at, path[len(path)-1])
+			continue
 		}
 		at[path[len(path)-1]] = value
 	}

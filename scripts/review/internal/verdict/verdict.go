@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"k3s-aws-auth/scripts/review/internal/comment"
 	"k3s-aws-auth/scripts/review/internal/impact"
@@ -59,6 +60,8 @@ type Question struct {
 	Preview []byte
 	// State is what `pulumi stack export` printed; nil where the preview has --show-sames.
 	State []byte
+	// Times is the stack's state, or as much of it as says when each resource was last changed; nil where nothing does.
+	Times []byte
 	// Plan is the file of `pulumi preview --save-plan`, nil where none was saved.
 	Plan []byte
 	// Stack is the stack that was to be previewed, with or without organization and project.
@@ -67,6 +70,8 @@ type Question struct {
 	Commit string
 	// Author is who may not accept it.
 	Author string
+	// Now is when it is judged: a step of a rotation is harmless only after a while.
+	Now time.Time
 	// Notes are the comments in which somebody may have accepted it.
 	Notes []Note
 }
@@ -141,6 +146,12 @@ func (q *Question) review(stack string) (*impact.Report, error) {
 			return nil, fmt.Errorf("the preview ended with %q, and what it printed cannot be judged: %w", q.Result, err)
 		}
 		return nil, err
+	}
+	p.Now = q.Now
+	if q.Times != nil {
+		if err := p.Date(q.Times); err != nil {
+			return nil, err
+		}
 	}
 	report := impact.Review(p)
 	if report.Stack != stack {
