@@ -18,8 +18,6 @@ import (
 	"k3s-aws-auth/scripts/internal/setups"
 )
 
-const allSetups = setups.All
-
 // where are the flags that say what is measured.
 type where struct {
 	setups   []string
@@ -40,7 +38,7 @@ func (f *where) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.clusters, "cluster", nil, "a cluster that is not the lab's: NAME=SETUP,KUBECONFIG (repeatable)")
 	flags.StringSliceVar(&f.clients, "client", []string{target.ClientCLI}, "clients in the pods: cli (the demo's image), sdk (--sdk-image)")
 	flags.StringSliceVar(&f.keys, "keys", []string{"cached"}, "STS's cache of the issuer's keys: cached (as time leaves it), cold (emptied before each run of irsa-*, lab only)")
-	flags.StringVar(&f.sdkImage, "sdk-image", "k3s-aws-auth/sdk-client:latest", "image with /bin/sh and scripts/lab/probe as aws; the lab knows the default")
+	flags.StringVar(&f.sdkImage, "sdk-image", "k3s-aws-auth/sdk-client:latest", "image with /bin/sh and scripts/lab/awscli as aws; the lab knows the default")
 	flags.StringVar(&f.identity, "identity", "", "name of the demo pod that is copied (default: the first)")
 	flags.BoolVar(&f.up, "up", false, "start labs that are not running, and take those down at the end")
 	flags.BoolVar(&f.keep, "keep", false, "with --up: leave the labs running")
@@ -84,9 +82,9 @@ func (f *where) plan() (*plan, error) {
 	}
 	p := &plan{list: all, setups: f.setups}
 	if len(p.setups) == 0 && len(f.clusters) == 0 {
-		p.setups = []string{allSetups}
+		p.setups = []string{setups.All}
 	}
-	if slices.Equal(p.setups, []string{allSetups}) {
+	if slices.Equal(p.setups, []string{setups.All}) {
 		p.setups = all.Names()
 	}
 	for _, s := range p.setups {

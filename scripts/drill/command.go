@@ -23,9 +23,6 @@ import (
 	"k3s-aws-auth/scripts/internal/setups"
 )
 
-// allSetups stands for every setup on the command line.
-const allSetups = setups.All
-
 // options are the command line's.
 type options struct {
 	setup    string
@@ -60,7 +57,7 @@ It never runs on a stack that is marked production or protected by a tag or labe
 	}
 	cli.Strict(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.setup, "setup", allSetups, setups.Usage()+" or "+allSetups+" (every running lab)")
+	f.StringVar(&o.setup, "setup", setups.All, setups.Usage()+" or "+setups.All+" (every running lab)")
 	f.StringSliceVar(&o.only, "only", nil, "drills by id or by their number, such as F-01, separated by commas")
 	f.BoolVar(&o.list, "list", false, "list the drills with what they expect, and end")
 	f.BoolVar(&o.yes, "yes", false, "do not ask before each drill")
@@ -213,7 +210,7 @@ func currentTarget(ctx context.Context, o *options, list setups.List) (*Target, 
 		return nil, err
 	}
 	t := &Target{Setups: list, Cluster: cluster, AWS: account, Pace: realPace, Hands: &Person{Out: os.Stderr}}
-	if o.setup != allSetups {
+	if o.setup != setups.All {
 		t.Setup.Name = o.setup
 	}
 	if !o.yes {

@@ -21,8 +21,6 @@ import (
 
 func main() { cli.Main(command()) }
 
-const allSetups = setups.All
-
 type options struct {
 	setup  string
 	only   []string
@@ -56,7 +54,7 @@ providers, buckets, trust anchors, pods) it removes.`,
 	}
 	cli.Strict(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.setup, "setup", allSetups, setups.Usage()+" or "+allSetups)
+	f.StringVar(&o.setup, "setup", setups.All, setups.Usage()+" or "+setups.All)
 	f.StringSliceVar(&o.only, "only", nil, "only cases whose names contain one of these, separated by commas")
 	f.BoolVar(&o.list, "list", false, "list the cases and try none")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON list on standard output")

@@ -56,7 +56,7 @@ func trySetup(ctx context.Context, o options, setup setups.Setup, wanted []Case)
 	name := t.Setup.Name
 	t.Setup = setup
 	if name != setup.Name {
-		if o.setup == allSetups && o.here {
+		if o.setup == setups.All && o.here {
 			return nil, nil // the shell's stack has one setup
 		}
 		return nil, fmt.Errorf("the stack's setup is %s", name)

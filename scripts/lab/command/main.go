@@ -38,13 +38,11 @@ func root() *cobra.Command {
 	return cmd
 }
 
-const allSetups = setups.All
-
 // setupFlag adds --setup; the value is checked against what the project has.
 func setupFlag(cmd *cobra.Command, setup *string, value string, all bool) {
 	usage := setups.Usage()
 	if all {
-		usage += " or " + allSetups
+		usage += " or " + setups.All
 	}
 	cmd.Flags().StringVar(setup, "setup", value, usage)
 }
@@ -55,7 +53,7 @@ func chosen(setup string, all bool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if all && setup == allSetups {
+	if all && setup == setups.All {
 		return list.Names(), nil
 	}
 	if _, ok := list.Find(setup); !ok {

@@ -57,7 +57,7 @@ func TestImportsNothingOfTheProduct(t *testing.T) {
 	_, scripts, err := directories()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}",
-		"./lab", "./lab/command", "./lab/pulumi-language-go", "./lab/pulumi-resource-aws", "./lab/pulumi-resource-tls", "./lab/k3s", "./lab/probe", "./lab/sandbox")
+		"./lab", "./lab/command", "./lab/pulumi-language-go", "./lab/pulumi-resource-aws", "./lab/pulumi-resource-tls", "./lab/machine-commands", "./lab/awscli", "./lab/sandbox")
 	cmd.Dir = scripts
 	out, err := cmd.Output()
 	require.NoError(t, err)

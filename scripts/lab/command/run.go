@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"k3s-aws-auth/scripts/internal/setups"
 	"k3s-aws-auth/scripts/lab/internal/program"
 )
 
@@ -40,17 +41,17 @@ func runCommand() *cobra.Command {
 			if err := stackSetup(cmd, project, changes.Stack, &setup); err != nil {
 				return err
 			}
-			setups, err := chosen(setup, true)
+			list, err := chosen(setup, true)
 			if err != nil {
 				return err
 			}
 			if err := settleProject(&project, plugins); err != nil {
 				return err
 			}
-			return runAll(cmd.Context(), setups, project, plugins, changes, keep, skip, existing)
+			return runAll(cmd.Context(), list, project, plugins, changes, keep, skip, existing)
 		},
 	}
-	setupFlag(cmd, &setup, allSetups, true)
+	setupFlag(cmd, &setup, setups.All, true)
 	stackFlag(cmd, &changes.Stack)
 	configFlag(cmd, &changes.Values)
 	existingFlag(cmd, &existing)

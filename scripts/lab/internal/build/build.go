@@ -92,8 +92,8 @@ var targets = []target{
 	{name: "pulumi-resource-tls", dir: ".", pkg: "./lab/pulumi-resource-tls",
 		sources: []string{"lab/pulumi-resource-tls", "lab/internal/standin"}},
 	{name: "sandbox", dir: ".", pkg: "./lab/sandbox", sources: []string{"lab/sandbox", "lab/internal/sandbox"}, linux: true},
-	{name: "k3s", dir: ".", pkg: "./lab/k3s", sources: []string{"lab/k3s"}},
-	{name: "aws", dir: ".", pkg: "./lab/probe", sources: []string{"lab/probe"}},
+	{name: "k3s", dir: ".", pkg: "./lab/machine-commands", sources: []string{"lab/machine-commands"}},
+	{name: "aws", dir: ".", pkg: "./lab/awscli", sources: []string{"lab/awscli"}},
 	{name: trivial, dir: ".", pkg: "./lab/trivial", sources: []string{"lab/trivial", "lab/internal/trivial"}},
 }
 

@@ -16,7 +16,7 @@ func images(tools *build.Tools) map[string]kubelet.Image {
 	return map[string]kubelet.Image{
 		"public.ecr.aws/aws-cli/aws-cli": client,
 		"amazon/aws-cli":                 client,
-		// The SDK for Go under the CLI's name, to compare the two clients; on AWS an image that a user builds of lab/probe.
+		// The SDK for Go under the CLI's name, to compare the two clients; on AWS an image that a user builds of lab/awscli.
 		"k3s-aws-auth/sdk-client": sdkClient(tools),
 		"public.ecr.aws/rolesanywhere/credential-helper": {
 			Files:      map[string]string{"/usr/local/bin/aws_signing_helper": tools.SigningHelper},

@@ -297,14 +297,14 @@ func TestNoMutationOfASignedRequestIsAccepted(t *testing.T) {
 	out, err := sts.NewFromConfig(l.admin()).AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: &arn, RoleSessionName: aws.String("pod")})
 	require.NoError(t, err)
 	c := aws.Credentials{AccessKeyID: *out.Credentials.AccessKeyId, SecretAccessKey: *out.Credentials.SecretAccessKey, SessionToken: *out.Credentials.SessionToken}
-	for name, make := range signedCalls(t, l, c) {
+	for name, request := range signedCalls(t, l, c) {
 		t.Run(name, func(t *testing.T) {
 			r := newRandom(t)
-			status, answer := l.call(make())
+			status, answer := l.call(request())
 			require.Equal(t, 200, status, answer)
 			kinds := map[string]int{}
 			for range times(t) {
-				q := make()
+				q := request()
 				what := mutateRequest(t, r, q)
 				kind, _, _ := strings.Cut(what, " ")
 				kinds[kind]++

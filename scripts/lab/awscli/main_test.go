@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fakeAWS answers the few calls of the probe on one endpoint.
+// fakeAWS answers the few calls of the client on one endpoint.
 func fakeAWS(t *testing.T, stored *string) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

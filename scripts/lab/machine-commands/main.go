@@ -1,6 +1,6 @@
-// Command k3s stands, on the lab's machines, for what a boot script finds on Ubuntu and cannot run there: K3s itself,
-// systemd's systemctl and journalctl, and cloud-init, told apart by the name that it is called by. Each hands its
-// request to the lab's daemon by a socket that the machine has at machineSocket; the daemon reads the machine's own
+// Command machine-commands stands, on the lab's machines, for what a boot script finds on Ubuntu and cannot run there:
+// K3s itself, systemd's systemctl and journalctl, and cloud-init, told apart by the name that it is called by. Each hands
+// its request to the lab's daemon by a socket that the machine has at machineSocket; the daemon reads the machine's own
 // config.yaml and files and starts the control plane with exactly those arguments, or plays systemd.
 package main
 

@@ -1,4 +1,4 @@
-// Command probe is a small AWS client on the AWS SDK for Go, which the lab builds under the name aws for machines
+// Command awscli is a small AWS client on the AWS SDK for Go, which the lab builds under the name aws for machines
 // without the AWS CLI. It has just what the demo pod and the proofs use, with the CLI's names, output and errors:
 //
 //	aws sts get-caller-identity [--output json|text] [--query Arn]
@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	if len(args) > 0 && args[0] == "--version" {
-		_, _ = io.WriteString(stdout, "aws-lab-probe/1 (AWS SDK for Go v2)\n")
+		_, _ = io.WriteString(stdout, "aws-lab/1 (AWS SDK for Go v2)\n")
 		return 0
 	}
 	c, err := parse(args)
