@@ -7,7 +7,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"k3s-aws-auth/components/podrole"
+	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/rules"
 	"k3s-aws-auth/components/workload"
 	"k3s-aws-auth/stacks/config"
@@ -92,7 +92,7 @@ func inlinePolicies(cfg *config.Config, site config.Site) (map[string]pulumi.Str
 		if len(statements) == 0 {
 			continue
 		}
-		document, err := podrole.PermissionsPolicy(statements)
+		document, err := iampolicy.Permissions(statements)
 		if err != nil {
 			return nil, fmt.Errorf("permissions of identity %s: %w", identity.Name, err)
 		}

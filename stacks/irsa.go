@@ -59,8 +59,10 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config) error {
 		return err
 	}
 	for _, identity := range cfg.Identities {
-		role, err := newPodRole(ctx, cfg, identity, acct.site(bucket), podrole.WebIdentityTrust(
-			trusted(acct, provider, issuers, identity), oidcissuer.AudienceSTS, identity.Namespace, identity.ServiceAccount, identity.Suspended))
+		role, err := newPodRole(ctx, cfg, identity, acct.site(bucket), podrole.WebIdentityTrust(podrole.ServiceAccount{
+			Issuers: trusted(acct, provider, issuers, identity), Audience: oidcissuer.AudienceSTS,
+			Namespace: identity.Namespace, Name: identity.ServiceAccount, Suspended: identity.Suspended,
+		}))
 		if err != nil {
 			return err
 		}

@@ -69,8 +69,11 @@ var rolesAnywhere = setup{
 		site.SourceIdentity = cfg.Facts().SourceIdentity
 		roles := make([]*podrole.PodRole, len(cfg.Identities))
 		for i, identity := range cfg.Identities {
-			roles[i], err = newPodRole(ctx, cfg, identity, site, podrole.RolesAnywhereTrust(
-				pulumi.StringArray{anchor.Arn}, names.CommonName(identity.Namespace, identity.ServiceAccount), identity.Suspended))
+			roles[i], err = newPodRole(ctx, cfg, identity, site, podrole.RolesAnywhereTrust(podrole.Certificate{
+				TrustAnchorArns: pulumi.StringArray{anchor.Arn},
+				CommonName:      names.CommonName(identity.Namespace, identity.ServiceAccount),
+				Suspended:       identity.Suspended,
+			}))
 			if err != nil {
 				return err
 			}

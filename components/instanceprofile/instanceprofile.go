@@ -16,6 +16,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/internal/role"
 	"k3s-aws-auth/components/outputs"
 )
 
@@ -34,8 +35,9 @@ type InstanceProfileArgs struct {
 	// the resources apart. [StatementsPolicy] is taken where Statements are
 	// given. All inline policies of a role together may have 10,240 characters.
 	Policies map[string]pulumi.StringInput
-	// ManagedPolicyArns are attached to the role, 10 at most unless the account
-	// has a higher quota.
+	// ManagedPolicyArns are attached to the role, 10 at most (IAM's default
+	// quota). They are plain: each attachment is named after its policy, and a
+	// preview must know which there are.
 	ManagedPolicyArns []string
 	// PermissionsBoundary is the ARN of a policy that caps the role, or empty.
 	PermissionsBoundary string
@@ -84,48 +86,33 @@ func NewInstanceProfile(ctx *pulumi.Context, name string, args *InstanceProfileA
 	if err != nil {
 		return nil, fmt.Errorf("instance profile %s: trust policy: %w", name, err)
 	}
-	roleArgs := &iam.RoleArgs{
-		AssumeRolePolicy: pulumi.String(trust),
-		Description:      pulumi.String("Role of the EC2 machines of " + name),
-		Tags:             pulumi.ToStringMap(args.Tags),
-	}
-	if args.PermissionsBoundary != "" {
-		roleArgs.PermissionsBoundary = pulumi.String(args.PermissionsBoundary)
-	}
-	role, err := iam.NewRole(ctx, name+"-role", roleArgs, parent)
-	if err != nil {
-		return nil, fmt.Errorf("instance profile %s: role: %w", name, err)
+	roleArgs := &role.Args{
+		Name:                name + "-role",
+		Trust:               pulumi.String(trust),
+		Description:         "Role of the EC2 machines of " + name,
+		PermissionsBoundary: args.PermissionsBoundary,
+		Tags:                args.Tags,
+		Managed:             args.ManagedPolicyArns,
+		AttachmentName:      func(arn string) string { return name + "-" + attachmentName(arn) },
 	}
 	for _, policy := range slices.Sorted(maps.Keys(policies)) {
-		inline, err := iam.NewRolePolicy(ctx, name+"-"+policy, &iam.RolePolicyArgs{
-			Role:   role.Name,
-			Policy: policies[policy],
-		}, parent)
-		if err != nil {
-			return nil, fmt.Errorf("instance profile %s: policy %s: %w", name, policy, err)
-		}
-		profile.Permissions = append(profile.Permissions, inline)
+		roleArgs.Inline = append(roleArgs.Inline, role.Policy{Name: name + "-" + policy, JSON: policies[policy]})
 	}
-	for _, arn := range args.ManagedPolicyArns {
-		attachment, err := iam.NewRolePolicyAttachment(ctx, name+"-"+attachmentName(arn), &iam.RolePolicyAttachmentArgs{
-			Role:      role.Name,
-			PolicyArn: pulumi.String(arn),
-		}, parent)
-		if err != nil {
-			return nil, fmt.Errorf("instance profile %s: attach %s: %w", name, arn, err)
-		}
-		profile.Permissions = append(profile.Permissions, attachment)
+	made, err := role.New(ctx, roleArgs, profile)
+	if err != nil {
+		return nil, fmt.Errorf("instance profile %s: %w", name, err)
 	}
 	instanceProfile, err := iam.NewInstanceProfile(ctx, name, &iam.InstanceProfileArgs{
-		Role: role.Name,
+		Role: made.Name,
 		Tags: pulumi.ToStringMap(args.Tags),
 	}, parent)
 	if err != nil {
 		return nil, fmt.Errorf("instance profile %s: %w", name, err)
 	}
 
-	profile.RoleName = role.Name
-	profile.RoleArn = role.Arn
+	profile.RoleName = made.Name
+	profile.RoleArn = made.Arn
+	profile.Permissions = made.Permissions
 	profile.ProfileName = instanceProfile.Name
 	err = outputs.Register(ctx, profile)
 	if err != nil {
@@ -154,29 +141,13 @@ func (args *InstanceProfileArgs) policies() (map[string]pulumi.StringInput, erro
 		if _, taken := policies[StatementsPolicy]; taken {
 			errs = append(errs, fmt.Errorf("args.Policies[%s]: the name is that of the policy made of Statements", StatementsPolicy))
 		}
-		for i, statement := range args.Statements {
-			if err := statement.ValidateIdentity(); err != nil {
-				errs = append(errs, fmt.Errorf("args.Statements[%d]: %w", i, err))
-			}
-		}
-		document, err := iampolicy.New(args.Statements...).JSON()
+		document, err := iampolicy.Permissions(args.Statements)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("args.Statements: %w", err))
 		}
 		policies[StatementsPolicy] = pulumi.String(document)
 	}
-	if args.PermissionsBoundary != "" && !strings.HasPrefix(args.PermissionsBoundary, "arn:") {
-		errs = append(errs, fmt.Errorf("args.PermissionsBoundary: is %q, must be the ARN of an IAM policy", args.PermissionsBoundary))
-	}
-	for i, arn := range args.ManagedPolicyArns {
-		if !strings.HasPrefix(arn, "arn:") {
-			errs = append(errs, fmt.Errorf("args.ManagedPolicyArns[%d]: is %q, must be an ARN", i, arn))
-		} else if slices.Index(args.ManagedPolicyArns, arn) < i {
-			// Two attachments of one pair succeed, and then destroying one
-			// detaches for both.
-			errs = append(errs, fmt.Errorf("args.ManagedPolicyArns[%d]: %s is listed twice", i, arn))
-		}
-	}
+	errs = append(errs, role.Check(args.ManagedPolicyArns, args.PermissionsBoundary)...)
 	return policies, errors.Join(errs...)
 }
 

@@ -103,7 +103,7 @@ func TestNewInstanceProfileRefuses(t *testing.T) {
 			Policies:   map[string]pulumi.StringInput{"statements": pulumi.String("{}")},
 		}, []string{"Policies[statements]"}},
 		{"bad statement", &InstanceProfileArgs{Statements: []iampolicy.Statement{good, {Actions: []string{"PutObject"}}}},
-			[]string{"Statements[1]"}},
+			[]string{"Statements: statement 1"}},
 		{"bad ARNs", &InstanceProfileArgs{ManagedPolicyArns: []string{"ReadOnly", readOnly, readOnly}},
 			[]string{"ManagedPolicyArns[0]", "ManagedPolicyArns[2]", "listed twice"}},
 	}

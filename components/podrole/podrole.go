@@ -8,12 +8,11 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"unicode"
 
-	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/components/internal/role"
 	"k3s-aws-auth/components/names"
 	"k3s-aws-auth/components/outputs"
 	"k3s-aws-auth/components/rules"
@@ -42,7 +41,9 @@ type PodRoleArgs struct {
 	// Statements are the permissions, as an inline policy; none gives no
 	// permissions of the role's own.
 	Statements []iampolicy.Statement
-	// ManagedPolicyArns are attached, at most 10 (IAM's default quota).
+	// ManagedPolicyArns are attached, at most 10 (IAM's default quota). They are
+	// plain: each attachment is named after its policy, and a preview must know
+	// which there are.
 	ManagedPolicyArns []string
 	// MaxSessionSeconds is the longest session, 3600 to 43200; 0 means
 	// [rules.DefaultSessionSeconds].
@@ -69,7 +70,7 @@ func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pul
 	policy := "" // none
 	if len(args.Statements) > 0 {
 		var err error
-		if policy, err = PermissionsPolicy(args.Statements); err != nil {
+		if policy, err = iampolicy.Permissions(args.Statements); err != nil {
 			return nil, fmt.Errorf("PodRole %q: permissions: %w", name, err)
 		}
 	}
@@ -77,61 +78,44 @@ func NewPodRole(ctx *pulumi.Context, name string, args *PodRoleArgs, opts ...pul
 	if err := ctx.RegisterComponentResource(Type, name, component, opts...); err != nil {
 		return nil, fmt.Errorf("register %s %q: %w", Type, name, err)
 	}
-	child := pulumi.Parent(component)
-	roleArgs := &iam.RoleArgs{
-		AssumeRolePolicy:   args.Trust,
-		MaxSessionDuration: pulumi.Int(args.maxSession()),
-		Tags:               pulumi.ToStringMap(args.Tags),
-	}
-	if args.RoleName != "" {
-		// Contractual: see PodRoleArgs.
-		roleArgs.Name = pulumi.String(args.RoleName)
-	}
-	if args.Description != "" {
-		roleArgs.Description = pulumi.String(args.Description)
-	}
-	if args.PermissionsBoundary != "" {
-		roleArgs.PermissionsBoundary = pulumi.String(args.PermissionsBoundary)
-	}
-	role, err := iam.NewRole(ctx, names.Autonamed(name+"-role", names.MaxRole), roleArgs, child, args.formerly("-role", names.MaxRole))
-	if err != nil {
-		return nil, fmt.Errorf("role of %s: %w", name, err)
-	}
-	if policy != "" {
-		if _, err := iam.NewRolePolicy(ctx, names.Autonamed(name+"-policy", names.MaxPolicy), &iam.RolePolicyArgs{
-			Role:   role.Name,
-			Policy: pulumi.String(policy),
-		}, child, args.formerly("-policy", names.MaxPolicy)); err != nil {
-			return nil, fmt.Errorf("policy of role %s: %w", name, err)
-		}
-	}
-	for _, arn := range args.ManagedPolicyArns {
+	roleArgs := &role.Args{
+		Name:                names.Autonamed(name+"-role", names.MaxRole),
+		RoleName:            args.RoleName, // contractual: see PodRoleArgs
+		Trust:               args.Trust,
+		Description:         args.Description,
+		PermissionsBoundary: args.PermissionsBoundary,
+		MaxSessionSeconds:   args.maxSession(),
+		Tags:                args.Tags,
+		Managed:             args.ManagedPolicyArns,
 		// Named after the policy, so that a change of the list's order touches
 		// nothing, and its account ("aws" for AWS's own), which also ends the
 		// role's part of the name: it stands before the first colon.
-		_, policyName, _ := strings.Cut(arn, "::")
-		if _, err := iam.NewRolePolicyAttachment(ctx, name+"-"+policyName, &iam.RolePolicyAttachmentArgs{
-			Role:      role.Name,
-			PolicyArn: pulumi.String(arn),
-		}, child); err != nil {
-			return nil, fmt.Errorf("attachment of %s to role %s: %w", arn, name, err)
+		AttachmentName: func(arn string) string {
+			_, policyName, _ := strings.Cut(arn, "::")
+			return name + "-" + policyName
+		},
+	}
+	if policy != "" {
+		roleArgs.Inline = []role.Policy{{Name: names.Autonamed(name+"-policy", names.MaxPolicy), JSON: pulumi.String(policy)}}
+	}
+	if args.FormerName != "" {
+		// Names that are shortened need not begin with their component's, by
+		// which Pulumi would find them.
+		roleArgs.Formerly = map[string]string{
+			roleArgs.Name: names.Autonamed(args.FormerName+"-role", names.MaxRole),
+			names.Autonamed(name+"-policy", names.MaxPolicy): names.Autonamed(args.FormerName+"-policy", names.MaxPolicy),
 		}
 	}
-	component.Arn = role.Arn
-	component.Name = role.Name
+	made, err := role.New(ctx, roleArgs, component)
+	if err != nil {
+		return nil, fmt.Errorf("PodRole %q: %w", name, err)
+	}
+	component.Arn = made.Arn
+	component.Name = made.Name
 	if err := outputs.Register(ctx, component); err != nil {
 		return nil, fmt.Errorf("%s %q: %w", Type, name, err)
 	}
 	return component, nil
-}
-
-// formerly is the alias of a child whose name is shortened, and so need not begin
-// with its component's, by which Pulumi would find it.
-func (args *PodRoleArgs) formerly(suffix string, limit int) pulumi.ResourceOption {
-	if args.FormerName == "" {
-		return pulumi.Aliases(nil)
-	}
-	return pulumi.Aliases([]pulumi.Alias{{Name: pulumi.String(names.Autonamed(args.FormerName+suffix, limit))}})
 }
 
 func (args *PodRoleArgs) maxSession() int {
@@ -139,39 +123,6 @@ func (args *PodRoleArgs) maxSession() int {
 		return rules.DefaultSessionSeconds
 	}
 	return args.MaxSessionSeconds
-}
-
-// PermissionsPolicy returns the identity policy of the statements as JSON, or
-// an error for each statement that is unfit for one, or where it is longer than
-// IAM allows.
-func PermissionsPolicy(statements []iampolicy.Statement) (string, error) {
-	var errs []error
-	for i, statement := range statements {
-		if err := statement.ValidateIdentity(); err != nil {
-			errs = append(errs, fmt.Errorf("statement %d: %w", i, err))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return "", err
-	}
-	text, err := iampolicy.New(statements...).JSON()
-	if err != nil {
-		return "", err
-	}
-	return text, checkSize(text)
-}
-
-func checkSize(policy string) error {
-	size := 0
-	for _, r := range policy {
-		if !unicode.IsSpace(r) {
-			size++
-		}
-	}
-	if size > rules.MaxInlinePolicy {
-		return fmt.Errorf("inline policy has %d characters, IAM allows %d: use managed policies", size, rules.MaxInlinePolicy)
-	}
-	return nil
 }
 
 func (args *PodRoleArgs) validate(name string) error {
@@ -190,16 +141,7 @@ func (args *PodRoleArgs) validate(name string) error {
 	check(args.Trust == nil, "Trust is missing")
 	check(args.maxSession() < rules.MinRoleSessionSeconds || args.maxSession() > rules.MaxSessionSeconds,
 		"MaxSessionSeconds is %d, must be %d to %d", args.MaxSessionSeconds, rules.MinRoleSessionSeconds, rules.MaxSessionSeconds)
-	check(len(args.ManagedPolicyArns) > rules.MaxManagedPolicies, "%d managed policies, IAM's quota is %d", len(args.ManagedPolicyArns), rules.MaxManagedPolicies)
-	seen := map[string]bool{}
-	for _, arn := range args.ManagedPolicyArns {
-		check(rules.PolicyARN(arn) != "", "managed policy %q must be %s", arn, rules.PolicyARN(arn))
-		check(seen[arn], "managed policy %s is listed twice", arn)
-		seen[arn] = true
-	}
-	if args.PermissionsBoundary != "" {
-		errs = append(errs, rules.Fault("PermissionsBoundary", args.PermissionsBoundary, rules.PolicyARN(args.PermissionsBoundary)))
-	}
+	errs = append(errs, role.Check(args.ManagedPolicyArns, args.PermissionsBoundary)...)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("PodRole %q: %w", name, err)
 	}

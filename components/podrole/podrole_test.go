@@ -12,7 +12,6 @@ import (
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/internal/pulumitest"
 	"k3s-aws-auth/components/podrole"
-	"k3s-aws-auth/components/rules"
 )
 
 const account = "111122223333"
@@ -46,16 +45,16 @@ func uploader() []iampolicy.Statement {
 func TestPolicies(t *testing.T) {
 	for setup, trust := range map[string]func() pulumi.StringOutput{
 		"irsa-s3": func() pulumi.StringOutput {
-			return podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{issuer("lab-issuer.s3.eu-central-1.amazonaws.com")}, "sts.amazonaws.com", "default", "uploader", false)
+			return podrole.WebIdentityTrust(podrole.ServiceAccount{Issuers: []podrole.WebIdentityIssuer{issuer("lab-issuer.s3.eu-central-1.amazonaws.com")}, Audience: "sts.amazonaws.com", Namespace: "default", Name: "uploader"})
 		},
 		"irsa-cloudfront": func() pulumi.StringOutput {
-			return podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{issuer("oidc.example.com")}, "sts.amazonaws.com", "default", "uploader", false)
+			return podrole.WebIdentityTrust(podrole.ServiceAccount{Issuers: []podrole.WebIdentityIssuer{issuer("oidc.example.com")}, Audience: "sts.amazonaws.com", Namespace: "default", Name: "uploader"})
 		},
 		"irsa-migration": func() pulumi.StringOutput {
-			return podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{issuer("oidc.example.com"), issuer("lab-issuer.s3.eu-central-1.amazonaws.com")}, "sts.amazonaws.com", "default", "uploader", false)
+			return podrole.WebIdentityTrust(podrole.ServiceAccount{Issuers: []podrole.WebIdentityIssuer{issuer("oidc.example.com"), issuer("lab-issuer.s3.eu-central-1.amazonaws.com")}, Audience: "sts.amazonaws.com", Namespace: "default", Name: "uploader"})
 		},
 		"roles-anywhere": func() pulumi.StringOutput {
-			return podrole.RolesAnywhereTrust(pulumi.StringArray{pulumi.String("arn:aws:rolesanywhere:eu-central-1:" + account + ":trust-anchor/0a1b")}, "default.uploader", false)
+			return podrole.RolesAnywhereTrust(podrole.Certificate{TrustAnchorArns: pulumi.StringArray{pulumi.String("arn:aws:rolesanywhere:eu-central-1:" + account + ":trust-anchor/0a1b")}, CommonName: "default.uploader"})
 		},
 	} {
 		t.Run(setup, func(t *testing.T) {
@@ -137,30 +136,21 @@ func TestAttachmentNames(t *testing.T) {
 	}
 }
 
-func TestSizeOfThePolicy(t *testing.T) {
-	of := func(resource string) error {
-		_, err := podrole.PermissionsPolicy([]iampolicy.Statement{{Effect: iampolicy.Allow, Actions: []string{"s3:GetObject"}, Resources: []string{"arn:aws:s3:::b/" + resource}}})
-		return err
-	}
-	if err := of(strings.Repeat("x", rules.MaxInlinePolicy)); err == nil || !strings.Contains(err.Error(), "use managed policies") {
-		t.Errorf("too long: error %v", err)
-	}
-	if err := of(strings.Repeat(" ", 2*rules.MaxInlinePolicy)); err != nil {
-		t.Errorf("white space counts: %v", err)
-	}
-}
-
 func TestTrustIsChecked(t *testing.T) {
 	var many []podrole.WebIdentityIssuer
 	for i := range 10 {
 		many = append(many, issuer(fmt.Sprintf("issuer-%d.example.com", i)))
 	}
 	for name, trust := range map[string]func() pulumi.StringOutput{
-		"no issuers": func() pulumi.StringOutput { return podrole.WebIdentityTrust(nil, "sts.amazonaws.com", "a", "b", false) },
-		"too many": func() pulumi.StringOutput {
-			return podrole.WebIdentityTrust(many, "sts.amazonaws.com", "a", "b", false)
+		"no issuers": func() pulumi.StringOutput {
+			return podrole.WebIdentityTrust(podrole.ServiceAccount{Issuers: nil, Audience: "sts.amazonaws.com", Namespace: "a", Name: "b"})
 		},
-		"no anchors": func() pulumi.StringOutput { return podrole.RolesAnywhereTrust(pulumi.StringArray{}, "a.b", false) },
+		"too many": func() pulumi.StringOutput {
+			return podrole.WebIdentityTrust(podrole.ServiceAccount{Issuers: many, Audience: "sts.amazonaws.com", Namespace: "a", Name: "b"})
+		},
+		"no anchors": func() pulumi.StringOutput {
+			return podrole.RolesAnywhereTrust(podrole.Certificate{TrustAnchorArns: pulumi.StringArray{}, CommonName: "a.b"})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorder, err := pulumitest.Run(t, pulumitest.Options{Outputs: answers}, func(ctx *pulumi.Context) error {
@@ -194,7 +184,7 @@ func TestRefuses(t *testing.T) {
 			a.Statements = []iampolicy.Statement{{Actions: []string{"s3:*"}}}
 			return a
 		}, "statement 0: resources"},
-		"managed": {func() *podrole.PodRoleArgs { a := good(); a.ManagedPolicyArns = []string{"ReadOnly"}; return a }, "managed policy"},
+		"managed": {func() *podrole.PodRoleArgs { a := good(); a.ManagedPolicyArns = []string{"ReadOnly"}; return a }, "ManagedPolicyArns[0]"},
 		"managed twice": {func() *podrole.PodRoleArgs {
 			a := good()
 			a.ManagedPolicyArns = []string{"arn:aws:iam::aws:policy/A", "arn:aws:iam::aws:policy/A"}

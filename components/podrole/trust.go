@@ -18,12 +18,20 @@ type WebIdentityIssuer struct {
 	HostPath pulumi.StringInput
 }
 
+// ServiceAccount says whose tokens a role accepts.
+type ServiceAccount struct {
+	Issuers         []WebIdentityIssuer
+	Audience        string
+	Namespace, Name string
+	// Suspended shuts everybody out, for as long as it is set.
+	Suspended bool
+}
+
 // WebIdentityTrust returns the trust policy of a role that tokens of exactly
-// this ServiceAccount and exactly this audience may assume, as JSON; nobody, while
-// it is suspended.
-func WebIdentityTrust(issuers []WebIdentityIssuer, audience, namespace, serviceAccount string, suspended bool) pulumi.StringOutput {
+// this ServiceAccount and exactly this audience may assume, as JSON.
+func WebIdentityTrust(who ServiceAccount) pulumi.StringOutput {
 	var inputs []any
-	for _, issuer := range issuers {
+	for _, issuer := range who.Issuers {
 		inputs = append(inputs, issuer.Arn, issuer.HostPath)
 	}
 	return pulumi.All(inputs...).ApplyT(func(values []any) (string, error) {
@@ -34,16 +42,24 @@ func WebIdentityTrust(issuers []WebIdentityIssuer, audience, namespace, serviceA
 				IssuerHostPath: values[i+1].(string),
 			})
 		}
-		return trustJSON(iampolicy.WebIdentityTrust(trusted, audience, iampolicy.Subject(namespace, serviceAccount)), suspended)
+		return trustJSON(iampolicy.WebIdentityTrust(trusted, who.Audience, iampolicy.Subject(who.Namespace, who.Name)), who.Suspended)
 	}).(pulumi.StringOutput)
 }
 
+// Certificate says whose certificates a role accepts.
+type Certificate struct {
+	// TrustAnchorArns are the anchors that any of them may come through.
+	TrustAnchorArns pulumi.StringArrayInput
+	CommonName      string
+	// Suspended shuts everybody out, for as long as it is set.
+	Suspended bool
+}
+
 // RolesAnywhereTrust returns the trust policy of a role that certificates of
-// exactly this common name may assume through one of the trust anchors, as
-// JSON; nobody, while it is suspended.
-func RolesAnywhereTrust(trustAnchorArns pulumi.StringArrayInput, commonName string, suspended bool) pulumi.StringOutput {
-	return trustAnchorArns.ToStringArrayOutput().ApplyT(func(arns []string) (string, error) {
-		return trustJSON(iampolicy.RolesAnywhereTrust(arns, commonName), suspended)
+// exactly this common name may assume, as JSON.
+func RolesAnywhereTrust(who Certificate) pulumi.StringOutput {
+	return who.TrustAnchorArns.ToStringArrayOutput().ApplyT(func(arns []string) (string, error) {
+		return trustJSON(iampolicy.RolesAnywhereTrust(arns, who.CommonName), who.Suspended)
 	}).(pulumi.StringOutput)
 }
 

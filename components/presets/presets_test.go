@@ -7,7 +7,6 @@ import (
 
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/internal/pulumitest"
-	"k3s-aws-auth/components/podrole"
 	"k3s-aws-auth/components/presets"
 )
 
@@ -44,7 +43,7 @@ func TestStatementsGolden(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				text, err := podrole.PermissionsPolicy(statements)
+				text, err := iampolicy.Permissions(statements)
 				if err != nil {
 					t.Fatal(err)
 				}

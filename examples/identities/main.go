@@ -28,10 +28,13 @@ func program(ctx *pulumi.Context) error {
 		return err
 	}
 	role, err := podrole.NewPodRole(ctx, account, &podrole.PodRoleArgs{
-		Trust: podrole.WebIdentityTrust([]podrole.WebIdentityIssuer{{
-			Arn:      pulumi.String(cfg["providerArn"]),
-			HostPath: pulumi.String(cfg["issuerHostPath"]),
-		}}, oidcissuer.AudienceSTS, namespace, account, false),
+		Trust: podrole.WebIdentityTrust(podrole.ServiceAccount{
+			Issuers: []podrole.WebIdentityIssuer{{
+				Arn:      pulumi.String(cfg["providerArn"]),
+				HostPath: pulumi.String(cfg["issuerHostPath"]),
+			}},
+			Audience: oidcissuer.AudienceSTS, Namespace: namespace, Name: account,
+		}),
 		ManagedPolicyArns: []string{cfg["policyArn"]},
 	})
 	if err != nil {

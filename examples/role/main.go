@@ -23,7 +23,9 @@ func program(ctx *pulumi.Context) error {
 		HostPath: pulumi.String(cfg["issuerHostPath"]), // the issuer's URL without https://
 	}}
 	role, err := podrole.NewPodRole(ctx, "reader", &podrole.PodRoleArgs{
-		Trust: podrole.WebIdentityTrust(issuers, oidcissuer.AudienceSTS, cfg["namespace"], cfg["serviceAccount"], false),
+		Trust: podrole.WebIdentityTrust(podrole.ServiceAccount{
+			Issuers: issuers, Audience: oidcissuer.AudienceSTS, Namespace: cfg["namespace"], Name: cfg["serviceAccount"],
+		}),
 		Statements: []iampolicy.Statement{{
 			Effect:    iampolicy.Allow,
 			Actions:   []string{"s3:GetObject"},

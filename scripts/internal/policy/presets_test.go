@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"k3s-aws-auth/components/podrole"
+	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/presets"
 	"k3s-aws-auth/scripts/internal/policy"
 )
@@ -235,7 +235,7 @@ func TestPresets(t *testing.T) {
 				NodeTagKey: "k3s-aws-auth/cluster", NodeTagValue: "lab", Lists: tc.lists,
 			})
 			require.NoError(t, err)
-			text, err := podrole.PermissionsPolicy(statements)
+			text, err := iampolicy.Permissions(statements)
 			require.NoError(t, err)
 			document, err := policy.Parse([]byte(text))
 			require.NoError(t, err)

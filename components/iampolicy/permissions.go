@@ -1,0 +1,41 @@
+package iampolicy
+
+import (
+	"errors"
+	"fmt"
+	"unicode"
+
+	"k3s-aws-auth/components/rules"
+)
+
+// Permissions returns the identity policy of the statements as JSON, or an error
+// for each statement that is unfit for one, or where it is longer than IAM allows.
+func Permissions(statements []Statement) (string, error) {
+	var errs []error
+	for i, statement := range statements {
+		if err := statement.ValidateIdentity(); err != nil {
+			errs = append(errs, fmt.Errorf("statement %d: %w", i, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return "", err
+	}
+	text, err := New(statements...).JSON()
+	if err != nil {
+		return "", err
+	}
+	return text, checkSize(text)
+}
+
+func checkSize(policy string) error {
+	size := 0
+	for _, r := range policy {
+		if !unicode.IsSpace(r) {
+			size++
+		}
+	}
+	if size > rules.MaxInlinePolicy {
+		return fmt.Errorf("inline policy has %d characters, IAM allows %d: use managed policies", size, rules.MaxInlinePolicy)
+	}
+	return nil
+}
