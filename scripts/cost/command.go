@@ -13,7 +13,6 @@ import (
 	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/internal/stackfile"
 	"k3s-aws-auth/stacks"
-	"k3s-aws-auth/stacks/config"
 )
 
 func root() *cobra.Command {
@@ -26,8 +25,8 @@ func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cost <stack file>",
 		Short: "Estimate what a stack costs a month",
-		Long: `cost reads a stack's configuration file and estimates what the stack costs a month: item by item for its own setup,
-and in total for all four. It never calls AWS. ` + "`cost prices`" + ` lists the prices, each with its source and date.
+		Long: `cost previews a stack from its configuration file and estimates what its resources cost a month: item by item for its
+own setup, and in total for every setup. It never calls AWS. ` + "`cost prices`" + ` lists the prices, each with its source and date.
 
 Without flags there is no traffic: what is left is what costs money by existing. A month has 730 hours.
 
@@ -55,9 +54,7 @@ Exit codes: 0 estimated, 1 the stack's file is not valid or a price is missing, 
 			if err != nil {
 				return err
 			}
-			sorted := stacks.Facts()
-			slices.SortFunc(sorted, func(a, b config.Setup) int { return strings.Compare(a.Name, b.Name) })
-			report, err := estimate(stack.Name, stack.Config, sorted, table, use)
+			report, err := estimate(cmd.Context(), stack, stacks.Setups(), table, use)
 			if err != nil {
 				return err
 			}

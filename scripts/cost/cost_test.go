@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"k3s-aws-auth/scripts/internal/cli"
+	"k3s-aws-auth/scripts/internal/deployer"
+	"k3s-aws-auth/scripts/internal/graph"
 	"k3s-aws-auth/stacks/config"
 )
 
@@ -126,7 +129,7 @@ func TestOtherConfigurations(t *testing.T) {
 
 	r, err := read("  k3s-aws-auth:setup: roles-anywhere\n" + net + ", private: true, nat: single}\n  k3s-aws-auth:cluster: {apiAccess: private}\n")
 	require.NoError(t, err)
-	require.Equal(t, []string{"3 × t3.medium", "3 × 20 GiB gp3", "1 × public IPv4", "1 × NAT gateway", "1 × network load balancer", "trust anchor, profile and sessions"}, items(r))
+	require.Equal(t, []string{"3 × t3.medium", "3 × 20 GiB gp3", "1 × public IPv4", "1 × NAT gateway", "1 × network load balancer", "1 × trust anchor with its sessions"}, items(r))
 
 	// A public load balancer has an address in each zone, machines in public subnets one each.
 	r, err = read("  k3s-aws-auth:setup: instance-profile\n" + net + "}\n  k3s-aws-auth:cluster: {servers: 3}\n  k3s-aws-auth:alarms: {enabled: true}\n")
@@ -136,8 +139,11 @@ func TestOtherConfigurations(t *testing.T) {
 	// A cluster of somebody else's, whose kubeconfig is encrypted.
 	r, err = read("  k3s-aws-auth:setup: irsa-cloudfront\n  k3s-aws-auth:cluster: {mode: existing, kubeconfig: {secure: v1:xyz}}\n  k3s-aws-auth:issuer: {domain: oidc.example.com, hostedZoneId: Z1}\n")
 	require.NoError(t, err)
-	require.Equal(t, []string{"certificate of the issuer's domain", "hosted zone of the issuer's domain"}, items(r))
+	require.Equal(t, []string{"1 × public certificate", "1 × hosted zone"}, items(r))
 	require.InDelta(t, 0.5, r.Total["eu-central-1"], 0.001)
+	refused := slices.DeleteFunc(r.Setups, func(c comparison) bool { return c.Refused == "" })
+	require.Len(t, refused, 1, "one setup alone needs machines of the program's own")
+	require.Contains(t, refused[0].Refused, "cluster.mode: found existing: must be create for setup ")
 
 	_, err = read("  k3s-aws-auth:setup: irsa\n")
 	require.ErrorContains(t, err, `setup: found "irsa": must be instance-profile, irsa-cloudfront, irsa-s3 or roles-anywhere`)
@@ -177,6 +183,46 @@ func TestUsage(t *testing.T) {
 	require.True(t, strings.Contains(text, "Examples:") && strings.Contains(text, "Exit codes: 0"))
 }
 
+// TestEveryTypeHasAPriceOrIsFree holds that no resource of a stack counts as free because nobody has thought of it.
+func TestEveryTypeHasAPriceOrIsFree(t *testing.T) {
+	all := &graph.Graph{Resources: []graph.Resource{{Type: "tls:index/privateKey:PrivateKey", Custom: true}, {Type: "aws:not/custom:Component"}}}
+	for token := range deployer.Needs() {
+		if _, name, _ := strings.Cut(token, ":"); !strings.Contains(name, "/get") { // functions are no resources
+			all.Resources = append(all.Resources, graph.Resource{Type: token, Custom: true})
+		}
+	}
+	require.NoError(t, (&bill{made: all, count: map[string]int{}}).resources())
+	all.Resources = append(all.Resources, graph.Resource{Type: "aws:kms/key:Key", Custom: true})
+	require.ErrorContains(t, (&bill{made: all, count: map[string]int{}}).resources(), "nobody has said what these cost: aws:kms/key:Key")
+}
+
+// TestDocumentsSayWhatItCosts holds the table of docs/choose.md against the estimates.
+func TestDocumentsSayWhatItCosts(t *testing.T) {
+	page, err := os.ReadFile("../../docs/choose.md")
+	require.NoError(t, err)
+	cells := map[string][]string{}
+	for _, args := range [][]string{{"../../Pulumi.lab.yaml"}, {"../../Pulumi.prod.yaml", "--pods", "100"}} {
+		text, err := run(append(args, "--json")...)
+		require.NoError(t, err)
+		var r report
+		require.NoError(t, json.Unmarshal([]byte(text), &r))
+		for _, region := range r.Regions {
+			for i, c := range r.Setups {
+				if i == 0 {
+					cells["machines"] = append(cells["machines"], amount(c.Total[region]-c.Identity[region]))
+				}
+				cells[c.Setup] = append(cells[c.Setup], plain(c.Identity[region]))
+			}
+		}
+	}
+	for of, row := range cells {
+		if of != "machines" {
+			of = "`" + of + "`"
+		}
+		require.Regexp(t, `(?m)^\|[^|]*`+of+`[^|]*\| `+strings.Join(row, ` \| `)+` \|$`, string(page))
+	}
+}
+
 // TestPricesFitTheProduct holds what this command repeats of the product: its default machines have a price.
 func TestPricesFitTheProduct(t *testing.T) {
 	table, err := loadPrices()
@@ -184,10 +230,4 @@ func TestPricesFitTheProduct(t *testing.T) {
 	cluster := config.Defaults("x").Cluster
 	require.True(t, table.has("ec2."+cluster.ServerInstanceType))
 	require.True(t, table.has("ec2."+cluster.AgentInstanceType))
-	endpoints, err := os.ReadFile("../../components/network/endpoints.go")
-	require.NoError(t, err)
-	_, list, found := strings.Cut(string(endpoints), "var interfaceServices = []string{")
-	require.True(t, found)
-	list, _, _ = strings.Cut(list, "}")
-	require.Len(t, strings.Split(list, ","), endpointServices)
 }

@@ -1,23 +1,29 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+
+	"k3s-aws-auth/scripts/internal/graph"
+	"k3s-aws-auth/scripts/internal/stackfile"
 	"k3s-aws-auth/stacks/config"
 )
 
 const (
 	hours = 730 // of an average month
-	// endpointServices are the services with interface endpoints: those of the product's network.
-	endpointServices = 3
 	// documents are what STS reads to verify a token: discovery and keys.
 	documents = 2
 	// freeRequests are those to CloudFront that no account pays for.
 	freeRequests = 10_000_000
+	// anAccount stands for the account, which no price depends on.
+	anAccount = "111122223333"
 )
 
 // usage is what the configuration does not tell.
@@ -47,6 +53,8 @@ type comparison struct {
 	// Identity is what is for identities: issuer and alarms.
 	Identity map[string]float64 `json:"identity"`
 	Total    map[string]float64 `json:"total"`
+	// Refused says why the setup is none for this configuration; it then has no estimate.
+	Refused string `json:"refused,omitempty"`
 }
 
 // report is what the command says.
@@ -68,14 +76,31 @@ const (
 	partAlarms   = "alarms"
 )
 
-func estimate(stack string, cfg *config.Config, setups []config.Setup, table *prices, use usage) (*report, error) {
-	r := &report{Stack: stack, Setup: cfg.Setup, Region: cfg.Region, Regions: table.regions, Assumptions: assumptions(cfg, use)}
+// estimate previews the stack once with each setup, and prices the resources that it then has.
+func estimate(ctx context.Context, stack *stackfile.Stack, setups []string, table *prices, use usage) (*report, error) {
+	cfg := stack.Config
+	r := &report{Stack: stack.Name, Setup: cfg.Setup, Region: cfg.Region, Regions: table.regions}
 	var errs []error
 	for _, setup := range setups {
-		items := append(append(clusterItems(cfg, use), identityItems(setup, cfg, use)...), alarmItems(setup, cfg, use)...)
-		c := comparison{Setup: setup.Name, Identity: map[string]float64{}, Total: map[string]float64{}}
+		own := setup == cfg.Setup
+		c := comparison{Setup: setup, Identity: map[string]float64{}, Total: map[string]float64{}}
+		values := maps.Clone(stack.Values)
+		values[config.Project+":setup"] = setup
+		made, err := graph.Of(ctx, stack.Name, anAccount, values, stack.Secrets...)
+		if err != nil && !own {
+			c.Refused = strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " ")
+			r.Setups = append(r.Setups, c)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		items, err := itemise(made, cfg, use)
+		if err != nil {
+			return nil, err
+		}
 		for i := range items {
-			if err := items[i].priced(table); err != nil && setup.Name == cfg.Setup {
+			if err := items[i].priced(table); err != nil && own {
 				errs = append(errs, err)
 			}
 			for region, usd := range items[i].Monthly {
@@ -86,8 +111,8 @@ func estimate(stack string, cfg *config.Config, setups []config.Setup, table *pr
 			}
 		}
 		r.Setups = append(r.Setups, c)
-		if setup.Name == cfg.Setup {
-			r.Items, r.Total = items, c.Total
+		if own {
+			r.Items, r.Total, r.Assumptions = items, c.Total, assumptions(made, cfg, use)
 		}
 	}
 	return r, errors.Join(errs...)
@@ -113,115 +138,77 @@ func (i *item) priced(table *prices) error {
 
 func cents(usd float64) float64 { return math.Round(usd*100) / 100 }
 
-// clusterItems are what the machines and their network cost, which no setup changes.
-func clusterItems(cfg *config.Config, use usage) []item {
-	if cfg.Existing() {
+// itemise lists what the resources of a stack cost, and what using them does.
+func itemise(made *graph.Graph, cfg *config.Config, use usage) ([]item, error) {
+	b := &bill{made: made, count: map[string]int{}}
+	if err := b.resources(); err != nil {
+		return nil, err
+	}
+	anything := func(graph.Resource) bool { return true }
+	if use.NATGB > 0 && b.has("aws:ec2/natGateway:NatGateway", anything) {
+		b.use(partCluster, fmt.Sprintf("%d GB through NAT", use.NATGB), "vpc.nat-gb", float64(use.NATGB))
+	}
+	if use.AdvancedParameters > 0 && b.has("aws:ssm/parameter:Parameter", anything) {
+		b.add(partCluster, "advanced parameter", "ssm.advanced", use.AdvancedParameters, float64(use.AdvancedParameters))
+	}
+	if use.SnapshotGB > 0 && !cfg.Existing() && cfg.Cluster.EtcdSnapshots.Bucket != "" { // a bucket that the stack does not make
+		b.use(partCluster, fmt.Sprintf("%d GB of etcd snapshots", use.SnapshotGB), "s3.storage", float64(use.SnapshotGB))
+	}
+	b.reads(use.Pods)
+	if use.Mails > 0 && b.has("aws:sns/topicSubscription:TopicSubscription", anything) {
+		b.use(partAlarms, fmt.Sprintf("%d mails", use.Mails), "sns.email", float64(use.Mails))
+	}
+	place := func(i item) string {
+		part := slices.Index([]string{partCluster, partIdentity, partAlarms}, i.Part)
+		return fmt.Sprintf("%d %02d %s", part, slices.IndexFunc(shown, func(prefix string) bool { return strings.HasPrefix(i.Key, prefix) }), i.Key)
+	}
+	slices.SortStableFunc(b.items, func(a, c item) int { return strings.Compare(place(a), place(c)) })
+	return b.items, nil
+}
+
+// reads adds what it costs that STS reads the documents of the stack's own issuer, if it has one. STS does not say for how
+// long it keeps keys: at most it reads both documents for each session.
+func (b *bill) reads(pods int) {
+	host := strings.TrimPrefix(text(b.made.Outputs, "issuerUrl"), "https://")
+	requests := float64(pods * hours * documents)
+	if host == "" || requests == 0 {
+		return
+	}
+	ours := func(r graph.Resource) bool {
+		aliases := r.Inputs["aliases"]
+		return aliases.IsArray() && slices.ContainsFunc(aliases.ArrayValue(), func(v resource.PropertyValue) bool { return v.IsString() && v.StringValue() == host })
+	}
+	if !b.has("aws:cloudfront/distribution:Distribution", ours) {
+		b.use(partIdentity, fmt.Sprintf("%.0f GET requests to the issuer's bucket", requests), "s3.get", requests)
+		return
+	}
+	b.use(partIdentity, fmt.Sprintf("%.0f requests to CloudFront, less %d that are free", requests, freeRequests),
+		"cloudfront.request", max(0, requests-freeRequests))
+	// An edge location asks the bucket again for each document when it has expired.
+	for _, r := range b.made.Resources {
+		if ttl := number(r.Inputs, "maxTtl"); r.Type == "aws:cloudfront/cachePolicy:CachePolicy" && ttl > 0 {
+			misses := min(requests, documents*math.Ceil(hours*3600/ttl))
+			b.use(partIdentity, fmt.Sprintf("%.0f GET requests of one edge location to the bucket", misses), "s3.get", misses)
+		}
+	}
+}
+
+// missing is the error of types that nobody has priced.
+func missing(types map[string]bool) error {
+	if len(types) == 0 {
 		return nil
 	}
-	var items []item
-	add := func(what, key string, quantity float64) {
-		if quantity > 0 {
-			items = append(items, item{Part: partCluster, What: what, Key: key, Quantity: quantity})
-		}
-	}
-	c, n := cfg.Cluster, cfg.Network
-	machines, zones := c.Servers+c.Agents, len(n.Zones)
-	if c.ServerInstanceType == c.AgentInstanceType {
-		add(fmt.Sprintf("%d × %s", machines, c.ServerInstanceType), "ec2."+c.ServerInstanceType, float64(machines*hours))
-	} else {
-		add(fmt.Sprintf("%d × %s, servers", c.Servers, c.ServerInstanceType), "ec2."+c.ServerInstanceType, float64(c.Servers*hours))
-		add(fmt.Sprintf("%d × %s, agents", c.Agents, c.AgentInstanceType), "ec2."+c.AgentInstanceType, float64(c.Agents*hours))
-	}
-	add(fmt.Sprintf("%d × %d GiB gp3", machines, c.RootVolumeGiB), "ebs.gp3", float64(machines*c.RootVolumeGiB))
-	nat := map[string]int{config.NATSingle: 1, config.NATPerZone: zones}[n.NAT]
-	addresses := nat
-	if !n.Private {
-		addresses += machines // the address of an only server is its own, not one more
-	}
-	balancers := 0
-	if cfg.Balanced() {
-		balancers = 1 // within the VPC
-		if c.APIAccess != config.APIPrivate {
-			balancers++ // before the API, with an address in each zone
-			addresses += zones
-		}
-	}
-	add(fmt.Sprintf("%d × public IPv4", addresses), "vpc.ipv4", float64(addresses*hours))
-	add(fmt.Sprintf("%d × NAT gateway", nat), "vpc.nat", float64(nat*hours))
-	if nat > 0 {
-		add(fmt.Sprintf("%d GB through NAT", use.NATGB), "vpc.nat-gb", float64(use.NATGB))
-	}
-	add(fmt.Sprintf("%d × network load balancer", balancers), "elb.network", float64(balancers*hours))
-	if n.VPCEndpoints {
-		add(fmt.Sprintf("%d interface endpoints × %d zones", endpointServices, zones), "vpc.endpoint", float64(endpointServices*zones*hours))
-	}
-	add(fmt.Sprintf("%d × advanced parameter", use.AdvancedParameters), "ssm.advanced", float64(use.AdvancedParameters))
-	if c.EtcdSnapshots.Bucket != "" {
-		add(fmt.Sprintf("%d GB of etcd snapshots", use.SnapshotGB), "s3.storage", float64(use.SnapshotGB))
-	}
-	return items
+	return fmt.Errorf("nobody has said what these cost: %s; scripts/cost/charges.go must", strings.Join(slices.Sorted(maps.Keys(types)), ", "))
 }
 
-// identityItems are what the way in which pods get credentials costs.
-func identityItems(setup config.Setup, cfg *config.Config, use usage) []item {
-	// STS does not say for how long it keeps keys: at most it reads both documents for each session.
-	requests := float64(use.Pods * hours * documents)
-	one := func(what, key string, quantity float64) item {
-		return item{Part: partIdentity, What: what, Key: key, Quantity: quantity}
-	}
-	switch {
-	case setup.Issuer == config.IssuerBucket:
-		if requests == 0 {
-			return nil
-		}
-		return []item{one(fmt.Sprintf("%.0f GET requests to the issuer's bucket", requests), "s3.get", requests)}
-	case setup.Issuer == config.IssuerDistribution:
-		items := []item{one("certificate of the issuer's domain", "acm.public", 1)}
-		if requests > 0 {
-			items = append(items, one(fmt.Sprintf("%.0f requests to CloudFront, less %d that are free", requests, freeRequests),
-				"cloudfront.request", max(0, requests-freeRequests)))
-		}
-		// An edge location asks the bucket again for each document when it has expired.
-		if misses := min(requests, documents*math.Ceil(hours*3600/float64(cfg.Issuer.CacheTTLSeconds))); misses > 0 {
-			items = append(items, one(fmt.Sprintf("%.0f GET requests of one edge location to the bucket", misses), "s3.get", misses))
-		}
-		if cfg.Issuer.DNS == config.DNSRoute53 {
-			items = append(items, one("hosted zone of the issuer's domain", "route53.zone", 1))
-		}
-		return items
-	case setup.Presents == config.PresentsCertificate:
-		return []item{one("trust anchor, profile and sessions", "rolesanywhere", 1)}
-	}
-	return nil // the instance profile is free
+// unlimited reports whether a machine may use more CPU than its type includes, for money. EC2 takes the setting for types
+// with CPU credits alone (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances.html).
+func unlimited(r graph.Resource) bool {
+	credits := r.Inputs["creditSpecification"]
+	return credits.IsObject() && text(credits.ObjectValue(), "cpuCredits") == "unlimited"
 }
 
-// distributionAlarms are how many alarms watch the distribution and its certificate. The rules for refused callers and
-// certificates of Roles Anywhere are EventBridge's for events of AWS services, which are free.
-const distributionAlarms = 3
-
-// alarmItems are what the alarms cost that the stack asks for.
-func alarmItems(setup config.Setup, cfg *config.Config, use usage) []item {
-	if !cfg.Alarms.Enabled {
-		return nil
-	}
-	var items []item
-	if setup.Issuer == config.IssuerDistribution {
-		items = append(items, item{Part: partAlarms, What: fmt.Sprintf("%d × alarm", distributionAlarms), Key: "cloudwatch.alarm", Quantity: distributionAlarms})
-	}
-	if use.Mails > 0 {
-		items = append(items, item{Part: partAlarms, What: fmt.Sprintf("%d mails", use.Mails), Key: "sns.email", Quantity: float64(use.Mails)})
-	}
-	return items
-}
-
-// burstable tells whether a type's CPU is paid for by credits
-// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances.html).
-func burstable(instanceType string) bool {
-	family, _, _ := strings.Cut(instanceType, ".")
-	return slices.Contains([]string{"t2", "t3", "t3a", "t4g"}, family)
-}
-
-func assumptions(cfg *config.Config, use usage) []string {
+func assumptions(made *graph.Graph, cfg *config.Config, use usage) []string {
 	list := []string{
 		"list prices on demand, without taxes, discounts and an account's free tier; a month of 730 hours",
 		"not counted: traffic out of AWS and between zones, load balancers' capacity units, DNS queries, what pods and access logs store",
@@ -235,7 +222,7 @@ func assumptions(cfg *config.Config, use usage) []string {
 	if cfg.Cluster.EtcdSnapshots.Bucket != "" && use.SnapshotGB == 0 {
 		list = append(list, "etcd snapshots in "+cfg.Cluster.EtcdSnapshots.Bucket+" cost what they take up in S3: --snapshot-gb counts it")
 	}
-	if !cfg.Existing() && cfg.Cluster.CPUCredits == config.CreditsUnlimited && (burstable(cfg.Cluster.ServerInstanceType) || burstable(cfg.Cluster.AgentInstanceType)) {
+	if slices.ContainsFunc(made.Resources, unlimited) {
 		list = append(list, "burstable machines within their baseline: what cluster.cpuCredits unlimited lets them use above it, on the average of a day, "+
 			"costs $0.05 a vCPU-hour ($0.04 for T4g)")
 	}

@@ -69,6 +69,10 @@ func (r *report) write(out io.Writer) {
 	for _, c := range r.Setups {
 		line := []string{c.Setup}
 		for _, region := range r.Regions {
+			if c.Refused != "" {
+				line = append(line, "- ")
+				continue
+			}
 			line = append(line, fmt.Sprintf("%s (%s) ", amount(c.Total[region]), amount(c.Identity[region])))
 		}
 		setups = append(setups, line)
@@ -78,6 +82,11 @@ func (r *report) write(out io.Writer) {
 	fmt.Fprintln(out)
 	if unconfirmed {
 		fmt.Fprintf(out, "%s = by prices that no page confirmed; `cost prices` says where to check it\n", mark)
+	}
+	for _, c := range r.Setups {
+		if c.Refused != "" {
+			fmt.Fprintf(out, "- %s is none for this configuration: %s\n", c.Setup, c.Refused)
+		}
 	}
 	for _, a := range r.Assumptions {
 		fmt.Fprintln(out, "- "+a)

@@ -260,7 +260,7 @@ func (c *checker) protections(ctx context.Context) {
 
 // permissions checks what the deployer's policies allow against what the caller has, and the service-linked roles.
 func (c *checker) permissions(ctx context.Context, id, arn string) error {
-	types, err := deployer.Types(ctx, c.stack.Name, id, c.stack.Values)
+	types, err := deployer.Types(ctx, c.stack.Name, id, c.stack.Values, c.stack.Secrets...)
 	if err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ Whoever has them can make roles for pods, with any policy: give permissionsBound
 			if err != nil {
 				return err
 			}
-			types, err := deployer.Types(cmd.Context(), stack.Name, id, stack.Values)
+			types, err := deployer.Types(cmd.Context(), stack.Name, id, stack.Values, stack.Secrets...)
 			if err != nil {
 				return err
 			}

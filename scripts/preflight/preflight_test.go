@@ -161,6 +161,19 @@ func TestCommand(t *testing.T) {
 			require.LessOrEqual(t, len(line), 6144)
 		}
 	}
+	// A cluster of somebody else's is not asked.
+	path := filepath.Join(t.TempDir(), "Pulumi.mine.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(`config:
+  aws:region: eu-central-1
+  k3s-aws-auth:setup: irsa-s3
+  k3s-aws-auth:cluster: {mode: existing, kubeconfig: {secure: "v1:xyz"}}
+  k3s-aws-auth:identities: [{name: a, namespace: n, serviceAccount: s, managedPolicyArns: ["arn:aws:iam::aws:policy/X"]}]
+`), 0o600))
+	out.Reset()
+	require.Equal(t, 0, execute("policy", path, "--account", "444455556666"), errs.String())
+	require.Contains(t, out.String(), "iam:CreateOpenIDConnectProvider")
+	require.NotContains(t, out.String(), "ec2:RunInstances")
+
 	require.Equal(t, 2, execute("policy", "../../Pulumi.lab.yaml"))
 	require.Equal(t, 2, execute("policy", "../../Pulumi.lab.yaml", "--account", "444455556666", "--phase", "down"))
 	require.Equal(t, 2, execute())

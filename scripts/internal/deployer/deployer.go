@@ -3,6 +3,7 @@
 package deployer
 
 import (
+	"context"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"k3s-aws-auth/components/iampolicy"
+	"k3s-aws-auth/scripts/internal/graph"
 )
 
 // Phase is a part of a stack's life.
@@ -56,6 +58,26 @@ type Need struct {
 //
 //go:embed needs.json
 var needsJSON []byte
+
+// free are functions that need no permission.
+var free = []string{"aws:index/getCallerIdentity:getCallerIdentity", "aws:index/getPartition:getPartition"}
+
+// Types lists the types of AWS's resources that a stack makes and the functions that it asks and that need permissions,
+// each once, sorted: what a first preview shows. See [graph.Of] for the arguments.
+func Types(ctx context.Context, stack, account string, values map[string]string, secrets ...string) ([]string, error) {
+	made, err := graph.Of(ctx, stack, account, values, secrets...)
+	if err != nil {
+		return nil, err
+	}
+	types := slices.Clone(made.Calls)
+	for _, r := range made.Resources {
+		types = append(types, r.Type)
+	}
+	slices.Sort(types)
+	return slices.DeleteFunc(slices.Compact(types), func(token string) bool {
+		return !strings.HasPrefix(token, "aws:") || slices.Contains(free, token)
+	}), nil
+}
 
 // Needs returns the needs of all types and functions that a stack may have.
 func Needs() map[string]Need {

@@ -22,6 +22,8 @@ type Stack struct {
 	// Values are the configuration as the engine hands it to a program: full keys, with objects as JSON. A word stands in
 	// the place of each secret.
 	Values map[string]string
+	// Secrets are the keys of values that are secret, or have a part that is.
+	Secrets []string
 }
 
 // Read reads a stack's file, Pulumi.<stack>.yaml, as the program would: the same defaults, the same rules. Rules of a
@@ -62,7 +64,7 @@ func Read(path string) (*Stack, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s is not valid:\n%w", path, err)
 	}
-	return &Stack{Name: stack, Config: cfg, Values: values}, nil
+	return &Stack{Name: stack, Config: cfg, Values: values, Secrets: secrets}, nil
 }
 
 // hide puts a word in the place of encrypted values, which no estimate needs, and reports whether there are any.
