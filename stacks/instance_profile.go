@@ -24,7 +24,7 @@ var instanceProfile = setup{
 	check: func(cfg *config.Config, p *config.Problems) {
 		if cfg.Existing() {
 			p.Add("cluster.mode", config.ModeExisting, "create for setup instance-profile: pods use the role of their machine, "+
-				"and the machines of an existing cluster are not the program's to give roles to")
+				"and the program gives no roles to the machines of an existing cluster")
 		}
 		refuseWithoutTokens(cfg, p)
 		// Room for the policies that agents have anyway.

@@ -91,7 +91,8 @@ func (k *kubernetesSide) webIdentity(identity config.Identity, role *podrole.Pod
 // certificate.
 func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.PodRole, anchor *ra.Anchor, profile *ra.Profile, leaf *ra.Leaf) error {
 	helper := k.cfg.RolesAnywhere.Helper
-	return k.add(identity, role.Arn, pulumi.Map{"certificateSerial": leaf.Serial}, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
+	outputs := pulumi.Map{"certificateSerial": leaf.Serial}
+	return k.add(identity, role.Arn, outputs, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
 		return workload.NewRolesAnywhere(k.ctx, name, &workload.RolesAnywhereArgs{
 			Identity:       who,
 			RoleArn:        role.Arn,

@@ -51,7 +51,7 @@ func TestFactsAreTrue(t *testing.T) {
 			require.NotEmpty(t, demos)
 			require.Equal(t, s.Presents == config.PresentsToken, strings.Contains(demos, "serviceAccountToken"))
 			require.Equal(t, s.Presents == config.PresentsCertificate, len(e.of("aws:rolesanywhere/trustAnchor:TrustAnchor")) == 1)
-			for _, r := range e.of("aws:ec2/launchTemplate:LaunchTemplate") {
+			for _, r := range e.of("aws:ec2/instance:Instance") {
 				if strings.Contains(r.Name, "agent") {
 					hops := r.Inputs["metadataOptions"].ObjectValue()["httpPutResponseHopLimit"].NumberValue()
 					require.Equal(t, s.Presents == config.PresentsMetadata, hops > 1, "pods reach the machine's metadata")

@@ -130,7 +130,7 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 	policy, err := s3.NewBucketPolicy(ctx, name+"-policy", &s3.BucketPolicyArgs{
 		Bucket: bucket.ID(),
 		Policy: bucket.Arn.ApplyT(func(arn string) (string, error) {
-			return DeliveryPolicy(arn, args.SourceArns, args.AccountID).JSON()
+			return deliveryPolicy(arn, args.SourceArns, args.AccountID).JSON()
 		}).(pulumi.StringOutput),
 	}, child, pulumi.DependsOn([]pulumi.Resource{expiry}))
 	if err != nil {
@@ -143,10 +143,10 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 	return logs, nil
 }
 
-// DeliveryPolicy is the policy of the log bucket: S3's log delivery may write
+// deliveryPolicy is the policy of the log bucket: S3's log delivery may write
 // below its prefix, for the given buckets of the given account. Without the two
 // conditions, anybody could name this bucket as theirs.
-func DeliveryPolicy(bucketArn string, sourceArns []string, accountID string) iampolicy.Document {
+func deliveryPolicy(bucketArn string, sourceArns []string, accountID string) iampolicy.Document {
 	return iampolicy.New(iampolicy.Statement{
 		Sid:       "WriteServerAccessLogs",
 		Principal: &iampolicy.Principal{Service: []string{"logging.s3.amazonaws.com"}},

@@ -166,7 +166,7 @@ func (m *maker) topic(name string, opts ...pulumi.ResourceOption) (pulumi.String
 	policy, err := sns.NewTopicPolicy(m.ctx, name+"-policy", &sns.TopicPolicyArgs{
 		Arn: topic.Arn,
 		Policy: topic.Arn.ApplyT(func(arn string) (string, error) {
-			return TopicPolicy(arn, m.args.AccountID).JSON()
+			return topicPolicy(arn, m.args.AccountID).JSON()
 		}).(pulumi.StringOutput),
 	}, opts...)
 	if err != nil {
@@ -184,14 +184,14 @@ func (m *maker) topic(name string, opts ...pulumi.ResourceOption) (pulumi.String
 	return policy.Arn, nil
 }
 
-// TopicPolicy lets EventBridge and the account's own CloudWatch publish to the
+// topicPolicy lets EventBridge and the account's own CloudWatch publish to the
 // topic, and nobody else beside the account's identities.
 //
 // The statement of EventBridge has no condition: AWS does not support any in a
 // topic's policy for it ("You can't use Condition blocks in Amazon SNS topic
 // policies for EventBridge", EventBridge User Guide), and with one the rules
 // would match and every notification be dropped without a word.
-func TopicPolicy(topicArn, accountID string) iampolicy.Document {
+func topicPolicy(topicArn, accountID string) iampolicy.Document {
 	return iampolicy.New(
 		iampolicy.Statement{
 			Sid:       "PublishAlarms",

@@ -82,7 +82,7 @@ func (a *Access) get(ctx context.Context, path string, into any) error {
 		return fmt.Errorf("%s%s: %s", a.Endpoint, path, status)
 	}
 	if err := json.Unmarshal(answer.Body, into); err != nil {
-		return fmt.Errorf("%s%s: is not the JSON that it should be: %w", a.Endpoint, path, err)
+		return fmt.Errorf("%s%s: is not the expected JSON: %w", a.Endpoint, path, err)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func (set keySet) publicKeys() ([]string, error) {
 			return nil, fmt.Errorf("key %d: %w", i, err)
 		}
 		if jwk.Kid == "" {
-			return nil, fmt.Errorf("key %d: has no id, by which AWS looks a key up", i)
+			return nil, fmt.Errorf("key %d: has no id, and AWS looks keys up by it", i)
 		}
 		// The id is what tokens name, whoever signs them: an API server gives its keys
 		// one that follows from the key, an external signer gives its own.
@@ -87,7 +87,7 @@ func (jwk jsonWebKey) public() (crypto.PublicKey, error) {
 	case "EC":
 		curve, ok := curves[jwk.Crv]
 		if !ok {
-			return nil, fmt.Errorf("is of the curve %q, which IAM does not read", jwk.Crv)
+			return nil, fmt.Errorf("has the curve %q, which IAM does not support", jwk.Crv)
 		}
 		size := (curve.Params().BitSize + 7) / 8
 		x, errX := base64.RawURLEncoding.DecodeString(jwk.X)
@@ -101,7 +101,7 @@ func (jwk jsonWebKey) public() (crypto.PublicKey, error) {
 		}
 		return key, nil
 	}
-	return nil, fmt.Errorf("is of the kind %q, which IAM does not read", jwk.Kty)
+	return nil, fmt.Errorf("has the type %q, which IAM does not support", jwk.Kty)
 }
 
 func number(text string) (*big.Int, error) {

@@ -89,7 +89,7 @@ func (s Statement) conditionFaults() []error {
 	var errs []error
 	for _, operator := range sortedKeys(s.Conditions) {
 		if !IsOperator(operator) {
-			errs = append(errs, fmt.Errorf("conditions.%s: is no condition operator of IAM", operator))
+			errs = append(errs, fmt.Errorf("conditions.%s: is not a condition operator of IAM", operator))
 		}
 		keys := s.Conditions[operator]
 		if len(keys) == 0 {

@@ -231,7 +231,7 @@ install_k3s() {
   fi
   retry 600 download "$url/k3s$suffix" "$work/k3s" || fail "cannot download $url/k3s$suffix"
   if ! sha256sum --check --status <<<"$digest  $work/k3s"; then
-    fail "k3s$suffix has not the digest that it should have, $digest"
+    fail "k3s$suffix does not have the expected digest, $digest"
   fi
   chmod 0755 "$work/k3s"
   mv -f "$work/k3s" "$K3S" # in one move: a running K3s keeps its old file

@@ -503,7 +503,7 @@ func TestBootFails(t *testing.T) {
 			return m
 		}, []string{"No space left on device", "FAILED while installing K3s"}},
 		{"damaged binary", func(t *testing.T) *machine { return server(t, strings.Repeat("1", 64)) },
-			[]string{"has not the digest that it should have, 1111", "FAILED while installing K3s v1.35.4+k3s1"}},
+			[]string{"does not have the expected digest, 1111", "FAILED while installing K3s v1.35.4+k3s1"}},
 		{"no digest", func(t *testing.T) *machine {
 			m := server(t, "")
 			m.write("digests", strings.Repeat("0", 64)+"  k3s-airgap-images.tar\n", 0o644)

@@ -85,7 +85,8 @@ func newEntrance(ctx *pulumi.Context, name string, args *ClusterArgs, f *firewal
 
 // newBalancer makes a network load balancer, its listener for the API and the
 // target group of the servers.
-func newBalancer(ctx *pulumi.Context, name, part string, args *ClusterArgs, internal bool, subnets pulumi.StringArrayInput, group pulumi.StringOutput, parent pulumi.ResourceOption) (*balancer, error) {
+func newBalancer(ctx *pulumi.Context, name, part string, args *ClusterArgs, internal bool, subnets pulumi.StringArrayInput,
+	group pulumi.StringOutput, parent pulumi.ResourceOption) (*balancer, error) {
 	full := name + "-" + part
 	limited := names.Autonamed(full, maxBalancerName)
 	made, err := lb.NewLoadBalancer(ctx, limited, &lb.LoadBalancerArgs{

@@ -163,7 +163,7 @@ func (w serverWait) wait(ctx context.Context, deadline time.Duration) error {
 			return "", err
 		}
 		if age := now.Sub(last.Spec.RenewTime); age > livelyLease {
-			err := fmt.Errorf("node %s has not been heard of for %s", self, age.Round(time.Second))
+			err := fmt.Errorf("node %s has not been heard from for %s", self, age.Round(time.Second))
 			return err.Error(), err
 		}
 		return "", nil

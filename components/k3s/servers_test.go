@@ -239,7 +239,7 @@ func TestWaitForServer(t *testing.T) {
 		{"another is gone", 3, []any{node(0), lost(1), node(2)}, []int{0, 2}, 0, []string{"ip-10-0-0-1"}, ""},
 		{"another is gone, named by K3s", 3, []any{node(0), unnamed(lost(1)), unnamed(node(2))}, []int{0, 2}, 0, []string{"ip-10-0-0-1"}, ""},
 		{"two of five are gone", 5, []any{node(0), node(1), lost(2), node(3), lost(4)}, []int{0, 1, 3}, 0, []string{"ip-10-0-0-2", "ip-10-0-0-4"}, ""},
-		{"restarting", 3, []any{node(0)}, []int{0}, 30 * time.Second, nil, "node ip-10-0-0-0 has not been heard of for"},
+		{"restarting", 3, []any{node(0)}, []int{0}, 30 * time.Second, nil, "node ip-10-0-0-0 has not been heard from for"},
 		{"upgrade of the last two", 3, []any{node(0), machineNode(1, older, true, true)}, []int{0, 1}, 0, nil, "pulumi config set --path cluster.version " + older},
 		{"upgrade of four of five", 5, []any{node(0), machineNode(1, older, true, true), node(2), node(3)}, []int{0, 1, 2, 3}, 0, nil, ""},
 	}

@@ -108,11 +108,11 @@ func (u user) credentials() (*tls.Certificate, http.Header, error) {
 	case u.Exec != nil:
 		return nil, nil, errors.New("kubeconfig: its user is a command (exec), which would run with the rights of whoever deploys: give it a token or a certificate")
 	case u.AuthProvider != nil:
-		return nil, nil, errors.New("kubeconfig: its user is of an auth-provider, which this program does not know: give it a token or a certificate")
+		return nil, nil, errors.New("kubeconfig: its user has an auth-provider, which this program does not know: give it a token or a certificate")
 	case u.Impersonate == "" && (u.ImpersonateUID != "" || len(u.ImpersonateGroup) > 0 || len(u.ImpersonateExtra) > 0):
 		return nil, nil, errors.New("kubeconfig: as-uid, as-groups and as-user-extra need as, without which the API server refuses them")
 	case strings.ContainsFunc(u.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return nil, nil, errors.New("kubeconfig: its user's token has white space or other characters that no token has: is it cut, or a block of YAML?")
+		return nil, nil, errors.New("kubeconfig: its user's token has white space or other characters that no token has: was it cut off, or is it a block of YAML?")
 	case u.Token != "" && (u.Username != "" || u.Password != ""):
 		return nil, nil, errors.New("kubeconfig: its user has a token and a password, of which client-go takes one only")
 	}
@@ -123,7 +123,7 @@ func (u user) credentials() (*tls.Certificate, http.Header, error) {
 		key, keyErr := base64.StdEncoding.DecodeString(u.KeyData)
 		loaded, err := tls.X509KeyPair(cert, key)
 		if certErr != nil || keyErr != nil || err != nil {
-			return nil, nil, errors.New("kubeconfig: client-certificate-data and client-key-data are no pair")
+			return nil, nil, errors.New("kubeconfig: client-certificate-data and client-key-data do not belong together")
 		}
 		pair = &loaded
 	}

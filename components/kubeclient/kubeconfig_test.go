@@ -56,7 +56,7 @@ func TestParseRefuses(t *testing.T) {
 		{"anybody", kubetest.Kubeconfig("https://c.example.com", "insecure-skip-tls-verify: true", "token: t"), "insecure-skip-tls-verify would let anybody"},
 		{"CA in a file", kubetest.Kubeconfig("https://c.example.com", "certificate-authority: /ca.pem", "token: t"), "kubectl config view --raw --minify --flatten"},
 		{"no CA", kubetest.Kubeconfig("https://c.example.com", ca, "token: t"), "certificate-authority-data has no certificate"},
-		{"no pair", kubetest.Kubeconfig("https://c.example.com", "", "client-certificate-data: aGVsbG8=\n    client-key-data: aGVsbG8="), "are no pair"},
+		{"no pair", kubetest.Kubeconfig("https://c.example.com", "", "client-certificate-data: aGVsbG8=\n    client-key-data: aGVsbG8="), "do not belong together"},
 		{"command", kubetest.Kubeconfig("https://c.example.com", "", "exec: {command: aws}"), "its user is a command (exec)"},
 		{"nobody", kubetest.Kubeconfig("https://c.example.com", "", "as: x"), "neither client-certificate-data nor a token"},
 		{"proxy", kubetest.Kubeconfig("https://c.example.com", "proxy-url: ftp://x", "token: t"), "proxy-url must be"},

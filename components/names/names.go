@@ -15,7 +15,7 @@ import (
 // for a source identity, because Roles Anywhere sets that to "CN=<common name>".
 const (
 	MaxRole              = 64
-	MaxSession           = 64
+	maxSession           = 64
 	MaxCommonName        = 61
 	MaxOriginAccess      = 64
 	MaxPolicy            = 128
@@ -68,20 +68,20 @@ func Autonamed(logical string, limit int) string {
 	return Shorten(logical, limit-autonameRandomSuffix)
 }
 
-// Identity returns "<namespace>.<service account>", shortened to limit: the
+// identity returns "<namespace>.<service account>", shortened to limit: the
 // form in which a pod's identity appears in session names and certificates. A
 // namespace has no dots, so the first dot always ends it. STS allows no slash
 // and no colon in these names.
-func Identity(namespace, serviceAccount string, limit int) string {
+func identity(namespace, serviceAccount string, limit int) string {
 	return Shorten(namespace+"."+serviceAccount, limit)
 }
 
 // Session is the role session name of a pod's identity.
 func Session(namespace, serviceAccount string) string {
-	return Identity(namespace, serviceAccount, MaxSession)
+	return identity(namespace, serviceAccount, maxSession)
 }
 
 // CommonName is the certificate subject common name of a pod's identity.
 func CommonName(namespace, serviceAccount string) string {
-	return Identity(namespace, serviceAccount, MaxCommonName)
+	return identity(namespace, serviceAccount, MaxCommonName)
 }

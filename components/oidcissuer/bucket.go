@@ -99,7 +99,7 @@ func NewBucketIssuer(ctx *pulumi.Context, name string, args *BucketIssuerArgs, o
 	policy, err := s3.NewBucketPolicy(ctx, name+"-policy", &s3.BucketPolicyArgs{
 		Bucket: storage.bucket.ID(),
 		Policy: storage.bucket.Arn.ApplyT(func(arn string) (string, error) {
-			return PublicDocumentsPolicy(arn).JSON()
+			return publicDocumentsPolicy(arn).JSON()
 		}).(pulumi.StringOutput),
 	}, pulumi.Parent(issuer),
 		// S3 refuses a public policy while the block is on, and for a while after.
@@ -128,9 +128,9 @@ func NewBucketIssuer(ctx *pulumi.Context, name string, args *BucketIssuerArgs, o
 	return issuer, nil
 }
 
-// PublicDocumentsPolicy is the bucket policy of a public issuer: anybody may
+// publicDocumentsPolicy is the bucket policy of a public issuer: anybody may
 // get the two documents.
-func PublicDocumentsPolicy(bucketArn string) iampolicy.Document {
+func publicDocumentsPolicy(bucketArn string) iampolicy.Document {
 	return iampolicy.New(iampolicy.Statement{
 		Sid:       "ReadOIDCDocuments",
 		Principal: &iampolicy.Principal{Anyone: true},

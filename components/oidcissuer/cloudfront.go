@@ -134,7 +134,7 @@ func NewCloudFrontIssuer(ctx *pulumi.Context, name string, args *CloudFrontIssue
 	policy, err := s3.NewBucketPolicy(ctx, name+"-policy", &s3.BucketPolicyArgs{
 		Bucket: storage.bucket.ID(),
 		Policy: pulumi.All(storage.bucket.Arn, distribution.Arn).ApplyT(func(arns []any) (string, error) {
-			return DistributionDocumentsPolicy(arns[0].(string), arns[1].(string)).JSON()
+			return distributionDocumentsPolicy(arns[0].(string), arns[1].(string)).JSON()
 		}).(pulumi.StringOutput),
 	}, pulumi.Parent(issuer),
 		// S3 refuses two changes of one bucket's settings at a time.
@@ -290,10 +290,10 @@ func priceClass(args *CloudFrontIssuerArgs) string {
 	return args.PriceClass
 }
 
-// DistributionDocumentsPolicy is the bucket policy of a private issuer:
+// distributionDocumentsPolicy is the bucket policy of a private issuer:
 // CloudFront may get the two documents for this one distribution. It cannot
 // list the bucket, so a missing object answers 403.
-func DistributionDocumentsPolicy(bucketArn, distributionArn string) iampolicy.Document {
+func distributionDocumentsPolicy(bucketArn, distributionArn string) iampolicy.Document {
 	return iampolicy.New(iampolicy.Statement{
 		Sid:       "ReadOIDCDocuments",
 		Principal: &iampolicy.Principal{Service: []string{"cloudfront.amazonaws.com"}},

@@ -477,7 +477,7 @@ func TestTopIntermediate(t *testing.T) {
 		"nothing":             {nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := TopIntermediate(tc.chain)
+			got, err := topIntermediate(tc.chain)
 			if got != tc.want || (err == nil) != (tc.want != "") {
 				t.Errorf("%q, %v; want %q", got, err, tc.want)
 			}

@@ -142,7 +142,7 @@ func thumbprint(ctx *pulumi.Context, parent pulumi.Resource, issuer Issuer) pulu
 		Url: url.ToStringPtrOutput(),
 	}, pulumi.Parent(parent))
 	return chain.Certificates().ApplyT(func(certificates []tls.GetCertificateCertificate) (string, error) {
-		sum, err := TopIntermediate(certificates)
+		sum, err := topIntermediate(certificates)
 		if err != nil {
 			return "", fmt.Errorf("thumbprint of %s: %w", issuer.URL, err)
 		}
@@ -150,7 +150,7 @@ func thumbprint(ctx *pulumi.Context, parent pulumi.Resource, issuer Issuer) pulu
 	}).(pulumi.StringOutput)
 }
 
-// TopIntermediate returns the SHA-1 fingerprint (40 lower-case hex digits) of
+// topIntermediate returns the SHA-1 fingerprint (40 lower-case hex digits) of
 // the certificate that IAM wants as a thumbprint, from a chain listed topmost
 // first and leaf last, as tls.getCertificate lists it.
 //
@@ -159,7 +159,7 @@ func thumbprint(ctx *pulumi.Context, parent pulumi.Resource, issuer Issuer) pulu
 // renewed every few months, and every renewal would then break all tokens. A
 // self-signed CA is taken only where it is the sole CA presented, which is a
 // private CA that signs leaves directly. A chain without a CA is an error.
-func TopIntermediate(certificates []tls.GetCertificateCertificate) (string, error) {
+func topIntermediate(certificates []tls.GetCertificateCertificate) (string, error) {
 	selfSigned := ""
 	for _, certificate := range certificates {
 		if !certificate.IsCa {

@@ -26,7 +26,7 @@ const RevocationType = "k3s-aws-auth:rolesanywhere:Revocation"
 type RevocationArgs struct {
 	// Anchor is the trust anchor whose CAs have signed the certificates.
 	Anchor *Anchor
-	// Serials are the certificates' serial numbers in hexadecimal ([SerialOf]), at
+	// Serials are the certificates' serial numbers in hexadecimal, as [Leaf] has it, at
 	// least one.
 	Serials pulumi.StringArrayInput
 	Tags    map[string]string
@@ -139,8 +139,8 @@ func revocationList(caKeyPEM, caCertPEM string, serials []string) (string, error
 	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})), nil
 }
 
-// SerialOf is a certificate's serial number in hexadecimal, without colons.
-func SerialOf(certPem string) (string, error) {
+// serialOf is a certificate's serial number in hexadecimal, without colons.
+func serialOf(certPem string) (string, error) {
 	block, _ := pem.Decode([]byte(certPem))
 	if block == nil {
 		return "", errors.New("the certificate is not PEM")

@@ -57,7 +57,7 @@ func TestRevocationList(t *testing.T) {
 	}
 	require.ElementsMatch(t, []int64{0x0a1b, 0xff}, serials)
 
-	serial, err := SerialOf(cert)
+	serial, err := serialOf(cert)
 	require.NoError(t, err)
 	require.Equal(t, "7", serial)
 	for name, c := range map[string]struct{ key, cert, serial, want string }{

@@ -366,7 +366,7 @@ func NewLeaf(ctx *pulumi.Context, name string, args *LeafArgs, opts ...pulumi.Re
 		return nil, fmt.Errorf("leaf of %s: %w", args.CommonName, err)
 	}
 	leaf.CertPem, leaf.KeyPem, leaf.ValidUntil = certificate.CertPem, certificate.KeyPem, certificate.ValidUntil
-	leaf.Serial = leaf.CertPem.ApplyT(SerialOf).(pulumi.StringOutput)
+	leaf.Serial = leaf.CertPem.ApplyT(serialOf).(pulumi.StringOutput)
 	if err := outputs.Register(ctx, leaf); err != nil {
 		return nil, fmt.Errorf("%s %q: %w", LeafType, name, err)
 	}

@@ -193,7 +193,7 @@ func TestEveryTypeHasAPriceOrIsFree(t *testing.T) {
 	}
 	require.NoError(t, (&bill{made: all, count: map[string]int{}}).resources())
 	all.Resources = append(all.Resources, graph.Resource{Type: "aws:kms/key:Key", Custom: true})
-	require.ErrorContains(t, (&bill{made: all, count: map[string]int{}}).resources(), "nobody has said what these cost: aws:kms/key:Key")
+	require.ErrorContains(t, (&bill{made: all, count: map[string]int{}}).resources(), "resources without a price: aws:kms/key:Key")
 }
 
 // TestDocumentsSayWhatItCosts holds the table of docs/choose.md against the estimates.

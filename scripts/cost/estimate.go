@@ -53,7 +53,7 @@ type comparison struct {
 	// Identity is what is for identities: issuer and alarms.
 	Identity map[string]float64 `json:"identity"`
 	Total    map[string]float64 `json:"total"`
-	// Refused says why the setup is none for this configuration; it then has no estimate.
+	// Refused says why the setup does not fit this configuration; it then has no estimate.
 	Refused string `json:"refused,omitempty"`
 }
 
@@ -198,7 +198,7 @@ func missing(types map[string]bool) error {
 	if len(types) == 0 {
 		return nil
 	}
-	return fmt.Errorf("nobody has said what these cost: %s; scripts/cost/charges.go must", strings.Join(slices.Sorted(maps.Keys(types)), ", "))
+	return fmt.Errorf("resources without a price: %s; say in scripts/cost/charges.go what they cost", strings.Join(slices.Sorted(maps.Keys(types)), ", "))
 }
 
 // unlimited reports whether a machine may use more CPU than its type includes, for money. EC2 takes the setting for types

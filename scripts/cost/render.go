@@ -85,7 +85,7 @@ func (r *report) write(out io.Writer) {
 	}
 	for _, c := range r.Setups {
 		if c.Refused != "" {
-			fmt.Fprintf(out, "- %s is none for this configuration: %s\n", c.Setup, c.Refused)
+			fmt.Fprintf(out, "- %s does not fit this configuration: %s\n", c.Setup, c.Refused)
 		}
 	}
 	for _, a := range r.Assumptions {

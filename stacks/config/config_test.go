@@ -171,7 +171,7 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"zone is region", "network", `{"zones":["eu-central-1"]}`, []string{`network.zones[0]: found "eu-central-1": must be an availability zone`}},
 		{"zone twice", "network", `{"zones":["eu-central-1a","eu-central-1a"]}`, []string{`network.zones[1]: found "eu-central-1a": must be another zone than network.zones[0]`}},
 		{"zones many", "network", `{"zones":["eu-central-1a","eu-central-1b","eu-central-1c","eu-central-1d","eu-central-1e","eu-central-1f","eu-central-1g"]}`, []string{`network.zones: found 7 zones: must be at most 6`}},
-		{"zone null", "network", `{"zones":[null]}`, []string{`network.zones[0]: found null: must be a value, or not there at all`}},
+		{"zone null", "network", `{"zones":[null]}`, []string{`network.zones[0]: found null: must be a value, or left out`}},
 		{"api missing", "network", `{"zones":["eu-central-1a"]}`, []string{`network.apiCidrs: found nothing: must be at least one IPv4 block that may reach the Kubernetes API`}},
 		{"api malformed", "network", `{"apiCidrs":["203.0.113.7"]}`, []string{`network.apiCidrs[0]: found "203.0.113.7": must be an IPv4 block without host bits such as 203.0.113.7/32`}},
 		{"api twice", "network", `{"apiCidrs":["0.0.0.0/0","0.0.0.0/0"]}`, []string{`network.apiCidrs[1]: found "0.0.0.0/0": must be another block than network.apiCidrs[0]`}},
@@ -216,7 +216,7 @@ func TestLoadReportsEachRule(t *testing.T) {
 		{"identities text", "identities", "uploader", []string{`identities: found "uploader": must be a list`}},
 		{"identities empty", "identities", "[]", []string{`identities: found nothing: must be a list with at least one pod identity`}},
 		{"identity is text", "identities", `["uploader"]`, []string{`identities[0]: found "uploader": must be an object with keys among`}},
-		{"identity null", "identities", `[null]`, []string{`identities[0]: found null: must be a value, or not there at all`}},
+		{"identity null", "identities", `[null]`, []string{`identities[0]: found null: must be a value, or left out`}},
 		{"identity typo", "identities", identity("serviceAcount", `"x"`), []string{`identities[0].serviceAcount: found an unknown key: must be one of`, `(did you mean serviceAccount?)`}},
 		{"identity name", "identities", identity("name", `"Up_loader"`), []string{`identities[0].name: found "Up_loader": must be lower-case letters, digits and hyphens`}},
 		{"identity name missing", "identities", identity("name", `""`), []string{`identities[0].name: found nothing: must be lower-case letters`}},
@@ -383,8 +383,8 @@ func TestPoliciesAreOfTheAccount(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, cfg.CheckAccount("111122223333"))
 	err = cfg.CheckAccount("444455556666")
-	require.EqualError(t, err, `identities[0].managedPolicyArns[1]: found "arn:aws:iam::111122223333:policy/p": must be a policy of AWS or of account 444455556666, which is deployed to
-permissionsBoundary: found "arn:aws:iam::111122223333:policy/boundary": must be a policy of AWS or of account 444455556666, which is deployed to`)
+	require.EqualError(t, err, `identities[0].managedPolicyArns[1]: found "arn:aws:iam::111122223333:policy/p": must be a policy of AWS or of account 444455556666, to which the stack is deployed
+permissionsBoundary: found "arn:aws:iam::111122223333:policy/boundary": must be a policy of AWS or of account 444455556666, to which the stack is deployed`)
 }
 
 func TestProductionIsTagged(t *testing.T) {

@@ -107,7 +107,7 @@ func decodeMap(path string, raw any, target reflect.Value, p *Problems) {
 	for _, key := range sortedKeys(object) {
 		value := reflect.New(target.Type().Elem()).Elem()
 		if object[key] == nil {
-			p.Add(join(path, key), "null", "a value, or not there at all")
+			p.Add(join(path, key), "null", "a value, or left out")
 			continue
 		}
 		if stampPattern.MatchString(key) {
@@ -134,7 +134,7 @@ func decodeSlice(path string, raw any, target reflect.Value, p *Problems) {
 			d.setDefaults()
 		}
 		if item == nil {
-			p.Add(at, "null", "a value, or not there at all")
+			p.Add(at, "null", "a value, or left out")
 			continue
 		}
 		decode(at, item, element, p)

@@ -124,7 +124,7 @@ func (c *Config) CheckAccount(account string) error {
 	p := &Problems{}
 	check := func(key, arn string) {
 		if owner := rules.PolicyOwner(arn); owner != "" && owner != "aws" && owner != account {
-			p.Add(key, Quote(arn), "a policy of AWS or of account %s, which is deployed to", account)
+			p.Add(key, Quote(arn), "a policy of AWS or of account %s, to which the stack is deployed", account)
 		}
 	}
 	check("permissionsBoundary", c.PermissionsBoundary)
@@ -171,7 +171,7 @@ func validateLevel(key string, i Identity, c *Config, p *Problems) {
 	switch {
 	case i.PodSecurity == "" || p.Has(key):
 	case !i.CreateNamespace:
-		p.Add(key, Quote(i.PodSecurity), "left out unless createNamespace is true: the level of another's namespace is not the program's to set")
+		p.Add(key, Quote(i.PodSecurity), "left out unless createNamespace is true: the program does not set the level of a namespace that somebody else made")
 	case c.defaultLevel() == LevelPrivileged && i.PodSecurity != LevelPrivileged:
 		p.Add(key, Quote(i.PodSecurity), "privileged with rolesAnywhere.helper.delivery node, whose pods have a hostPath volume")
 	}

@@ -126,7 +126,7 @@ func validateIssuers(c *Config, p *Problems) {
 		{"issuer.bucket", c.Issuer.Bucket}, {"issuer.domain", c.Issuer.Domain}, {"issuer.hostedZoneId", c.Issuer.HostedZoneID},
 	} {
 		if only.value != "" {
-			p.Add(only.key, Quote(only.value), "left out beside issuers: it goes to the member that it is of")
+			p.Add(only.key, Quote(only.value), "left out beside issuers, each of which has its own")
 		}
 	}
 	buckets, domains := map[string]int{}, map[string]int{}

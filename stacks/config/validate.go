@@ -160,7 +160,7 @@ func validateAccess(c *Config, p *Problems) {
 			"and a cluster.amiId with K3s and its images in it")
 	}
 	if partition := c.Partition(); n.VPCEndpoints && partition != "aws" && partition != "aws-us-gov" {
-		p.Add("network.vpcEndpoints", "true", "false in partition %s, where services are named otherwise", partition)
+		p.Add("network.vpcEndpoints", "true", "false in partition %s, where services have other names", partition)
 	}
 	if !c.Production {
 		return

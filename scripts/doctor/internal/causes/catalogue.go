@@ -215,7 +215,7 @@ var catalogue = []Cause{
 		ID: "ra-untrusted-signing", Says: "AccessDeniedException: Untrusted signing certificate", From: "Roles Anywhere", Source: raGuide,
 		Pattern: says("Untrusted signing certificate"), Page: pageRA,
 		Reasons: []Reason{
-			{"the certificate is of another CA than the trust anchor has", "issuer of the leaf against `aws rolesanywhere get-trust-anchor`", "`pulumi up`, then make the pods again, since they keep the mounted files until the kubelet renews them"},
+			{"another CA than the trust anchor's has signed the certificate", "issuer of the leaf against `aws rolesanywhere get-trust-anchor`", "`pulumi up`, then make the pods again, since they keep the mounted files until the kubelet renews them"},
 			{"an intermediate is missing: the helper must send it with --intermediates", "`openssl verify -CAfile anchor.pem tls.crt`", "put the chain into the Secret"},
 			{"AWS_CONFIG or the helper's arguments name the trust anchor of another stack", "--trust-anchor-arn in the pod's ConfigMap", upAgain},
 		},
@@ -309,7 +309,7 @@ var catalogue = []Cause{
 		ID: "malformed-authorization", Says: "MissingAuthenticationToken; IncompleteSignature; AuthFailure: AWS was not able to validate the provided access credentials", From: "any AWS service", Source: commonErrs,
 		Pattern: matches(`MissingAuthenticationToken|IncompleteSignature|AWS was not able to validate the provided access credentials|AuthorizationHeaderMalformed|Credential should be scoped to a valid region`), Page: pageSetups,
 		Reasons: []Reason{
-			{"the request is unsigned, or its signature is of another region or service", "AWS_REGION, AWS_ENDPOINT_URL in the pod", "set AWS_REGION to the stack's region"},
+			{"the request is unsigned, or its signature is for another region or service", "AWS_REGION, AWS_ENDPOINT_URL in the pod", "set AWS_REGION to the stack's region"},
 			{"empty credentials were used: `serve` of an old credential helper answers success with empty keys", "the helper's version; a session that expires in year 1", "use credential_process, or a helper of 1.8.5 or newer"},
 		},
 	},

@@ -169,21 +169,6 @@ func marshalXML(v any) []byte {
 	return append([]byte(xml.Header), b...)
 }
 
-// WriteXML answers with a marshalled document (rest-xml, EC2 query). A nil value sends an empty body.
-func WriteXML(w http.ResponseWriter, c *Call, status int, v any) {
-	w.Header().Set("x-amzn-RequestId", c.RequestID)
-	if c.protocol == ProtocolS3 {
-		w.Header().Set("x-amz-request-id", c.RequestID)
-	}
-	if v == nil {
-		w.WriteHeader(status)
-		return
-	}
-	w.Header().Set("Content-Type", "text/xml")
-	w.WriteHeader(status)
-	_, _ = w.Write(marshalXML(v))
-}
-
 // WriteQuery answers a query call of the given XML namespace: <ActionResponse><ActionResult>…</ActionResult>
 // <ResponseMetadata/></ActionResponse>. result is a struct whose fields become the result's elements; nil for none.
 func WriteQuery(w http.ResponseWriter, c *Call, namespace string, result any) {

@@ -120,11 +120,6 @@ func (g *Gate) ServeTLS(l net.Listener, source string) error {
 	return err
 }
 
-// WithSource labels requests that reach ServeHTTP by another way than ServeTLS.
-func WithSource(ctx context.Context, source string) context.Context {
-	return context.WithValue(ctx, sourceKey{}, source)
-}
-
 // logWriter turns the HTTP server's complaints (failed handshakes) into log lines.
 type logWriter struct{ g *Gate }
 

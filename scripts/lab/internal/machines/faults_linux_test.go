@@ -28,7 +28,7 @@ func TestBootFaults(t *testing.T) {
 		{
 			name:   "wrong checksum",
 			change: func(_ *testing.T, _ *rig, n *node) { n.replace("K3S_SHA256=", "K3S_SHA256="+strings.Repeat("0", 64)) },
-			step:   "installing K3s v1.35.4+k3s1", reason: "has not the digest that it should have, " + strings.Repeat("0", 64),
+			step:   "installing K3s v1.35.4+k3s1", reason: "does not have the expected digest, " + strings.Repeat("0", 64),
 		},
 		{
 			name:   "missing parameter",

@@ -50,14 +50,6 @@ func Int64Ptr(m Map, name string) *int64 {
 	return nil
 }
 
-// FloatPtr returns a number, nil where absent.
-func FloatPtr(m Map, name string) *float64 {
-	if f, ok := m[name].(float64); ok {
-		return &f
-	}
-	return nil
-}
-
 // Obj returns an object, nil where absent.
 func Obj(m Map, name string) Map { o, _ := m[name].(Map); return o }
 
@@ -105,15 +97,6 @@ func SortedList(texts []string) []any {
 	sorted := append([]string(nil), texts...)
 	sort.Strings(sorted)
 	return List(sorted)
-}
-
-// Texts turns a map of texts into a property value; the result is never nil.
-func Texts(m map[string]string) Map {
-	out := Map{}
-	for k, v := range m {
-		out[k] = v
-	}
-	return out
 }
 
 // SetChanges returns the texts that now has and was lacks, and the reverse.
