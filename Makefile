@@ -10,7 +10,7 @@ GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 # Builds the lab's programs where they are missing and puts their paths into the environment, for tests that start them.
 WITH_TOOLS = exports="$$(go -C scripts run ./lab tools)" && eval "$$exports" &&
 
-.PHONY: help fork generate lab upgrade-check refusals test test-lab race lint drill fuzz golden bench bench-cold-start bench-scale
+.PHONY: help fork generate lab doctor upgrade-check refusals test test-lab race lint drill fuzz golden bench bench-cold-start bench-scale
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,7 +20,7 @@ lab: ## deploy, prove, verify and take down setups in the lab: SETUP=all or one 
 	@go -C scripts run ./lab run $(if $(STACK),--stack $(STACK),--setup $(SETUP)) $(if $(EXISTING),--existing) $(if $(CONFIG),--config $(CONFIG)) $(foreach p,$(PLUGINS),--plugin $(p)) $(if $(KEEP),--keep)
 
 generate: ## write what is made of other files: the tables of docs/config.md, Pulumi.yaml's keys, the schema of stack files, pictures
-	@go test -count=1 ./stacks/config -run '^TestGenerated$$' -update && go -C scripts test -count=1 ./doctor/internal/causes -run '^TestGenerated$$' -update && go -C scripts run ./pictures && git status --short
+	@go test -count=1 ./stacks/config -run '^TestGenerated$$' -update && go -C scripts test -count=1 ./doctor/internal/causes ./doctor/internal/chain -run '^TestGenerated$$' -update && go -C scripts run ./pictures && git status --short
 
 fork: ## give this checkout a module path of its own, so that others can import its components: MODULE=github.com/acme/platform-identity
 	@go -C scripts run ./fork "$(MODULE)"
@@ -28,6 +28,9 @@ fork: ## give this checkout a module path of its own, so that others can import 
 FROM ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
 upgrade-check: ## deploy the git ref FROM (the last tag) in the lab and upgrade it to what is here, under a constant load of exchanges: SETUP=all or one setup
 	cd scripts && go run ./upgrade --from "$(FROM)" --setup $(SETUP)
+
+doctor: ## say where the chain from pod to AWS breaks: SETUP=one setup whose lab runs; else the cluster of KUBECONFIG and the account of your AWS credentials
+	@go -C scripts run ./doctor check $(if $(filter-out all,$(SETUP)),--setup $(SETUP))
 
 refusals: ## try every caller that must be refused, in the lab: SETUP=all or one setup; ONLY=part,part of their names
 	go -C scripts run ./refusals --setup $(SETUP) $(if $(ONLY),--only $(ONLY))
@@ -62,6 +65,7 @@ fuzz: ## run every fuzz test for FUZZTIME
 	go -C scripts test ./internal/policy $(FUZZ) '^FuzzEvaluate$$'
 	go -C scripts test ./internal/policy $(FUZZ) '^FuzzGlob$$'
 	go -C scripts test ./doctor/internal/causes $(FUZZ) '^FuzzExplain$$'
+	go -C scripts test ./doctor/internal/chain $(FUZZ) '^FuzzParse$$'
 	go -C scripts test ./internal/sigv4 $(FUZZ) '^FuzzDecodeChunks$$'
 	go -C scripts test ./internal/access $(FUZZ) '^FuzzCompare$$'
 	go -C scripts test ./review/internal/impact $(FUZZ) '^FuzzReview$$'

@@ -32,6 +32,20 @@ func (e UsageError) Unwrap() error { return e.err }
 // Usage marks an error as one of the command line.
 func Usage(err error) error { return UsageError{err} }
 
+// CodedError ends a command with a code of its own choice.
+type CodedError struct {
+	err  error
+	code int
+}
+
+func (e CodedError) Error() string { return e.err.Error() }
+
+// Unwrap is the error itself.
+func (e CodedError) Unwrap() error { return e.err }
+
+// Exit gives an error the exit code that it ends its command with.
+func Exit(err error, code int) error { return CodedError{err, code} }
+
 // Main runs a command, with a context that ends where the user interrupts it, and ends the process with its exit code.
 func Main(root *cobra.Command) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -49,6 +63,10 @@ func Run(ctx context.Context, root *cobra.Command, stderr io.Writer) int {
 	fmt.Fprintf(stderr, "%s: %v\n", root.Name(), err)
 	if errors.As(err, &UsageError{}) {
 		return ExitUsage
+	}
+	var coded CodedError
+	if errors.As(err, &coded) {
+		return coded.code
 	}
 	return ExitFailure
 }

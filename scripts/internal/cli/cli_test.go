@@ -46,6 +46,7 @@ func TestRun(t *testing.T) {
 	}{
 		"well":         {code: 0},
 		"failed":       {err: errors.New("boom"), code: 1, said: "tool: boom\n"},
+		"its own code": {err: fmt.Errorf("check: %w", Exit(errors.New("blind"), 3)), code: 3, said: "tool: check: blind\n"},
 		"usage":        {err: fmt.Errorf("--x: %w", Usage(errors.New("wrong"))), code: 2, said: "tool: --x: wrong\n"},
 		"unknown flag": {args: []string{"--nonsense"}, code: 2, said: "tool: unknown flag: --nonsense\n"},
 		"an argument":  {args: []string{"this"}, code: 2, said: "tool: tool takes no arguments, found [\"this\"]\n"},

@@ -4,7 +4,11 @@ package kube
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +36,65 @@ func Connect(kubeconfig string) (*Cluster, error) {
 	config.WarningHandler = rest.NoWarnings{}
 	client, err := kubernetes.NewForConfig(config)
 	return &Cluster{Client: client, config: config}, err
+}
+
+// ClientCertificate is the certificate of the kubeconfig's user; nil where the user has none within it.
+func (c *Cluster) ClientCertificate() *x509.Certificate {
+	block, _ := pem.Decode(c.config.CertData)
+	if block == nil {
+		return nil
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil
+	}
+	return cert
+}
+
+// Answer is what the API server answered to a GET.
+type Answer struct {
+	Body   []byte
+	Header http.Header
+	// Server is the certificate of whoever answered.
+	Server *x509.Certificate
+}
+
+// StatusError is an answer of an API server that refuses.
+type StatusError struct{ Path, Status string }
+
+func (e StatusError) Error() string { return e.Path + ": " + e.Status }
+
+// Get asks the API server for a path as the kubeconfig's user.
+func (c *Cluster) Get(ctx context.Context, path string) (*Answer, error) {
+	client, err := rest.HTTPClientFor(c.config)
+	if err != nil {
+		return nil, err
+	}
+	base, _, err := rest.DefaultServerUrlFor(c.config)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base.JoinPath(path).String(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, StatusError{path, resp.Status}
+	}
+	answer := &Answer{Body: body, Header: resp.Header}
+	if resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0 {
+		answer.Server = resp.TLS.PeerCertificates[0]
+	}
+	return answer, nil
 }
 
 // Exec runs a command in a container of a pod and returns what it printed. An error has what it said on standard error.

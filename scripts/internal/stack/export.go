@@ -45,6 +45,22 @@ func Export(ctx context.Context, env []string, name string) (*State, error) {
 	return Parse(exported.Deployment)
 }
 
+// ExportPlain is what `pulumi stack export` prints of a stack in the backend that this process's environment leads to:
+// whatever is secret in it stays encrypted.
+func ExportPlain(ctx context.Context, name string) ([]byte, error) {
+	path, _, err := FindCLI()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, path, "stack", "export", "--stack", name)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("pulumi stack export: %w", err)
+	}
+	return out, nil
+}
+
 // FindCLI returns the user's Pulumi CLI, else the newest that the lab has built. own tells the latter, which must not
 // touch the user's Pulumi home.
 func FindCLI() (path string, own bool, err error) {

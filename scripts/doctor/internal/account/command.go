@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -133,17 +131,7 @@ func (f flags) read(cmd *cobra.Command) (*Stack, error) {
 	case f.state != "":
 		export, err = os.ReadFile(f.state)
 	case f.stack != "":
-		var path string
-		if path, _, err = stack.FindCLI(); err != nil {
-			return nil, err
-		}
-		var out strings.Builder
-		pulumi := exec.CommandContext(cmd.Context(), path, "stack", "export", "--stack", f.stack)
-		pulumi.Stdout, pulumi.Stderr = &out, io.Writer(os.Stderr)
-		if err = pulumi.Run(); err != nil {
-			return nil, fmt.Errorf("pulumi stack export: %w", err)
-		}
-		export = []byte(out.String())
+		export, err = stack.ExportPlain(cmd.Context(), f.stack)
 	default:
 		return &Stack{Foreign: true}, nil
 	}

@@ -1,0 +1,153 @@
+package chain
+
+import (
+	"slices"
+	"strings"
+
+	"k3s-aws-auth/scripts/internal/access"
+	"k3s-aws-auth/scripts/internal/policy"
+)
+
+// roleOf finds an identity's role, and says where it is missing. Nil where there is nothing to look at.
+func (c *checker) roleOf(id Identity) (*Role, *policy.Document) {
+	if id.Role == "" || !c.sees(partRoles) || !c.sees(partCaller) || segment(id.Role, 4) != c.Account.ID {
+		return nil, nil
+	}
+	r := c.role(id.Role)
+	if r == nil {
+		c.add("role-missing", "role "+id.Role, []Identity{id}, "it does not exist", "role", id.Role)
+		return nil, nil
+	}
+	d, err := policy.Parse([]byte(r.Trust))
+	if err != nil {
+		c.add("trust-unreadable", "role "+id.Role, []Identity{id}, err.Error())
+		return nil, nil
+	}
+	c.permissions(id, r)
+	_, _, who := access.CompareTrust(nil, d)
+	for _, w := range who {
+		if w.Open != access.None {
+			c.add("trust-broad", "role "+id.Role, []Identity{id}, "it trusts "+w.Named())
+		}
+	}
+	return r, d
+}
+
+// permissions checks that a role may do anything at all: which calls its pods make, nobody says here.
+func (c *checker) permissions(id Identity, r *Role) {
+	parse := func(texts []string) (out []*policy.Document) {
+		for _, t := range texts {
+			if d, err := policy.Parse([]byte(t)); err == nil {
+				out = append(out, d)
+			}
+		}
+		return out
+	}
+	if len(r.Policies)+len(r.Unread) == 0 {
+		c.add("role-allows-nothing", "role "+r.ARN, []Identity{id}, "it has no policy")
+		return
+	}
+	if r.BoundaryPolicy == "" || len(r.Unread) > 0 {
+		return
+	}
+	p := access.Policies{Identity: parse(r.Policies), Boundary: parse([]string{r.BoundaryPolicy})}
+	if len(access.Grants(p)) == 0 && len(access.Grants(access.Policies{Identity: p.Identity})) > 0 {
+		c.add("boundary-allows-nothing", "role "+r.ARN, []Identity{id}, "nothing of what its policies allow is within "+r.Boundary, "name", nameOf(r.ARN))
+	}
+}
+
+// tokenRole checks that the role of an identity lets its tokens in.
+func (c *checker) tokenRole(id Identity) {
+	r, d := c.roleOf(id)
+	issuer := c.signs()
+	if r == nil || issuer == "" {
+		return
+	}
+	trusted := trustedIssuers(r.Trust)
+	if c.Stack == nil && !slices.Contains(trusted, host(issuer)) && !c.anyTrusts(host(issuer)) {
+		return // it is the issuer that changed, which was told
+	}
+	if c.Stack != nil && c.Stack.Issuer != "" && host(c.Stack.Issuer) != host(issuer) {
+		return
+	}
+	where := "role " + r.ARN
+	arn := strings.Join(strings.SplitN(r.ARN, ":", 6)[:5], ":") + ":oidc-provider/" + host(issuer)
+	subject, audience := "system:serviceaccount:"+id.Namespace+":"+id.Account, c.audience(id)
+	ask := func(sub, aud string) policy.Decision {
+		return policy.Evaluate(policy.Request{Action: "sts:AssumeRoleWithWebIdentity", Resource: r.ARN, Principal: &policy.Principal{Federated: arn},
+			Context: map[string][]string{host(issuer) + ":sub": {sub}, host(issuer) + ":aud": {aud}}}, d).Decision
+	}
+	decision := ask(subject, audience)
+	if decision == policy.Allow {
+		return
+	}
+	subjects, audiences := values(d, host(issuer)+":sub"), values(d, host(issuer)+":aud")
+	anyOf := func(subs, auds []string) bool {
+		return slices.ContainsFunc(subs, func(s string) bool {
+			return slices.ContainsFunc(auds, func(a string) bool { return ask(s, a) == policy.Allow })
+		})
+	}
+	ids := []Identity{id}
+	switch {
+	case decision == policy.ExplicitDeny:
+		c.add("trust-suspended", where, ids, "a Deny statement of its trust policy shuts the identity out")
+	case !slices.Contains(trusted, host(issuer)):
+		c.add("trust-provider", where, ids, "it trusts "+list(trusted), "provider", arn)
+	case anyOf([]string{subject}, audiences):
+		c.add("trust-audience", where, ids, "it trusts the audience "+list(audiences), "audience", audience)
+	case literalWildcard(d, host(issuer)+":sub"):
+		c.add("trust-wildcard", where, ids, "it trusts the subject "+list(subjects)+" by StringEquals, which takes * and ? for themselves", "subject", subject)
+	case anyOf(subjects, []string{audience}):
+		c.add("trust-subject", where, ids, "it trusts the subject "+list(subjects), "subject", subject, "name", nameOf(r.ARN))
+	default:
+		c.add("trust-refuses", where, ids, "its trust policy does not let subject "+subject+" with audience "+audience+" in", "name", nameOf(r.ARN))
+	}
+}
+
+// literalWildcard tells whether a trust policy compares a key with a pattern where it is none: StringEquals takes * and ? for
+// themselves (IAM User Guide, "String condition operators").
+func literalWildcard(d *policy.Document, key string) bool {
+	return slices.ContainsFunc(d.Statements, func(s policy.Statement) bool {
+		return slices.ContainsFunc(s.Conditions, func(c policy.Condition) bool {
+			return strings.EqualFold(c.Key, key) && strings.HasPrefix(c.Operator, "StringEquals") && strings.ContainsAny(strings.Join(c.Values, ""), "*?")
+		})
+	})
+}
+
+// anyTrusts tells whether the role of some identity trusts an issuer.
+func (c *checker) anyTrusts(h string) bool {
+	return slices.ContainsFunc(c.ids, func(i Identity) bool {
+		r := c.role(i.Role)
+		return r != nil && slices.Contains(trustedIssuers(r.Trust), h)
+	})
+}
+
+// values are what a trust policy compares a condition key with.
+func values(d *policy.Document, key string) (out []string) {
+	for _, s := range d.Statements {
+		if s.Effect != "Allow" {
+			continue
+		}
+		for _, c := range s.Conditions {
+			if strings.EqualFold(c.Key, key) {
+				out = append(out, c.Values...)
+			}
+		}
+	}
+	return out
+}
+
+// machineRole checks the role that an identity shares with its machines.
+func (c *checker) machineRole(id Identity) {
+	r, d := c.roleOf(id)
+	if r == nil {
+		return
+	}
+	suffix := "amazonaws.com"
+	if segment(r.ARN, 1) == "aws-cn" {
+		suffix = "amazonaws.com.cn"
+	}
+	if policy.Evaluate(policy.Request{Action: "sts:AssumeRole", Resource: r.ARN, Principal: &policy.Principal{Service: "ec2." + suffix}}, d).Decision != policy.Allow {
+		c.add("trust-machines", "role "+r.ARN, []Identity{id}, "its trust policy does not let EC2 in")
+	}
+}

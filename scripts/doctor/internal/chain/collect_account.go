@@ -1,0 +1,290 @@
+package chain
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/rolesanywhere"
+	ratypes "github.com/aws/aws-sdk-go-v2/service/rolesanywhere/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+)
+
+// account reads what the chain has in AWS, by lists: a call for each hundred or thousand things, never one for each.
+func (c *collector) account(ctx context.Context) {
+	out := &c.facts.Account
+	out.Region = c.AWS.Region
+	who, err := sts.NewFromConfig(c.AWS).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		c.miss(partCaller, err)
+		return
+	}
+	out.ID, out.Caller = aws.ToString(who.Account), aws.ToString(who.Arn)
+	server, known := awsmiddleware.GetServerTime(who.ResultMetadata)
+	if at, ok := awsmiddleware.GetResponseAt(who.ResultMetadata); ok && known {
+		out.Ahead = seconds(server.Sub(at))
+	}
+	ids := Identities(c.facts)
+	has := func(presents string) bool {
+		return slices.ContainsFunc(ids, func(i Identity) bool { return i.Presents == presents })
+	}
+	all := []func(){
+		func() { c.miss(partRoles, c.roles(ctx, has(presentsCertificate))) },
+		func() { c.miss(partInstances, c.instances(ctx)) },
+	}
+	if has(presentsToken) {
+		all = append(all, func() { c.miss(partProviders, c.providers(ctx)) })
+	}
+	if has(presentsCertificate) {
+		api := rolesanywhere.NewFromConfig(c.AWS)
+		all = append(all, func() {
+			c.miss(partAnchors, c.anchors(ctx, api))
+			c.miss(partProfiles, c.profiles(ctx, api))
+			c.miss(partCRLs, c.crls(ctx, api))
+		})
+	}
+	c.parallel(all...)
+	c.keepRoles(ids)
+}
+
+// roles reads all roles of the account with their policies, and how long their sessions may be where that counts: the
+// account's details do not tell (https://docs.aws.amazon.com/IAM/latest/APIReference/API_RoleDetail.html).
+func (c *collector) roles(ctx context.Context, lengths bool) error {
+	api := iam.NewFromConfig(c.AWS)
+	pages := iam.NewGetAccountAuthorizationDetailsPaginator(api, &iam.GetAccountAuthorizationDetailsInput{MaxItems: aws.Int32(1000),
+		Filter: []iamtypes.EntityType{iamtypes.EntityTypeRole, iamtypes.EntityTypeLocalManagedPolicy}})
+	documents := map[string]string{}
+	var details []iamtypes.RoleDetail
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		details = append(details, page.RoleDetailList...)
+		for _, p := range page.Policies {
+			for _, v := range p.PolicyVersionList {
+				if v.IsDefaultVersion && v.Document != nil {
+					documents[aws.ToString(p.Arn)] = text(v.Document)
+				}
+			}
+		}
+	}
+	longest := map[string]int{}
+	if lengths {
+		pages := iam.NewListRolesPaginator(api, &iam.ListRolesInput{MaxItems: aws.Int32(1000)})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return err
+			}
+			for _, r := range page.Roles {
+				longest[aws.ToString(r.Arn)] = int(aws.ToInt32(r.MaxSessionDuration))
+			}
+		}
+	}
+	for _, r := range details {
+		role := Role{ARN: aws.ToString(r.Arn), Trust: text(r.AssumeRolePolicyDocument), MaxSeconds: longest[aws.ToString(r.Arn)]}
+		for _, p := range r.RolePolicyList {
+			role.Policies = append(role.Policies, text(p.PolicyDocument))
+		}
+		for _, p := range r.AttachedManagedPolicies {
+			if d, ok := documents[aws.ToString(p.PolicyArn)]; ok {
+				role.Policies = append(role.Policies, d)
+			} else {
+				role.Unread = append(role.Unread, aws.ToString(p.PolicyArn))
+			}
+		}
+		if b := r.PermissionsBoundary; b != nil {
+			role.Boundary = aws.ToString(b.PermissionsBoundaryArn)
+			role.BoundaryPolicy = documents[role.Boundary]
+		}
+		for _, p := range r.InstanceProfileList {
+			role.Machines = append(role.Machines, aws.ToString(p.InstanceProfileName))
+		}
+		c.facts.Account.Roles = append(c.facts.Account.Roles, role)
+	}
+	return nil
+}
+
+// text decodes a policy, which IAM's lists have URL-encoded. A plus sign is one by RFC 3986.
+func text(document *string) string {
+	t, err := url.PathUnescape(aws.ToString(document))
+	if err != nil {
+		return aws.ToString(document)
+	}
+	return t
+}
+
+// keepRoles leaves the roles of identities and of the cluster's machines: the others are nobody's business here.
+func (c *collector) keepRoles(ids []Identity) {
+	wanted := map[string]bool{}
+	for _, i := range ids {
+		wanted[i.Role] = true
+	}
+	for _, p := range c.facts.Cluster.Pods {
+		for _, container := range p.Containers {
+			wanted[container.Env["AWS_ROLE_ARN"]] = true
+		}
+		if h := c.facts.helper(&p); h != nil {
+			wanted[h.Role] = true
+		}
+	}
+	machines := map[string]bool{}
+	for _, i := range c.facts.Account.Instances {
+		machines[i.Profile] = true
+	}
+	c.facts.Account.Roles = slices.DeleteFunc(c.facts.Account.Roles, func(r Role) bool {
+		return !wanted[r.ARN] && !slices.ContainsFunc(r.Machines, func(m string) bool { return machines[m] })
+	})
+	for arn := range wanted {
+		if account := segment(arn, 4); account != "" && account != c.facts.Account.ID {
+			c.miss("role "+arn, errors.New("it is of another account than the caller's, "+c.facts.Account.ID))
+		}
+	}
+}
+
+// providers reads the account's OIDC providers, of which the list has no more than the ARNs; an account has at most 100.
+func (c *collector) providers(ctx context.Context) error {
+	api := iam.NewFromConfig(c.AWS)
+	list, err := api.ListOpenIDConnectProviders(ctx, &iam.ListOpenIDConnectProvidersInput{})
+	if err != nil {
+		return err
+	}
+	for _, entry := range list.OpenIDConnectProviderList {
+		p, err := api.GetOpenIDConnectProvider(ctx, &iam.GetOpenIDConnectProviderInput{OpenIDConnectProviderArn: entry.Arn})
+		if err != nil {
+			return err
+		}
+		c.facts.Account.Providers = append(c.facts.Account.Providers, Provider{ARN: aws.ToString(entry.Arn), URL: aws.ToString(p.Url), Clients: p.ClientIDList})
+	}
+	return nil
+}
+
+func (c *collector) anchors(ctx context.Context, api *rolesanywhere.Client) error {
+	pages := rolesanywhere.NewListTrustAnchorsPaginator(api, &rolesanywhere.ListTrustAnchorsInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, a := range page.TrustAnchors {
+			out := Anchor{ARN: aws.ToString(a.TrustAnchorArn), Enabled: aws.ToBool(a.Enabled)}
+			if a.Source != nil {
+				switch data := a.Source.SourceData.(type) {
+				case *ratypes.SourceDataMemberX509CertificateData:
+					for _, der := range blocks([]byte(data.Value)) {
+						out.Certificates = append(out.Certificates, base64.StdEncoding.EncodeToString(der))
+					}
+				case *ratypes.SourceDataMemberAcmPcaArn:
+					out.PCA = data.Value
+				}
+			}
+			c.facts.Account.Anchors = append(c.facts.Account.Anchors, out)
+		}
+	}
+	return nil
+}
+
+// blocks are the contents of PEM.
+func blocks(data []byte) (out [][]byte) {
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			return out
+		}
+		out = append(out, block.Bytes)
+	}
+}
+
+func (c *collector) profiles(ctx context.Context, api *rolesanywhere.Client) error {
+	pages := rolesanywhere.NewListProfilesPaginator(api, &rolesanywhere.ListProfilesInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range page.Profiles {
+			c.facts.Account.Profiles = append(c.facts.Account.Profiles, Profile{ARN: aws.ToString(p.ProfileArn), Enabled: aws.ToBool(p.Enabled),
+				Roles: p.RoleArns, Seconds: int(aws.ToInt32(p.DurationSeconds)), SessionName: aws.ToBool(p.AcceptRoleSessionName)})
+		}
+	}
+	return nil
+}
+
+func (c *collector) crls(ctx context.Context, api *rolesanywhere.Client) error {
+	pages := rolesanywhere.NewListCrlsPaginator(api, &rolesanywhere.ListCrlsInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, l := range page.Crls {
+			der := l.CrlData
+			if found := blocks(der); bytes.HasPrefix(bytes.TrimSpace(der), []byte("-----")) && len(found) > 0 {
+				der = found[0]
+			}
+			list, err := x509.ParseRevocationList(der)
+			if err != nil {
+				return fmt.Errorf("%s: %w", aws.ToString(l.CrlArn), err)
+			}
+			out := CRL{ARN: aws.ToString(l.CrlArn), Anchor: aws.ToString(l.TrustAnchorArn), Enabled: aws.ToBool(l.Enabled), Issuer: base64.StdEncoding.EncodeToString(list.RawIssuer)}
+			for _, e := range list.RevokedCertificateEntries {
+				out.Serials = append(out.Serials, hex.EncodeToString(e.SerialNumber.Bytes()))
+			}
+			c.facts.Account.CRLs = append(c.facts.Account.CRLs, out)
+		}
+	}
+	return nil
+}
+
+// instances finds the machines of the cluster's nodes by their addresses. A filter takes 200 values
+// (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html).
+func (c *collector) instances(ctx context.Context) error {
+	var addresses []string
+	for _, n := range c.facts.Cluster.Nodes {
+		addresses = append(addresses, n.Addresses...)
+	}
+	for chunk := range slices.Chunk(addresses, 200) {
+		pages := ec2.NewDescribeInstancesPaginator(ec2.NewFromConfig(c.AWS), &ec2.DescribeInstancesInput{Filters: []ec2types.Filter{
+			{Name: aws.String("private-ip-address"), Values: chunk}, {Name: aws.String("instance-state-name"), Values: []string{"running"}}}})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return err
+			}
+			for _, r := range page.Reservations {
+				for _, i := range r.Instances {
+					c.facts.Account.Instances = append(c.facts.Account.Instances, instanceOf(&i))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func instanceOf(i *ec2types.Instance) Instance {
+	out := Instance{ID: aws.ToString(i.InstanceId), Addresses: []string{aws.ToString(i.PrivateIpAddress)}}
+	if p := i.IamInstanceProfile; p != nil {
+		arn := aws.ToString(p.Arn)
+		out.Profile = arn[strings.LastIndexByte(arn, '/')+1:]
+	}
+	if m := i.MetadataOptions; m != nil {
+		out.Endpoint, out.Tokens = m.HttpEndpoint == ec2types.InstanceMetadataEndpointStateEnabled, m.HttpTokens == ec2types.HttpTokensStateRequired
+		out.HopLimit = int(aws.ToInt32(m.HttpPutResponseHopLimit))
+	}
+	return out
+}
