@@ -31,6 +31,7 @@ type options struct {
 	yes      bool
 	asJSON   bool
 	current  bool
+	doctor   bool
 	up       bool
 	config   []string
 	identity string
@@ -51,6 +52,7 @@ It never runs on a stack that is marked production or protected by a tag or labe
 		Example: `  drill --list
   drill --setup irsa-s3 --only provider-deleted
   drill --setup all --up --yes --out results     the whole matrix: starts the labs and takes them down again
+  drill --setup all --doctor --yes               does doctor find what was broken?
   drill --current --only F-04                    the cluster of KUBECONFIG and the account of your AWS credentials`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
@@ -64,6 +66,7 @@ It never runs on a stack that is marked production or protected by a tag or labe
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object on standard output")
 	f.BoolVar(&o.current, "current", false, "work on the cluster of KUBECONFIG and the account of the AWS environment, not on labs")
 	f.StringArrayVar(&o.config, "config", nil, "with --up: change a value of the labs' configuration, key=value as `lab up` takes it")
+	f.BoolVar(&o.doctor, "doctor", false, "let doctor look during each failure, and hold its first finding against what it should be")
 	f.BoolVar(&o.up, "up", false, "start labs that do not run, and take those down again at the end")
 	f.StringVar(&o.identity, "identity", "", "name of the demo pod whose identity is drilled; the first one if empty")
 	f.StringVar(&o.image, "image", "", "image of the drills' pods, which has sh and the AWS CLI: if empty, "+sdkImage+" in labs (`cli` is the demo pod's), else the demo pod's")
@@ -93,12 +96,33 @@ func (o *options) run(ctx context.Context) error {
 	if o.list {
 		return o.printList(list, drills)
 	}
+	doctor := ""
+	if o.doctor {
+		dir, err := os.MkdirTemp("", "drill-")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		_, scripts, err := labs.Directories()
+		if err != nil {
+			return err
+		}
+		if doctor, err = buildDoctor(ctx, scripts, dir, os.Stderr); err != nil {
+			return err
+		}
+	}
 	var results []*Result
 	var errs []error
 	var done []string
 	where := "in the lab (times are those of one machine, not AWS's)"
 	var mu sync.Mutex
 	each := func(t *Target) {
+		if doctor != "" {
+			t.Doctor = &Doctor{path: doctor}
+			if !o.current {
+				t.Doctor.args = []string{"--setup", t.Setup.Name}
+			}
+		}
 		got, err := o.drill(ctx, t, drills)
 		mu.Lock()
 		defer mu.Unlock()

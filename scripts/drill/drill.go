@@ -17,6 +17,8 @@ type Drill struct {
 	Does string
 	// Expect says what should come of it in a setup, or why it does not run there.
 	Expect Rule
+	// Told says what doctor's first finding should be during the failure.
+	Told Told
 	// ExpectSDK replaces Expect where the drills' pods run a client on an SDK (sdkImage) that does otherwise than the CLI.
 	ExpectSDK Rule
 	// Note is what a reader of the result should know.
@@ -87,7 +89,9 @@ type Result struct {
 	Differences []string            `json:"differences,omitempty"`
 	Errors      []ErrorLine         `json:"errors,omitempty"`
 	Note        string              `json:"note,omitempty"`
-	Seconds     float64             `json:"seconds"`
+	// Doctor is what doctor said during the failure, where it was asked.
+	Doctor  *Diagnosis `json:"doctor,omitempty"`
+	Seconds float64    `json:"seconds"`
 }
 
 // Session watches the existing pod of a target through all its drills.
@@ -168,6 +172,12 @@ func (s *Session) Run(ctx context.Context, d *Drill) (result *Result, err error)
 	failed := startSample(startErr)
 	if err := s.observe(ctx, d, r, fresh, failed); err != nil {
 		return r.broken(err)
+	}
+
+	if s.t.Doctor != nil {
+		if r.Doctor, err = s.t.diagnose(ctx, d.Told(s.t.Setup)); err != nil {
+			return r.broken(err)
+		}
 	}
 
 	r.Recovering = time.Now()

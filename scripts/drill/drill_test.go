@@ -37,6 +37,7 @@ func TestEveryDrillSaysWhatItExpectsInEverySetup(t *testing.T) {
 		ids[d.ID] = true
 		require.NotEmpty(t, d.Title, d.ID)
 		require.NotEmpty(t, d.Does, d.ID)
+		require.NotNil(t, d.Told, "%s does not say what doctor finds", d.ID)
 		for _, s := range list {
 			e, why := d.Expect(s)
 			if why != "" {

@@ -20,6 +20,7 @@ func certificateDrills() []*Drill {
 		{
 			ID: "secret-deleted", Article: "F-03", Title: "Secret with the certificate deleted",
 			Does:   "delete the Secret with the identity's certificate, and later make it again",
+			Told:   toldAlways("certificate-secret-missing"),
 			Expect: withCertificate(onlyNewPods("MountVolume.SetUp failed")),
 			Note:   "Running pods keep the files that they have mounted.",
 			Inject: deleteSecret,
@@ -27,6 +28,7 @@ func certificateDrills() []*Drill {
 		{
 			ID: "leaf-expired", Title: "certificate expired",
 			Does:   ownCA + "an expired certificate of the identity's name into its Secret",
+			Told:   toldAlways("certificate-ended"),
 			Expect: withCertificate(sessionsGoOn(accessDenied)),
 			Note:   "AWS does not document the text for an expired certificate.",
 			Inject: func(ctx context.Context, t *Target, r *Recovery) error {
@@ -37,6 +39,7 @@ func certificateDrills() []*Drill {
 		{
 			ID: "leaf-revoked", Title: "certificate revoked",
 			Does:   ownCA + "a certificate of the identity's name into its Secret that an imported CRL revokes",
+			Told:   toldAlways("certificate-revoked"),
 			Expect: withCertificate(sessionsGoOn(accessDenied)),
 			Note:   "Sessions that were issued go on until they end. AWS does not document the text for a revoked certificate.",
 			Inject: revokeLeaf,
@@ -44,6 +47,7 @@ func certificateDrills() []*Drill {
 		{
 			ID: "anchor-disabled", Title: "trust anchor disabled",
 			Does:   "disable the trust anchor",
+			Told:   toldAlways("anchor-disabled"),
 			Expect: withCertificate(sessionsGoOn(accessDenied)),
 			Note:   "AWS does not document the text for a disabled trust anchor.",
 			Inject: func(ctx context.Context, t *Target, r *Recovery) error {
@@ -59,6 +63,7 @@ func certificateDrills() []*Drill {
 		{
 			ID: "profile-without-role", Title: "profile without the role",
 			Does:   "take the identity's role out of the Roles Anywhere profile",
+			Told:   toldAlways("profile-role"),
 			Expect: withCertificate(sessionsGoOn(unableToAssume)),
 			Note:   "The error is the one of a deleted role or a wrong name: AWS does not tell which.",
 			Inject: emptyProfile,

@@ -22,6 +22,7 @@ func clusterDrills() []*Drill {
 		{
 			ID: "issuer-changed", Article: "F-01", Title: "K3s issuer changed",
 			Does:   "restart the API servers with another service-account-issuer (" + strayIssuer + ") in place of the stack's",
+			Told:   toldWithToken("issuer-changed"),
 			Expect: either(setups.Setup.PresentsToken, onlyNewPods(noProvider, New), unaffected),
 			Note: "Existing pods go on with the tokens that they have until the kubelet renews them, at 80 % of their life. " +
 				"A pod made during the failure keeps its token just as long: it must be made anew.",
@@ -30,6 +31,7 @@ func clusterDrills() []*Drill {
 		{
 			ID: "clock-agent", Article: "F-02a", Title: "agents' clocks 5 h ahead",
 			Does:   "set the clocks of all agents five hours ahead",
+			Told:   toldNothing,
 			Expect: inAll(allFail(skewed)),
 			// The SDKs correct their clock by AWS's answers; the credential helper does not.
 			ExpectSDK: either(setups.Setup.PresentsCertificate, sessionsGoOn(skewed), unaffected),
@@ -44,6 +46,7 @@ func clusterDrills() []*Drill {
 		{
 			ID: "clock-server", Article: "F-02b", Title: "servers' clocks 5 h ahead",
 			Does:   "set the clocks of all servers five hours ahead",
+			Told:   toldWithToken("clock-server"),
 			Expect: either(setups.Setup.PresentsToken, onlyNewPods("InvalidIdentityToken", New), unaffected),
 			Note: "The server writes a token's times: new ones are not valid yet. AWS does not document how far ahead nbf may be, nor the " +
 				"text. A pod made during the failure keeps such a token: it must be made anew.",
@@ -52,6 +55,7 @@ func clusterDrills() []*Drill {
 		{
 			ID: "signing-key-replaced", Title: "signing key replaced, not published",
 			Does:   "restart the API servers with a new ServiceAccount signing key that is not in the issuer's JWKS",
+			Told:   toldWithToken("key-not-published"),
 			Expect: either(setups.Setup.PresentsToken, onlyNewPods(noKey, New), unaffected),
 			Note:   "Tokens of the old key stay good for AWS while it is published. A pod made during the failure must be made anew.",
 			Inject: changeServers(func() (Change, error) {
@@ -65,6 +69,7 @@ func clusterDrills() []*Drill {
 		{
 			ID: "api-server-down", Title: "API server down",
 			Does:   "stop the API servers",
+			Told:   toldAlways(unseenCluster),
 			Expect: inAll(onlyNewPods(refused)),
 			Note:   "AWS does not need the API server: tokens, certificates and sessions go on until they end. Nothing new starts.",
 			Outage: true,
@@ -76,6 +81,7 @@ func clusterDrills() []*Drill {
 		{
 			ID: "a-year-passes", Title: "a year without maintenance",
 			Does:   "let 400 days pass for K3s's own certificates, which it renews only when it starts",
+			Told:   toldNothing,
 			Expect: inAll(unaffected),
 			Note: "A timer on each machine restarts K3s in time. Without one everything that speaks to the API server ends after 365 days, and the " +
 				"pods with their tokens.",

@@ -21,6 +21,7 @@ func identityDrills() []*Drill {
 		{
 			ID: "role-deleted", Article: "F-04", Title: "IAM role deleted",
 			Does:   "delete the identity's IAM role with its policies, and later make it again",
+			Told:   toldAlways("role-missing"),
 			Expect: withOwnRole(deleted),
 			Note: "The published comparison saw a session outlive its role until it ended; AWS documents neither. The lab ends it with the role, and a " +
 				"role of the same name is another one, so a kept session stays refused after the recovery.",
@@ -29,12 +30,14 @@ func identityDrills() []*Drill {
 		{
 			ID: "provider-deleted", Article: "F-05", Title: "IAM OIDC provider deleted",
 			Does:   "delete the issuer's IAM OIDC provider, and later make it again",
+			Told:   toldAlways("provider-missing"),
 			Expect: withToken(sessionsGoOn(noProvider), noOIDC),
 			Inject: deleteProvider,
 		},
 		{
 			ID: "trust-mismatch", Article: "F-06", Title: "trust policy names another subject",
 			Does:   "change the role's trust policy to the name of another ServiceAccount or certificate",
+			Told:   toldWithRole("trust-subject", "trust-name"),
 			Expect: withOwnRole(sessionsGoOn),
 			Note:   "The error is the one of a deleted role: AWS does not tell which.",
 			Inject: mismatchTrust,

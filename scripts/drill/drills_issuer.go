@@ -25,12 +25,14 @@ func issuerDrills() []*Drill {
 		{
 			ID: "jwks-emptied", Title: "JWKS emptied",
 			Does:   "write a key set without keys in place of the issuer's JWKS (and drop it from CloudFront's caches)",
+			Told:   toldAlways("jwks-empty"),
 			Expect: withToken(sessionsGoOn(noKey), noOIDC),
 			Inject: emptyKeySet,
 		},
 		{
 			ID: "issuer-bucket-blocked", Title: "discovery unreachable: bucket blocked",
 			Does:   "switch Block Public Access on for the issuer's bucket",
+			Told:   toldAlways("discovery-refused"),
 			Expect: withIssuer(setups.Bucket, sessionsGoOn(noKey), "the bucket is private already; see issuer-distribution-disabled"),
 			Note:   "An account-level or organization-level block does the same.",
 			Inject: blockBucket,
@@ -38,6 +40,7 @@ func issuerDrills() []*Drill {
 		{
 			ID: "issuer-distribution-disabled", Title: "discovery unreachable: distribution disabled",
 			Does:   "disable the issuer's CloudFront distribution",
+			Told:   toldAlways("discovery-refused"),
 			Expect: withIssuer(setups.Distribution, sessionsGoOn("InvalidIdentityToken|IDPCommunicationError"), "no CDN in this setup; see issuer-bucket-blocked"),
 			Note:   "On AWS a distribution takes minutes to be disabled everywhere, and as long to come back.",
 			Inject: disableDistribution,

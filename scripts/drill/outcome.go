@@ -111,5 +111,8 @@ func compare(r *Result) []string {
 			out = append(out, fmt.Sprintf("%s: needs a restart after the recovery: %v, expected %v", v, o.Restart, restart))
 		}
 	}
+	if d := r.Doctor; d != nil && d.First != d.Expected {
+		out = append(out, fmt.Sprintf("doctor: first finding %q, expected %q", d.First, d.Expected))
+	}
 	return out
 }

@@ -36,6 +36,8 @@ type Target struct {
 	AWS     aws.Config
 	Hands   Hands
 	Pace    Pace
+	// Doctor is asked during each failure; nil where nobody wants that.
+	Doctor *Doctor
 
 	// Model is the identity's demo pod: what drills' own pods are made from.
 	Model *corev1.Pod

@@ -240,7 +240,7 @@ func (r *Report) err() error {
 	case len(r.Findings) > 0:
 		return fmt.Errorf("%s", count(len(r.Findings), "finding", "findings"))
 	case len(r.Unseen) > 0:
-		return cli.Exit(fmt.Errorf("%d parts could not be looked at", len(r.Unseen)), exitUnseen)
+		return cli.Exit(fmt.Errorf("%s could not be looked at", count(len(r.Unseen), "part", "parts")), exitUnseen)
 	case r.Identities == 0:
 		return cli.Exit(errors.New("the cluster has no identities: no service account with a role, no pod with a token or certificate for AWS"), exitUnseen)
 	}
@@ -276,6 +276,13 @@ func (o *options) follow(ctx context.Context, w io.Writer, collect func(context.
 		if first && o.output == asText {
 			fmt.Fprintf(w, "%s  watching %s with %s\n", f.Taken.Format(time.TimeOnly), count(r.Identities, "identity", "identities"), count(r.Pods, "pod", "pods"))
 		}
+		if len(r.Unseen) > 0 { // what was found before has not gone, as far as anybody can see
+			for _, b := range before.Findings {
+				if find(r.Findings, b.same) == nil {
+					r.Findings = append(r.Findings, b)
+				}
+			}
+		}
 		before = r
 		select {
 		case <-ctx.Done():
@@ -300,13 +307,15 @@ func (c *change) text(w io.Writer) {
 	}
 }
 
+// same tells whether two looks found the same.
+func (f *Finding) same(other *Finding) bool { return f.ID == other.ID && f.Where == other.Where }
+
 // changes are what the second report has and the first had not, and the reverse. What could not be looked at at the second
 // look has not gone.
 func changes(before, after *Report, at time.Time) (out []change) {
-	same := func(a, b *Finding) bool { return a.ID == b.ID && a.Where == b.Where }
 	for i := range after.Findings {
 		a := &after.Findings[i]
-		if find(before.Findings, func(b *Finding) bool { return same(a, b) }) == nil {
+		if find(before.Findings, a.same) == nil {
 			out = append(out, change{Time: at, Finding: a})
 		}
 	}
@@ -324,7 +333,7 @@ func changes(before, after *Report, at time.Time) (out []change) {
 	}
 	for i := range before.Findings {
 		b := &before.Findings[i]
-		if len(after.Unseen) == 0 && find(after.Findings, func(a *Finding) bool { return same(a, b) }) == nil {
+		if len(after.Unseen) == 0 && find(after.Findings, b.same) == nil {
 			out = append(out, change{Time: at, Gone: true, Finding: b})
 		}
 	}
