@@ -40,7 +40,7 @@ func issuerDrills() []*Drill {
 		{
 			ID: "issuer-distribution-disabled", Title: "discovery unreachable: distribution disabled",
 			Does:   "disable the issuer's CloudFront distribution",
-			Told:   toldAlways("discovery-refused"),
+			Told:   toldAlways("distribution-refuses"),
 			Expect: withIssuer(setups.Distribution, sessionsGoOn("InvalidIdentityToken|IDPCommunicationError"), "no CDN in this setup; see issuer-bucket-blocked"),
 			Note:   "On AWS a distribution takes minutes to be disabled everywhere, and as long to come back.",
 			Inject: disableDistribution,

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -37,6 +38,10 @@ func Here(ctx context.Context, kubeconfig, region string) (Access, error) {
 	}
 	if kubeconfig == "" {
 		kubeconfig = clientcmd.NewDefaultClientConfigLoadingRules().GetDefaultFilename()
+		// Without a file, client-go takes a pod's own service account.
+		if _, err := os.Stat(kubeconfig); errors.Is(err, fs.ErrNotExist) && os.Getenv("KUBERNETES_SERVICE_HOST") != "" {
+			kubeconfig = ""
+		}
 	}
 	cluster, err := kube.Connect(kubeconfig)
 	if err != nil {

@@ -137,10 +137,27 @@ func (c *checker) certificatePod(id Identity, p *Pod) (secretName string) {
 			}
 		}
 	}
+	if slices.ContainsFunc(p.Containers, func(c Container) bool { return c.Helper != nil }) {
+		c.sidecar(p, add)
+	}
 	if !given {
 		add("no-certificate-parts", "it has nothing of its identity")
 	}
 	return secretName
+}
+
+// sidecar checks that somebody asks a pod's sidecar, which answers as the metadata service does.
+func (c *checker) sidecar(p *Pod, add func(kind, seen string, more ...string)) {
+	asked := false
+	for _, container := range p.Containers {
+		asked = asked || container.Env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] != ""
+		if container.Env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] != "" && strings.EqualFold(container.Env["AWS_EC2_METADATA_DISABLED"], "true") {
+			add("metadata-disabled", "container "+container.Name+" has AWS_EC2_METADATA_DISABLED=true")
+		}
+	}
+	if !asked {
+		add("sidecar-not-asked", "no container has it")
+	}
 }
 
 // leaf checks a certificate by itself.

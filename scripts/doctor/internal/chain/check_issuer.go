@@ -97,6 +97,9 @@ func (c *checker) documents(ids []Identity, i *Issuer) {
 	case d.Status >= http.StatusInternalServerError: // a distribution or its origin, not the document
 		c.add("issuer-unreachable", where, ids, fmt.Sprintf("%s answers %d", d.URL, d.Status), "url", d.URL)
 		return
+	case d.Status == http.StatusForbidden && d.Server == "CloudFront":
+		c.add("distribution-refuses", where, ids, fmt.Sprintf("CloudFront itself answers %d for %s", d.Status, d.URL), "host", h)
+		return
 	case d.Status != http.StatusOK:
 		c.add("discovery-refused", where, ids, fmt.Sprintf("%s answers %d", d.URL, d.Status), "url", d.URL)
 		return

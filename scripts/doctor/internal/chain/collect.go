@@ -187,7 +187,7 @@ func (c *collector) fetch(ctx context.Context, address string) ([]byte, Document
 		return nil, d
 	}
 	d.Seconds = time.Since(began).Round(time.Millisecond).Seconds()
-	d.Status, d.Type, d.MaxAge = resp.StatusCode, resp.Header.Get("Content-Type"), maxAge(resp.Header.Get("Cache-Control"))
+	d.Status, d.Type, d.Server, d.MaxAge = resp.StatusCode, resp.Header.Get("Content-Type"), resp.Header.Get("Server"), maxAge(resp.Header.Get("Cache-Control"))
 	if resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0 {
 		leaf := resp.TLS.PeerCertificates[0]
 		d.TLS = &Validity{leaf.NotBefore, leaf.NotAfter}

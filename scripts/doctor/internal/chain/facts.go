@@ -263,10 +263,13 @@ type Issuer struct {
 
 // Document is an answer to an anonymous GET.
 type Document struct {
-	URL     string  `json:"url,omitempty"`
-	Status  int     `json:"status,omitempty"`
-	Error   string  `json:"error,omitempty"`
-	Type    string  `json:"contentType,omitempty"`
+	URL    string `json:"url,omitempty"`
+	Status int    `json:"status,omitempty"`
+	Error  string `json:"error,omitempty"`
+	Type   string `json:"contentType,omitempty"`
+	// Server is who says that it answers: CloudFront says so where it refuses by itself, and not for its origin
+	// (https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/http-403-permission-denied.html).
+	Server  string  `json:"server,omitempty"`
 	MaxAge  *int    `json:"maxAge,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
 	// Malformed says that the body is not what it should be.

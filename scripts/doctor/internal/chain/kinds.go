@@ -27,6 +27,7 @@ var kinds = []kind{
 
 	{"issuer-untrusted", linkIssuer, Broken, "a certificate of a publicly trusted CA for the issuer's name", catalogue("sts-thumbprint", 0, 1), "openssl s_client -connect <host>:443 -servername <host> -showcerts", ""},
 	{"issuer-unreachable", linkIssuer, Broken, "an answer within 5 s, for anybody", slices.Concat(catalogue("sts-idp-communication", 0), catalogue("sts-verification-key", 0)), "curl -v <url>", ""},
+	{"distribution-refuses", linkIssuer, Broken, "200, for anybody", because("the distribution is disabled, lacks the issuer's name among its own, or has a firewall: the bucket is not asked at all", "sts-verification-key"), "aws cloudfront list-distributions --query \"DistributionList.Items[?contains(Aliases.Items || `[]`, '<host>')].[Id,Enabled,Status]\"", ""},
 	{"discovery-refused", linkIssuer, Broken, "200, for anybody", catalogue("sts-verification-key", 0), "curl -i <url>", ""},
 	{"discovery-malformed", linkIssuer, Broken, "JSON with issuer and jwks_uri", catalogue("sts-verification-key", 3), up, ""},
 	{"discovery-issuer", linkIssuer, Broken, "issuer <expected>, to the byte", catalogue("sts-verification-key", 3), up, ""},
@@ -109,7 +110,8 @@ var kinds = []kind{
 	{"certificate-not-mounted", linkPod, Broken, "the certificate's Secret at <file>", catalogue("process-failed", 1), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
 	{"no-certificate-parts", linkPod, Broken, "the certificate, the AWS configuration and the helper, or its sidecar", slices.Concat(catalogue("no-credentials", 2, 1)), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
 	{"aws-config-not-mounted", linkPod, Broken, "the identity's AWS configuration at <file>", catalogue("no-profile", 0), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
-	{"metadata-disabled", linkPod, Broken, "no AWS_EC2_METADATA_DISABLED: this pod's identity is its machine's", because("the manifest keeps SDKs from the metadata service, which this identity needs", "imds-disabled"), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
+	{"metadata-disabled", linkPod, Broken, "no AWS_EC2_METADATA_DISABLED: this pod gets its identity by the metadata interface, its machine's or its sidecar's", because("the manifest keeps SDKs from the metadata service, which this identity needs", "imds-disabled"), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
+	{"sidecar-not-asked", linkPod, Broken, "AWS_EC2_METADATA_SERVICE_ENDPOINT with the sidecar's address", because("the container asks its machine for credentials instead of the sidecar: the variable was left out", "imds-hop-limit"), "kubectl --namespace <namespace> get pod <pod> --output yaml", "roles-anywhere.md"},
 	{"on-server", linkPod, Broken, "an agent: servers' hop limit is 1, and their role is not for pods", because("the pod tolerates the servers' taint, or names its node", "imds-hop-limit"), podAgain, "cluster.md"},
 	{"no-region", linkPod, Broken, "AWS_REGION or AWS_DEFAULT_REGION", catalogue("no-region", 0), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
 	{"host-network", linkPod, Risk, "the pod's own network: on its node's it reaches the node's role whatever the hop limit", catalogue("denied-node", 0), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
