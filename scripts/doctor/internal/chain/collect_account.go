@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -251,27 +252,42 @@ func (c *collector) crls(ctx context.Context, api *rolesanywhere.Client) error {
 	return nil
 }
 
-// instances finds the machines of the cluster's nodes by their addresses. A filter takes 200 values
+// instances finds the machines of the cluster's nodes. A filter takes 200 values
 // (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html).
 func (c *collector) instances(ctx context.Context) error {
-	var addresses []string
+	wanted := map[string][]string{}
 	for _, n := range c.facts.Cluster.Nodes {
-		addresses = append(addresses, n.Addresses...)
+		if n.Instance != "" {
+			wanted["instance-id"] = append(wanted["instance-id"], n.Instance)
+		} else {
+			wanted["private-ip-address"] = append(wanted["private-ip-address"], n.Addresses...)
+		}
 	}
-	for chunk := range slices.Chunk(addresses, 200) {
-		pages := ec2.NewDescribeInstancesPaginator(ec2.NewFromConfig(c.AWS), &ec2.DescribeInstancesInput{Filters: []ec2types.Filter{
-			{Name: aws.String("private-ip-address"), Values: chunk}, {Name: aws.String("instance-state-name"), Values: []string{"running"}}}})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				return err
-			}
-			for _, r := range page.Reservations {
-				for _, i := range r.Instances {
-					c.facts.Account.Instances = append(c.facts.Account.Instances, instanceOf(&i))
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		for chunk := range slices.Chunk(wanted[name], 200) {
+			pages := ec2.NewDescribeInstancesPaginator(ec2.NewFromConfig(c.AWS), &ec2.DescribeInstancesInput{Filters: []ec2types.Filter{
+				{Name: &name, Values: chunk}, {Name: aws.String("instance-state-name"), Values: []string{"running"}}}})
+			for pages.HasMorePages() {
+				page, err := pages.NextPage(ctx)
+				if err != nil {
+					return err
+				}
+				for _, r := range page.Reservations {
+					for _, i := range r.Instances {
+						c.facts.Account.Instances = append(c.facts.Account.Instances, instanceOf(&i))
+					}
 				}
 			}
 		}
+	}
+	var unknown []string
+	for i := range c.facts.Cluster.Nodes {
+		if n := &c.facts.Cluster.Nodes[i]; c.facts.instance(n) == nil {
+			unknown = append(unknown, n.Name)
+		}
+	}
+	if len(unknown) > 0 {
+		return fmt.Errorf("no machine of this account and region, or more than one, has the address of node %s", strings.Join(unknown, ", "))
 	}
 	return nil
 }

@@ -162,6 +162,9 @@ func (c *collector) serviceAccounts(ctx context.Context) {
 
 func nodeOf(n *corev1.Node) Node {
 	out := Node{Name: n.Name}
+	if id := n.Spec.ProviderID[strings.LastIndexByte(n.Spec.ProviderID, '/')+1:]; strings.HasPrefix(n.Spec.ProviderID, "aws://") && strings.HasPrefix(id, "i-") {
+		out.Instance = id
+	}
 	for _, a := range n.Status.Addresses {
 		if a.Type == corev1.NodeInternalIP {
 			out.Addresses = append(out.Addresses, a.Address)

@@ -51,6 +51,7 @@ type world struct {
 	forbidden []string
 	token     string
 	roles     []string
+	instances []string
 }
 
 func (w *world) count(what string) bool {
@@ -133,7 +134,11 @@ func (w *world) account(rw http.ResponseWriter, r *http.Request) {
 	case "GetOpenIDConnectProvider":
 		fmt.Fprintf(&inner, `<Url>%s</Url><ClientIDList><member>sts.amazonaws.com</member></ClientIDList>`, host(w.issuer))
 	case "DescribeInstances":
-		fmt.Fprint(rw, `<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><reservationSet/></DescribeInstancesResponse>`)
+		fmt.Fprint(rw, `<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><reservationSet>`)
+		for _, i := range w.instances {
+			fmt.Fprintf(rw, `<item><instancesSet><item><instanceId>%s</instanceId><privateIpAddress>10.0.0.5</privateIpAddress><metadataOptions><httpEndpoint>enabled</httpEndpoint><httpTokens>required</httpTokens><httpPutResponseHopLimit>1</httpPutResponseHopLimit></metadataOptions></item></instancesSet></item>`, i)
+		}
+		fmt.Fprint(rw, `</reservationSet></DescribeInstancesResponse>`)
 		return
 	}
 	fmt.Fprintf(rw, `<%[1]sResponse><%[1]sResult>%[2]s</%[1]sResult></%[1]sResponse>`, action, inner.String())
@@ -287,6 +292,7 @@ func TestUnseen(t *testing.T) {
 			access := w.start(t)
 			w.identity("uploader", 1)
 			w.nodes = []corev1.Node{{ObjectMeta: metav1.ObjectMeta{Name: "node"}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.0.0.5"}}}}}
+			w.instances = []string{"i-1"}
 			r := Examine(Collect(context.Background(), access, nil))
 			require.Empty(t, r.Findings)
 			require.Len(t, r.Unseen, 1)
@@ -303,6 +309,37 @@ func TestUnseen(t *testing.T) {
 	require.Empty(t, r.Findings)
 	require.Equal(t, []Unseen{{partToken, "--no-token"}, {partSecrets, "--no-secrets"}}, r.Unseen)
 	require.Zero(t, w.asked["/api/v1/secrets"])
+}
+
+// TestMachines finds machines by their id or address, and takes none where two have it.
+func TestMachines(t *testing.T) {
+	for name, test := range map[string]struct {
+		provider  string
+		instances []string
+		found     string
+	}{
+		"by address":         {"k3s://node", []string{"i-1"}, "i-1"},
+		"by id":              {"aws:///eu-central-1a/i-2", []string{"i-1", "i-2"}, "i-2"},
+		"two of the address": {"k3s://node", []string{"i-1", "i-2"}, ""},
+		"none":               {"", nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &world{instances: test.instances}
+			access := w.start(t)
+			w.identity("uploader", 1)
+			w.nodes = []corev1.Node{{ObjectMeta: metav1.ObjectMeta{Name: "node"}, Spec: corev1.NodeSpec{ProviderID: test.provider},
+				Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.0.0.5"}}}}}
+			f := Collect(context.Background(), access, nil)
+			if test.found == "" {
+				require.Nil(t, f.instance(f.node("node")))
+				require.Len(t, f.Unseen, 1)
+				require.Contains(t, f.Unseen[0].Why, "node node")
+				return
+			}
+			require.Equal(t, test.found, f.instance(f.node("node")).ID)
+			require.Empty(t, f.Unseen)
+		})
+	}
 }
 
 // TestNoCluster tells once that nobody answers.

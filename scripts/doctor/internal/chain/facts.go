@@ -224,9 +224,11 @@ type Config struct {
 	Process   *Helper `json:"credentialProcess,omitempty"`
 }
 
-// Node is a node, which Instance of the account is found for by its addresses.
+// Node is a node. Its instance is found by the id in its providerID or, where that is K3s's own (k3s://<name>), by its
+// address.
 type Node struct {
 	Name      string   `json:"name"`
+	Instance  string   `json:"instance,omitempty"`
 	Addresses []string `json:"addresses,omitempty"`
 	Server    bool     `json:"server,omitempty"`
 	Ready     bool     `json:"ready"`
@@ -383,11 +385,21 @@ func (f *Facts) node(name string) *Node {
 	return find(f.Cluster.Nodes, func(n *Node) bool { return n.Name == name })
 }
 
-// instance is a node's machine, which has one of its addresses.
+// instance is a node's machine; nil where there is none, or where several networks of the account have its address.
 func (f *Facts) instance(n *Node) *Instance {
-	return find(f.Account.Instances, func(i *Instance) bool {
-		return slices.ContainsFunc(i.Addresses, func(a string) bool { return slices.Contains(n.Addresses, a) })
-	})
+	var found *Instance
+	for k := range f.Account.Instances {
+		switch i := &f.Account.Instances[k]; {
+		case n.Instance != "" && i.ID == n.Instance:
+			return i
+		case n.Instance == "" && slices.ContainsFunc(i.Addresses, func(a string) bool { return slices.Contains(n.Addresses, a) }):
+			if found != nil {
+				return nil
+			}
+			found = i
+		}
+	}
+	return found
 }
 
 // host is an issuer as IAM writes it: without its scheme.
