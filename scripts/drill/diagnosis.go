@@ -47,7 +47,7 @@ func buildDoctor(ctx context.Context, scripts, dir string, out io.Writer) (strin
 
 // diagnose asks doctor until it says what is expected, or the time is over.
 func (t *Target) diagnose(ctx context.Context, expected string) (*Diagnosis, error) {
-	deadline := time.Now().Add(5 * t.Pace.Observe)
+	deadline := time.Now().Add(10 * t.Pace.Observe) // a kubelet posts its status every 10 s in a lab, every 5 minutes elsewhere
 	for {
 		d, err := t.Doctor.look(ctx)
 		if err != nil {

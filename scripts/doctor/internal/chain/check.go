@@ -173,7 +173,7 @@ func (c *checker) podsOf(id Identity) (out []*Pod) {
 
 // skew is from when on a clock is wrong: far more than a request takes and an hour's drift, far less than the 5 minutes
 // that AWS allows.
-const skew = 60.0
+const skew = 60
 
 func (c *checker) clocks() {
 	apart := func(s float64) string {
@@ -204,7 +204,7 @@ func (c *checker) clocks() {
 	for _, n := range c.Cluster.Nodes {
 		// A lease is up to 10 s old. Behind by more, on a node that is not ready, it is old and not wrongly dated.
 		if n.Ahead != nil && (*n.Ahead > skew || *n.Ahead < -skew && n.Ready) {
-			c.add("clock-node", "node "+n.Name, nil, "its kubelet's lease is dated "+apart(*n.Ahead)+" of the API server's clock", "node", n.Name)
+			c.add("clock-node", "node "+n.Name, nil, "its kubelet dates what it posts "+apart(*n.Ahead)+" of the API server's clock", "node", n.Name)
 		}
 	}
 }

@@ -173,17 +173,26 @@ func nodeOf(n *corev1.Node) Node {
 	_, out.Server = n.Labels["node-role.kubernetes.io/control-plane"]
 	for _, condition := range n.Status.Conditions {
 		if condition.Type == corev1.NodeReady {
-			out.Ready = condition.Status == corev1.ConditionTrue
+			out.Ready, out.posted = condition.Status == corev1.ConditionTrue, condition.LastHeartbeatTime.Time
 		}
 	}
 	return out
 }
 
 func (c *collector) nodeClocks(leases []coordinationv1.Lease) {
+	if c.facts.Cluster.Ahead == nil {
+		return
+	}
+	now := time.Now().Add(time.Duration(*c.facts.Cluster.Ahead * float64(time.Second)))
 	for _, l := range leases {
-		if n := c.facts.node(l.Name); n != nil && l.Spec.RenewTime != nil && c.facts.Cluster.Ahead != nil {
-			here := time.Now().Add(time.Duration(*c.facts.Cluster.Ahead * float64(time.Second)))
-			n.Ahead = seconds(l.Spec.RenewTime.Sub(here))
+		if n := c.facts.node(l.Name); n != nil && l.Spec.RenewTime != nil {
+			n.Ahead = seconds(l.Spec.RenewTime.Sub(now))
+		}
+	}
+	// A status is up to 5 minutes old, so it tells of a clock that is ahead alone.
+	for i := range c.facts.Cluster.Nodes {
+		if n := &c.facts.Cluster.Nodes[i]; n.posted.Sub(now) > skew*time.Second && (n.Ahead == nil || *n.Ahead < n.posted.Sub(now).Seconds()) {
+			n.Ahead = seconds(n.posted.Sub(now))
 		}
 	}
 }

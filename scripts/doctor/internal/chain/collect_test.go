@@ -342,6 +342,46 @@ func TestMachines(t *testing.T) {
 	}
 }
 
+// TestNodeClocks dates leases and statuses: a lease tells of both directions, a status of a clock that is ahead alone.
+func TestNodeClocks(t *testing.T) {
+	now := time.Now()
+	for name, test := range map[string]struct {
+		lease, status time.Duration
+		ready         bool
+		want          time.Duration
+	}{
+		"right":                   {-9 * time.Second, -4 * time.Minute, true, 0},
+		"lease ahead":             {5 * time.Hour, 0, true, 5 * time.Hour},
+		"status ahead":            {0, 5 * time.Hour, true, 5 * time.Hour},
+		"behind":                  {-time.Hour, -time.Hour, true, -time.Hour},
+		"away for an hour":        {-time.Hour, -time.Hour, false, 0},
+		"ahead, and away for one": {4 * time.Hour, 0, false, 4 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &world{instances: []string{"i-1"}}
+			access := w.start(t)
+			w.identity("uploader", 1)
+			status := corev1.ConditionFalse
+			if test.ready {
+				status = corev1.ConditionTrue
+			}
+			w.nodes = []corev1.Node{{ObjectMeta: metav1.ObjectMeta{Name: "node"}, Status: corev1.NodeStatus{
+				Addresses:  []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.0.0.5"}},
+				Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: status, LastHeartbeatTime: metav1.NewTime(now.Add(test.status))}}}}}
+			renewed := metav1.NewMicroTime(now.Add(test.lease))
+			w.leases = []coordinationv1.Lease{{ObjectMeta: metav1.ObjectMeta{Name: "node", Namespace: "kube-node-lease"}, Spec: coordinationv1.LeaseSpec{RenewTime: &renewed}}}
+			f := Collect(context.Background(), access, nil)
+			found := Check(f)
+			if test.want == 0 {
+				require.Empty(t, found)
+				return
+			}
+			require.Equal(t, []string{"clock-node"}, idsOf(found))
+			require.InDelta(t, test.want.Seconds(), *f.node("node").Ahead, 5)
+		})
+	}
+}
+
 // TestNoCluster tells once that nobody answers.
 func TestNoCluster(t *testing.T) {
 	w := &world{}

@@ -233,8 +233,11 @@ type Node struct {
 	Server    bool     `json:"server,omitempty"`
 	Ready     bool     `json:"ready"`
 	// Ahead is how far its clock is before the API server's, in seconds: by its lease, which its kubelet dates every 10 s
-	// (k8s.io/component-helpers apimachinery/lease). Behind a node that is not ready it says nothing.
+	// (k8s.io/component-helpers apimachinery/lease), or by its status where that is dated ahead. Behind, on a node that is
+	// not ready, it says nothing.
 	Ahead *float64 `json:"clockAhead,omitempty"`
+	// posted is when its kubelet last posted that it is ready, by its own clock.
+	posted time.Time
 }
 
 // Kinds of injectors.

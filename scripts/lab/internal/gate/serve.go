@@ -33,7 +33,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	recorder := &statusWriter{ResponseWriter: w}
 	c := &Call{R: r, Host: host, RequestID: newRequestID(), Time: now, gate: g}
 	c.Source, _ = r.Context().Value(sourceKey{}).(string)
-	c.skew = g.skewOf(c.Source)
+	c.skew = g.SkewOf(c.Source)
 	w.Header().Set("Date", c.callerTime(now).UTC().Format(http.TimeFormat)) // SDKs correct their clocks by it
 	g.answer(recorder, c)
 	g.recordCall(c, recorder.status, time.Since(started))

@@ -24,8 +24,8 @@ func (g *Gate) SetSkew(prefix string, d time.Duration) {
 	g.skews[prefix] = d
 }
 
-// skewOf is the skew of a source: that of the longest prefix.
-func (g *Gate) skewOf(source string) time.Duration {
+// SkewOf is the skew of a source: that of the longest prefix.
+func (g *Gate) SkewOf(source string) time.Duration {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	var skew time.Duration

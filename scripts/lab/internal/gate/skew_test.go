@@ -11,14 +11,14 @@ import (
 
 func TestSkewIsThatOfTheLongestPrefix(t *testing.T) {
 	g := &Gate{}
-	require.Zero(t, g.skewOf("pod/default/a"))
+	require.Zero(t, g.SkewOf("pod/default/a"))
 	g.SetSkew("pod/", 5*time.Hour)
 	g.SetSkew("pod/default/", time.Minute)
-	require.Equal(t, time.Minute, g.skewOf("pod/default/a"))
-	require.Equal(t, 5*time.Hour, g.skewOf("pod/other/a"))
-	require.Zero(t, g.skewOf("host"))
+	require.Equal(t, time.Minute, g.SkewOf("pod/default/a"))
+	require.Equal(t, 5*time.Hour, g.SkewOf("pod/other/a"))
+	require.Zero(t, g.SkewOf("host"))
 	g.SetSkew("pod/default/", 0)
-	require.Equal(t, 5*time.Hour, g.skewOf("pod/default/a"))
+	require.Equal(t, 5*time.Hour, g.SkewOf("pod/default/a"))
 }
 
 func TestSkewMovesDatesAndNotSignatures(t *testing.T) {

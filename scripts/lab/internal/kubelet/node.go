@@ -53,7 +53,7 @@ func (k *Kubelet) node() *corev1.Node {
 }
 
 func (k *Kubelet) nodeStatus(old corev1.NodeStatus) corev1.NodeStatus {
-	now := metav1.NewTime(k.o.Now())
+	now := metav1.NewTime(k.o.Now().Add(k.o.Skew()))
 	status := *old.DeepCopy()
 	status.Capacity, status.Allocatable = k.o.Capacity, k.o.Capacity
 	status.Addresses = k.o.Addresses
@@ -167,6 +167,7 @@ func ready(node *corev1.Node) bool {
 func (k *Kubelet) heartbeat(ctx context.Context) {
 	tick := time.NewTicker(leaseInterval)
 	defer tick.Stop()
+	var skew time.Duration
 	for {
 		select {
 		case <-ctx.Done():
@@ -176,9 +177,12 @@ func (k *Kubelet) heartbeat(ctx context.Context) {
 		if err := k.renewLease(ctx); err != nil && ctx.Err() == nil {
 			k.logf("heartbeat: %v", err)
 		}
-		// A node that missed heartbeats while the API server was away is no longer ready until its kubelet says so.
+		// A node that missed heartbeats while the API server was away is no longer ready until its kubelet says so, and one
+		// whose clock was set has a status of another date.
 		node, err := k.o.Client.CoreV1().Nodes().Get(ctx, k.o.NodeName, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) || err == nil && !ready(node) {
+		set := skew != k.o.Skew()
+		if apierrors.IsNotFound(err) || err == nil && (set || !ready(node)) {
+			skew = k.o.Skew()
 			if err := k.applyNode(ctx); err != nil {
 				k.logf("register again: %v", err)
 			}

@@ -66,6 +66,9 @@ type Options struct {
 
 	Log io.Writer        // default discards
 	Now func() time.Time // default time.Now; token refresh and status times follow it
+	// Skew is how far the machine's clock is off: the node's status is dated by it, with the next heartbeat. Its lease is
+	// not: the controller manager takes a lease that goes back in time for one that nobody renews, for as long.
+	Skew func() time.Duration
 
 	RestartBackoff    time.Duration // first wait between restarts, default 1 s; doubles up to MaxRestartBackoff
 	MaxRestartBackoff time.Duration // default 60 s
@@ -118,6 +121,9 @@ func (o *Options) complete() error {
 	}
 	if o.Log == nil {
 		o.Log = io.Discard
+	}
+	if o.Skew == nil {
+		o.Skew = func() time.Duration { return 0 }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

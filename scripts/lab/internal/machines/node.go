@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
@@ -65,7 +66,8 @@ func (m *Machines) runKubelet(ctx context.Context, vm *machine, config *cluster.
 			go m.serve(name, func() error { return m.o.Gate.ServeTLS(net.HTTPS, name) })
 			go serveDNS(net.DNS, m.resolve)
 		},
-		Log: log,
+		Skew: func() time.Duration { return m.o.Gate.SkewOf("node/" + vm.name) },
+		Log:  log,
 	})
 	if err != nil {
 		return err
