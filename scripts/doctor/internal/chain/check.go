@@ -64,6 +64,8 @@ type checker struct {
 	*Facts
 	ids   []Identity
 	found []Finding
+	// foreign is set where the API server signs as an issuer that nobody meant: what roles make of it says nothing.
+	foreign bool
 }
 
 // Check judges facts: what is broken first, and of that what most hangs on. Facts that were not looked at are not judged.

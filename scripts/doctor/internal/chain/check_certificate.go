@@ -325,6 +325,9 @@ func (c *checker) certificateRole(id Identity, h *Helper, leaf *x509.Certificate
 	}
 	ids, where := []Identity{id}, "role "+r.ARN
 	const cnKey, anchorKey = "aws:PrincipalTag/x509Subject/CN", "aws:SourceArn"
+	known := []string{cnKey, anchorKey, "aws:SourceAccount", "aws:PrincipalTag/x509Issuer/CN", "sts:SourceIdentity"}
+	full := d
+	d = plainly(full, known...)
 	ask := func(action, cn, anchor string) policy.Decision {
 		return policy.Evaluate(policy.Request{Action: action, Resource: r.ARN, Principal: &policy.Principal{Service: "rolesanywhere.amazonaws.com"},
 			Context: map[string][]string{cnKey: {cn}, anchorKey: {anchor}, "aws:SourceAccount": {segment(r.ARN, 4)},
@@ -339,6 +342,9 @@ func (c *checker) certificateRole(id Identity, h *Helper, leaf *x509.Certificate
 			if ask(action, cn, h.Anchor) != policy.Allow {
 				c.add("trust-actions", where, ids, "its trust policy does not allow "+action)
 			}
+		}
+		if d = full; !allowed(cn, h.Anchor) {
+			c.add("trust-conditions", where, ids, "it also looks at "+list(others(full, known...)), "name", nameOf(r.ARN))
 		}
 	case ask("sts:AssumeRole", cn, h.Anchor) == policy.ExplicitDeny:
 		c.add("trust-suspended", where, ids, "a Deny statement of its trust policy shuts the identity out")

@@ -57,7 +57,10 @@ func (c *checker) issuer() {
 			}
 		}
 	}
-	if len(expected) > 0 && !slices.Contains(expected, host(issuer)) {
+	// An issuer that IAM knows is somebody's, and roles that trust another one are told as such.
+	known := c.provides(issuer) != nil && (c.Stack == nil || c.Stack.Issuer == "")
+	if len(expected) > 0 && !slices.Contains(expected, host(issuer)) && !known {
+		c.foreign = true
 		want := "https://" + strings.Join(expected, ", https://")
 		seen := "the API server signs tokens as " + issuer
 		alike := func(a string) string {
@@ -167,7 +170,7 @@ func (c *checker) provider(ids []Identity, issuer string) {
 	if !c.sees(partProviders) || !c.sees(partCaller) {
 		return
 	}
-	p := find(c.Account.Providers, func(p *Provider) bool { return strings.TrimPrefix(p.URL, "https://") == host(issuer) })
+	p := c.provides(issuer)
 	if p == nil {
 		c.add("provider-missing", "account "+c.Account.ID, ids, "no OIDC provider has the URL of the issuer", "issuer", issuer)
 		return
@@ -177,6 +180,11 @@ func (c *checker) provider(ids []Identity, issuer string) {
 			c.add("provider-audience", "OIDC provider "+p.ARN, []Identity{id}, "its client ids are "+list(p.Clients), "audience", audience)
 		}
 	}
+}
+
+// provides is IAM's provider of an issuer; nil where there is none.
+func (f *Facts) provides(issuer string) *Provider {
+	return find(f.Account.Providers, func(p *Provider) bool { return strings.TrimPrefix(p.URL, "https://") == host(issuer) })
 }
 
 // audience is the audience that the tokens of an identity should have.

@@ -60,25 +60,24 @@ func (c *checker) permissions(id Identity, r *Role) {
 func (c *checker) tokenRole(id Identity) {
 	r, d := c.roleOf(id)
 	issuer := c.signs()
-	if r == nil || issuer == "" {
+	if r == nil || issuer == "" || c.foreign {
 		return
 	}
 	trusted := trustedIssuers(r.Trust)
-	if c.Stack == nil && !slices.Contains(trusted, host(issuer)) && !c.anyTrusts(host(issuer)) {
-		return // it is the issuer that changed, which was told
-	}
-	if c.Stack != nil && c.Stack.Issuer != "" && host(c.Stack.Issuer) != host(issuer) {
-		return
-	}
 	where := "role " + r.ARN
 	arn := strings.Join(strings.SplitN(r.ARN, ":", 6)[:5], ":") + ":oidc-provider/" + host(issuer)
 	subject, audience := "system:serviceaccount:"+id.Namespace+":"+id.Account, c.audience(id)
+	full := d
+	d = plainly(full, host(issuer)+":sub", host(issuer)+":aud")
 	ask := func(sub, aud string) policy.Decision {
 		return policy.Evaluate(policy.Request{Action: "sts:AssumeRoleWithWebIdentity", Resource: r.ARN, Principal: &policy.Principal{Federated: arn},
 			Context: map[string][]string{host(issuer) + ":sub": {sub}, host(issuer) + ":aud": {aud}}}, d).Decision
 	}
 	decision := ask(subject, audience)
 	if decision == policy.Allow {
+		if d = full; ask(subject, audience) != policy.Allow {
+			c.add("trust-conditions", where, []Identity{id}, "it also looks at "+list(others(full, host(issuer)+":sub", host(issuer)+":aud")), "name", nameOf(r.ARN))
+		}
 		return
 	}
 	subjects, audiences := values(d, host(issuer)+":sub"), values(d, host(issuer)+":aud")
@@ -114,12 +113,34 @@ func literalWildcard(d *policy.Document, key string) bool {
 	})
 }
 
-// anyTrusts tells whether the role of some identity trusts an issuer.
-func (c *checker) anyTrusts(h string) bool {
-	return slices.ContainsFunc(c.ids, func(i Identity) bool {
-		r := c.role(i.Role)
-		return r != nil && slices.Contains(trustedIssuers(r.Trust), h)
-	})
+// others are the condition keys of a trust policy beside those that are known.
+func others(d *policy.Document, known ...string) (out []string) {
+	for _, s := range d.Statements {
+		for _, c := range s.Conditions {
+			if !slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, c.Key) }) && !slices.Contains(out, c.Key) {
+				out = append(out, c.Key)
+			}
+		}
+	}
+	return out
+}
+
+// plainly is a trust policy as it is where all conditions on other keys hold that let in, and none that shuts out.
+func plainly(d *policy.Document, known ...string) *policy.Document {
+	out := &policy.Document{Version: d.Version}
+	for _, s := range d.Statements {
+		one := &policy.Document{Statements: []policy.Statement{s}}
+		if len(others(one, known...)) > 0 {
+			if s.Effect == "Deny" {
+				continue
+			}
+			s.Conditions = slices.DeleteFunc(slices.Clone(s.Conditions), func(c policy.Condition) bool {
+				return !slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, c.Key) })
+			})
+		}
+		out.Statements = append(out.Statements, s)
+	}
+	return out
 }
 
 // values are what a trust policy compares a condition key with.

@@ -238,6 +238,11 @@ var seeded = []fault{
 		trust("StringEquals", "StringLike")(t, f)
 		trust("system:serviceaccount:default:uploader", "system:serviceaccount:other:*")(t, f)
 	}, "trust-subject", "sts-web-identity-denied", nil},
+	{"the role trusts another cluster's provider", tokens, func(t *testing.T, f *Facts) {
+		trust(host(f.Cluster.Issuer), "oidc.example.com")(t, f)
+	}, "trust-provider", "sts-web-identity-denied", nil},
+	{"the role asks for an address too", tokens, trust(`"StringEquals":{`, `"IpAddress":{"aws:SourceIp":"192.0.2.0/24"},"StringEquals":{`), "trust-conditions", "", nil},
+	{"the role asks for an address of a certificate too", both(certificated, sidecars), trust(`"StringEquals":{`, `"IpAddress":{"aws:SourceIp":"192.0.2.0/24"},"StringEquals":{`), "trust-conditions", "", nil},
 	{"the role is suspended", own, func(_ *testing.T, f *Facts) {
 		r := role(f)
 		r.Trust = strings.TrimSuffix(r.Trust, "]}") + `,{"Sid":"Suspended","Effect":"Deny","Principal":"*","Action":["sts:AssumeRole","sts:AssumeRoleWithWebIdentity"]}]}`

@@ -132,7 +132,7 @@ func text(document *string) string {
 
 // keepRoles leaves the roles of identities and of the cluster's machines: the others are nobody's business here.
 func (c *collector) keepRoles(ids []Identity) {
-	wanted := map[string]bool{}
+	wanted, elsewhere := map[string]bool{}, map[string]bool{}
 	for _, i := range ids {
 		wanted[i.Role] = true
 	}
@@ -151,6 +151,14 @@ func (c *collector) keepRoles(ids []Identity) {
 	c.facts.Account.Roles = slices.DeleteFunc(c.facts.Account.Roles, func(r Role) bool {
 		return !wanted[r.ARN] && !slices.ContainsFunc(r.Machines, func(m string) bool { return machines[m] })
 	})
+	for _, p := range c.facts.Cluster.Pods {
+		if h := c.facts.helper(&p); h != nil && h.Anchor != "" && (segment(h.Anchor, 3) != c.facts.Account.Region || segment(h.Anchor, 4) != c.facts.Account.ID) {
+			elsewhere[h.Anchor] = true
+		}
+	}
+	for arn := range elsewhere {
+		c.miss("trust anchor "+arn, fmt.Errorf("it is not of the account and region that were looked at, %s and %s", c.facts.Account.ID, c.facts.Account.Region))
+	}
 	for arn := range wanted {
 		if account := segment(arn, 4); account != "" && account != c.facts.Account.ID {
 			c.miss("role "+arn, errors.New("it is of another account than the caller's, "+c.facts.Account.ID))

@@ -75,6 +75,7 @@ var kinds = []kind{
 	{"trust-machines", linkRole, Broken, "the service ec2.amazonaws.com", because("the role's trust policy was changed: EC2 may not hand it to machines", "imds-hop-limit"), up, ""},
 	{"role-allows-nothing", linkRole, Broken, "a policy: the identity is there to do something", catalogue("denied-identity-policy", 0), up, ""},
 	{"boundary-allows-nothing", linkRole, Broken, "a permissions boundary that leaves something of what the policies allow", catalogue("denied-boundary", 0), "aws iam get-role --role-name <name> --query Role.PermissionsBoundary", ""},
+	{"trust-conditions", linkRole, Risk, "a trust policy that asks for nothing but subject and audience, or certificate and trust anchor: the rest doctor cannot see", because("the trust policy has more conditions, which may shut the identity out", ""), "aws iam get-role --role-name <name> --query Role.AssumeRolePolicyDocument", "identities.md"},
 	{"trust-broad", linkRole, Risk, "a trust policy that names one identity", because("the trust policy was widened: others can be this role", ""), up, "identities.md"},
 
 	{"certificate-secret-missing", linkCertificate, Broken, "the Secret with the identity's certificate", catalogue("mount-secret-missing", 0), upRefresh, ""},
