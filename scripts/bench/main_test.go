@@ -16,6 +16,7 @@ import (
 	"k3s-aws-auth/scripts/bench/internal/runs"
 	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/internal/labs"
+	"k3s-aws-auth/scripts/internal/setups"
 )
 
 func execute(t *testing.T, args ...string) error {
@@ -128,7 +129,9 @@ func TestResultsAreNotMixed(t *testing.T) {
 func TestPlan(t *testing.T) {
 	p, err := (&where{clients: []string{"cli"}, keys: []string{"cached"}}).plan()
 	require.NoError(t, err)
-	require.Len(t, p.setups, 4, "all by default")
+	list, err := setups.Around()
+	require.NoError(t, err)
+	require.Equal(t, list.Names(), p.setups, "all by default")
 	p, err = (&where{clients: []string{"cli"}, keys: []string{"cached", "cold"}, clusters: []string{"a=irsa-s3,/k"},
 		variants: []string{"ttl=irsa-cloudfront,issuer.cacheTtlSeconds=1,demo=true"}}).plan()
 	require.NoError(t, err)
