@@ -152,7 +152,9 @@ func TestValidateIdentity(t *testing.T) {
 			}
 		})
 	}
-	for _, operator := range []string{"StringEquals", "StringNotLike", "StringEqualsIgnoreCase", "ForAnyValue:StringLikeIfExists", "ForAllValues:StringEquals", "NumericLessThanEquals", "DateGreaterThan", "IpAddress", "NotIpAddress", "ArnLikeIfExists", "Null", "BinaryEquals"} {
+	for _, operator := range []string{"StringEquals", "StringNotLike", "StringEqualsIgnoreCase", "ForAnyValue:StringLikeIfExists",
+		"ForAllValues:StringEquals", "NumericLessThanEquals", "DateGreaterThan",
+		"IpAddress", "NotIpAddress", "ArnLikeIfExists", "Null", "BinaryEquals"} {
 		statement := ok
 		statement.Conditions = cond(operator, "aws:x", "y")
 		if err := statement.ValidateIdentity(); err != nil {

@@ -71,10 +71,14 @@ func TestSubnetsMustNotBeEmpty(t *testing.T) {
 }
 
 func TestArchitecture(t *testing.T) {
-	for _, arm := range []string{"a1.large", "t4g.medium", "m6g.large", "m7gd.xlarge", "c6gn.large", "c8gn.large", "r8gb.large", "x2gd.medium", "im4gn.large", "is4gen.large", "i4g.large", "g5g.xlarge", "hpc7g.4xlarge"} {
+	for _, arm := range []string{"a1.large", "t4g.medium", "m6g.large", "m7gd.xlarge",
+		"c6gn.large", "c8gn.large", "r8gb.large", "x2gd.medium", "im4gn.large", "is4gen.large", "i4g.large",
+		"g5g.xlarge", "hpc7g.4xlarge"} {
 		require.Equal(t, "arm64", architecture(arm), arm)
 	}
-	for _, amd := range []string{"t2.micro", "t3.medium", "t3a.small", "m5.large", "m7i-flex.large", "m7a.large", "c5n.large", "i4i.large", "i7ie.large", "g4dn.xlarge", "g6.xlarge", "g6e.xlarge", "gr6.4xlarge", "p5en.48xlarge", "u-6tb1.56xlarge", "u7i-12tb.224xlarge", "x2iedn.xlarge"} {
+	for _, amd := range []string{"t2.micro", "t3.medium", "t3a.small", "m5.large", "m7i-flex.large", "m7a.large", "c5n.large",
+		"i4i.large", "i7ie.large", "g4dn.xlarge", "g6.xlarge", "g6e.xlarge", "gr6.4xlarge",
+		"p5en.48xlarge", "u-6tb1.56xlarge", "u7i-12tb.224xlarge", "x2iedn.xlarge"} {
 		require.Equal(t, "amd64", architecture(amd), amd)
 	}
 	for instanceType, want := range map[string]bool{"t2.micro": true, "t3.medium": true, "t4g.small": true, "trn1.2xlarge": false, "m5.large": false} {

@@ -34,6 +34,11 @@ func issuer(host string) podrole.WebIdentityIssuer {
 	}
 }
 
+// trusting is the trust in the uploader's tokens of some issuers.
+func trusting(issuers ...podrole.WebIdentityIssuer) pulumi.StringOutput {
+	return podrole.WebIdentityTrust(podrole.ServiceAccount{Issuers: issuers, Audience: "sts.amazonaws.com", Namespace: "default", Name: "uploader"})
+}
+
 func uploader() []iampolicy.Statement {
 	return []iampolicy.Statement{{
 		Sid: "PutOwnPrefix", Actions: []string{"s3:PutObject"}, Resources: []string{"arn:aws:s3:::lab-demo/uploader/*"},
@@ -45,16 +50,17 @@ func uploader() []iampolicy.Statement {
 func TestPolicies(t *testing.T) {
 	for setup, trust := range map[string]func() pulumi.StringOutput{
 		"irsa-s3": func() pulumi.StringOutput {
-			return podrole.WebIdentityTrust(podrole.ServiceAccount{Issuers: []podrole.WebIdentityIssuer{issuer("lab-issuer.s3.eu-central-1.amazonaws.com")}, Audience: "sts.amazonaws.com", Namespace: "default", Name: "uploader"})
+			return trusting(issuer("lab-issuer.s3.eu-central-1.amazonaws.com"))
 		},
 		"irsa-cloudfront": func() pulumi.StringOutput {
-			return podrole.WebIdentityTrust(podrole.ServiceAccount{Issuers: []podrole.WebIdentityIssuer{issuer("oidc.example.com")}, Audience: "sts.amazonaws.com", Namespace: "default", Name: "uploader"})
+			return trusting(issuer("oidc.example.com"))
 		},
 		"irsa-migration": func() pulumi.StringOutput {
-			return podrole.WebIdentityTrust(podrole.ServiceAccount{Issuers: []podrole.WebIdentityIssuer{issuer("oidc.example.com"), issuer("lab-issuer.s3.eu-central-1.amazonaws.com")}, Audience: "sts.amazonaws.com", Namespace: "default", Name: "uploader"})
+			return trusting(issuer("oidc.example.com"), issuer("lab-issuer.s3.eu-central-1.amazonaws.com"))
 		},
 		"roles-anywhere": func() pulumi.StringOutput {
-			return podrole.RolesAnywhereTrust(podrole.Certificate{TrustAnchorArns: pulumi.StringArray{pulumi.String("arn:aws:rolesanywhere:eu-central-1:" + account + ":trust-anchor/0a1b")}, CommonName: "default.uploader"})
+			anchors := pulumi.StringArray{pulumi.String("arn:aws:rolesanywhere:eu-central-1:" + account + ":trust-anchor/0a1b")}
+			return podrole.RolesAnywhereTrust(podrole.Certificate{TrustAnchorArns: anchors, CommonName: "default.uploader"})
 		},
 	} {
 		t.Run(setup, func(t *testing.T) {

@@ -158,7 +158,7 @@ func (t *Target) foreign(ctx context.Context, change func(*foreign) error, use f
 		return broken(err)
 	}
 	bucket := unique("issuer")
-	f := &foreign{bucket: bucket, url: "https://" + bucket + ".s3." + t.Region + "." + dnsSuffix, key: key, audiences: []string{stsAudience},
+	f := &foreign{bucket: bucket, url: "https://" + t.bucketHost(bucket), key: key, audiences: []string{stsAudience},
 		keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: foreignKid, Algorithm: "RS256", Use: "sig"}}}
 	f.discovery = map[string]any{"issuer": f.url, "jwks_uri": f.url + "/" + jwksKey, "response_types_supported": []string{"id_token"},
 		"subject_types_supported": []string{"public"}, "id_token_signing_alg_values_supported": []string{"RS256"}}

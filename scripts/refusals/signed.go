@@ -36,7 +36,7 @@ func (t *Target) put(ctx context.Context, q request) (*http.Request, error) {
 		}
 	}
 	set(&q.method, http.MethodPut)
-	set(&q.host, id.Bucket+".s3."+t.Region+"."+dnsSuffix)
+	set(&q.host, t.bucketHost(id.Bucket))
 	set(&q.path, "/"+id.Prefix+"refusals.txt")
 	set(&q.service, "s3")
 	set(&q.region, t.Region)
@@ -187,7 +187,7 @@ var signedCases = []Case{
 		}),
 	signed("sigv4-host-altered", "a signed put replayed at another bucket", mismatch, noMatch, nil,
 		func(t *Target, r *http.Request) {
-			r.URL.Host = "not-" + t.Identity.Bucket + ".s3." + t.Region + "." + dnsSuffix
+			r.URL.Host = t.bucketHost("not-" + t.Identity.Bucket)
 			r.Host = r.URL.Host
 		}),
 	signed("sigv4-region-s3", "a put signed for another region", "AuthorizationHeaderMalformed", "expecting '",

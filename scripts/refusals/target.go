@@ -252,9 +252,14 @@ func (t *Target) issuerBucket() (string, error) {
 	return b, broken(err)
 }
 
+// bucketHost is a bucket's host at S3.
+func (t *Target) bucketHost(bucket string) string {
+	return bucket + ".s3." + t.Region + "." + dnsSuffix
+}
+
 // objectURL is an object's address at S3.
 func (t *Target) objectURL(bucket, key string) string {
-	return "https://" + bucket + ".s3." + t.Region + "." + dnsSuffix + "/" + key
+	return "https://" + t.bucketHost(bucket) + "/" + key
 }
 
 func roleName(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
