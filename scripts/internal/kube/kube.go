@@ -8,8 +8,10 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
@@ -31,6 +33,27 @@ func Connect(kubeconfig string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	return connect(config)
+}
+
+// ConnectText is Connect for a kubeconfig that is in no file.
+func ConnectText(kubeconfig []byte) (*Cluster, error) {
+	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	return connect(config)
+}
+
+// Apart is the same cluster, reached by connections of its own: behind a load balancer, perhaps by another server.
+func (c *Cluster) Apart() (*Cluster, error) {
+	config := rest.CopyConfig(c.config)
+	// Transports with a dialer are not shared (k8s.io/client-go/transport/cache.go).
+	config.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	return connect(config)
+}
+
+func connect(config *rest.Config) (*Cluster, error) {
 	config.QPS = -1
 	// That an API will be gone in some later release is no news to who asks a cluster now.
 	config.WarningHandler = rest.NoWarnings{}

@@ -38,8 +38,13 @@ func Export(ctx context.Context, env []string, name string) (*State, error) {
 		}
 		return nil, fmt.Errorf("pulumi stack export: %w", err)
 	}
+	return ParseExport(out)
+}
+
+// ParseExport reads what `pulumi stack export --show-secrets` prints.
+func ParseExport(text []byte) (*State, error) {
 	var exported struct{ Deployment json.RawMessage }
-	if err := json.Unmarshal(out, &exported); err != nil {
+	if err := json.Unmarshal(text, &exported); err != nil {
 		return nil, fmt.Errorf("pulumi stack export: %w", err)
 	}
 	return Parse(exported.Deployment)

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -252,4 +253,59 @@ func (s *State) Secrets() []string {
 		}
 	}
 	return out
+}
+
+// named returns the one resource of a name, of a type that ends with one of types.
+func (s *State) named(name string, types ...string) (resource, error) {
+	var found []resource
+	for _, r := range s.resources {
+		if strings.HasSuffix(r.URN, "::"+name) && slices.ContainsFunc(types, func(t string) bool { return strings.HasSuffix(r.Type, t) }) {
+			found = append(found, r)
+		}
+	}
+	if len(found) != 1 {
+		return resource{}, fmt.Errorf("the state has %d resources %s (%s)", len(found), name, strings.Join(types, ", "))
+	}
+	return found[0], nil
+}
+
+// URN is that of the one resource of a type with a name.
+func (s *State) URN(typ, name string) (string, error) {
+	r, err := s.named(name, typ)
+	return r.URN, err
+}
+
+// PublicKey is the public half of the RSA key with a resource name.
+func (s *State) PublicKey(name string) (*rsa.PublicKey, error) {
+	r, err := s.named(name, "tls:index/privateKey:PrivateKey")
+	if err != nil {
+		return nil, err
+	}
+	plain, err := text(r.Outputs, "privateKeyPem")
+	if err != nil {
+		return nil, err
+	}
+	key, err := ParseSigningKey(plain)
+	if err != nil {
+		return nil, err
+	}
+	return &key.PublicKey, nil
+}
+
+// Certificate is the certificate with a resource name, signed by itself or by a CA.
+func (s *State) Certificate(name string) (*x509.Certificate, error) {
+	r, err := s.named(name, "tls:index/selfSignedCert:SelfSignedCert", "tls:index/locallySignedCert:LocallySignedCert")
+	if err != nil {
+		return nil, err
+	}
+	return certificate(r)
+}
+
+// IssuerURL is the URL of the published issuer with a component's name.
+func (s *State) IssuerURL(name string) (string, error) {
+	r, err := s.named(name, ":oidcissuer:BucketIssuer", ":oidcissuer:CloudFrontIssuer")
+	if err != nil {
+		return "", err
+	}
+	return text(r.Outputs, "url")
 }

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"k3s-aws-auth/scripts/internal/labs"
+	"k3s-aws-auth/scripts/internal/stackfile"
+	"k3s-aws-auth/scripts/rotate/internal/stackedit"
+	"k3s-aws-auth/scripts/rotate/internal/walk"
+)
+
+// mode is how far a command goes.
+type mode struct {
+	plan, step, edit bool
+	yes, danger      bool
+	review           string
+}
+
+// poll is how often the world is looked at while something is waited for.
+const poll = 10 * time.Second
+
+// rotation is one walk of a set.
+type rotation struct {
+	*place
+	mode
+	kind  *kind
+	goal  walk.Goal
+	fresh map[string]member
+	in    io.Reader
+}
+
+// observe reads everything that a step is decided by.
+func (r *rotation) observe(ctx context.Context) (walk.Observed, error) {
+	var o walk.Observed
+	file, err := stackfile.Read(r.file())
+	if err != nil {
+		return o, err
+	}
+	o.File = r.kind.has(file.Config)
+	updates, err := r.history(ctx, r.kind.deployed)
+	if err != nil {
+		return o, err
+	}
+	o.Read(updates)
+	w, err := r.look(ctx)
+	if err != nil {
+		return o, err
+	}
+	if err := r.kind.check(file.Config); err != nil {
+		return o, err
+	}
+	return o, r.kind.observe(ctx, w, &o)
+}
+
+// walk goes on until the goal is reached, or as far as the mode says.
+func (r *rotation) walk(ctx context.Context) error {
+	said, stepped := "", false
+	say := func(format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); text != said {
+			said = text
+			fmt.Fprintln(r.out, text)
+		}
+	}
+	for {
+		o, err := r.observe(ctx)
+		if err != nil {
+			return err
+		}
+		if r.plan {
+			r.show(o)
+			return nil
+		}
+		step := walk.Next(r.goal, o)
+		switch step.Kind {
+		case walk.Done:
+			say("done: %s", step.Why)
+			return nil
+		case walk.Refuse:
+			return errors.New(step.Why)
+		case walk.Wait:
+			if !step.Until.IsZero() {
+				say("waiting until %s (%s): %s", step.Until.UTC().Format(time.RFC3339), step.Until.Sub(o.Now).Round(time.Second), step.Why)
+			} else {
+				say("waiting: %s", step.Why)
+			}
+			if r.step || r.edit {
+				return nil
+			}
+			if err := sleep(ctx, poll); err != nil {
+				return err
+			}
+			continue
+		}
+		if stepped {
+			say("next, by the same command: %s: %s", step.Set, step.Why)
+			return nil
+		}
+		if step.Kind == walk.Edit {
+			say("%s: %s", step.Set, step.Why)
+			if err := r.write(step.Set); err != nil {
+				return err
+			}
+			if r.edit {
+				say("%s is edited. Commit it, have it applied, and run the same command again", r.file())
+				return nil
+			}
+		} else if r.edit {
+			say("%s. It has to be applied first", step.Why)
+			return nil
+		} else {
+			say("%s", step.Why)
+		}
+		if err := r.apply(ctx); errors.Is(err, errLocked) {
+			say("waiting: %v", err)
+			if err := sleep(ctx, poll); err != nil {
+				return err
+			}
+			continue
+		} else if err != nil {
+			return err
+		}
+		stepped = r.step
+	}
+}
+
+// write edits the stack's file.
+func (r *rotation) write(to walk.Set) error {
+	f, err := stackedit.Open(r.file())
+	if err != nil {
+		return err
+	}
+	if err := r.kind.write(f, to, r.fresh); err != nil {
+		return err
+	}
+	return f.Save()
+}
+
+// show prints the plan.
+func (r *rotation) show(o walk.Observed) {
+	fmt.Fprintf(r.out, "%s: deployed is %s; the file says %s\n", r.kind.name, o.Deployed, o.File)
+	for _, line := range append(o.Missing, o.InUse...) {
+		fmt.Fprintf(r.out, "  now: %s\n", line)
+	}
+	now, n := o.Now, 0
+	for _, step := range walk.Plan(r.goal, o) {
+		switch step.Kind {
+		case walk.Edit:
+			n++
+			fmt.Fprintf(r.out, "%d. deploy %s: %s\n   then look until %s\n", n, step.Set, step.Why, r.kind.proof)
+		case walk.Apply:
+			n++
+			fmt.Fprintf(r.out, "%d. deploy the file as it is: %s\n   then look until %s\n", n, step.Why, r.kind.proof)
+		case walk.Wait:
+			n++
+			fmt.Fprintf(r.out, "%d. wait %s: %s\n", n, step.Until.Sub(now).Round(time.Second), step.Why)
+			now = step.Until
+		default:
+			fmt.Fprintf(r.out, "%s: %s\n", step.Kind, step.Why)
+		}
+	}
+}
+
+// apply previews the file, shows what the review says of that, and runs the update.
+func (p *place) preview(ctx context.Context, m mode, flags ...string) error {
+	text, err := p.ask(ctx, append([]string{"preview", "--json", "--show-sames", "--stack", p.stack}, flags...)...)
+	if err != nil && len(text) == 0 {
+		return err
+	}
+	dir, temporary := os.MkdirTemp("", "rotate-")
+	if temporary != nil {
+		return temporary
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	file := filepath.Join(dir, "preview.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return err
+	}
+	args := []string{"--preview", file}
+	if !m.danger {
+		args = append(args, "--fail-on", "danger")
+	}
+	review := exec.CommandContext(ctx, m.review, args...)
+	if m.review == "" {
+		_, scripts, err := labs.Directories()
+		if err != nil {
+			return err
+		}
+		review = exec.CommandContext(ctx, "go", append([]string{"run", "./review"}, args...)...)
+		review.Dir = scripts
+	}
+	review.Stdout, review.Stderr = p.out, p.out
+	if judged := review.Run(); judged != nil {
+		return fmt.Errorf("the review stops this: %w (--accept-danger goes on)", judged)
+	}
+	return err
+}
+
+func (p *place) up(ctx context.Context, m mode, in io.Reader, flags ...string) error {
+	if err := p.preview(ctx, m, flags...); err != nil {
+		return err
+	}
+	if !m.yes {
+		if err := confirm(ctx, in, p.out); err != nil {
+			return err
+		}
+	}
+	return p.run(ctx, append([]string{"up", "--yes", "--skip-preview", "--non-interactive", "--stack", p.stack}, flags...)...)
+}
+
+func (r *rotation) apply(ctx context.Context) error { return r.up(ctx, r.mode, r.in) }
+
+// confirm asks whether to go on.
+func confirm(ctx context.Context, in io.Reader, out io.Writer) error {
+	fmt.Fprint(out, "Apply this? [y/N] ")
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(in).ReadString('\n')
+		answer <- strings.TrimSpace(line)
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case line := <-answer:
+		if strings.EqualFold(line, "y") || strings.EqualFold(line, "yes") {
+			return nil
+		}
+		return errors.New("not wanted: nothing was applied. The same command goes on from here, and --abort goes back")
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
