@@ -206,14 +206,21 @@ func (w *whole) refresh() {
 func (w *whole) pulumi(args ...string) {
 	w.t.Helper()
 	w.t.Log("pulumi", strings.Join(args, " "))
+	root, env := w.pulumiEnviron()
+	cmd := exec.CommandContext(w.ctx, filepath.Join(root, "bin/pulumi"), args...)
+	cmd.Dir, cmd.Env = filepath.Join(w.dir, "work"), env
+	out, err := cmd.CombinedOutput()
+	require.NoError(w.t, err, string(out))
+}
+
+// pulumiEnviron is where Pulumi's CLI is, and the environment with which it works on the lab's stack.
+func (w *whole) pulumiEnviron() (root string, env []string) {
+	w.t.Helper()
 	_, scripts, err := directories()
 	require.NoError(w.t, err)
 	tools, err := build.All(w.ctx, scripts, os.Stderr, build.Wish{})
 	require.NoError(w.t, err)
-	cmd := exec.CommandContext(w.ctx, filepath.Join(tools.PulumiRoot, "bin/pulumi"), args...)
-	cmd.Dir, cmd.Env = filepath.Join(w.dir, "work"), append(w.environ(), "PULUMI_HOME="+tools.PulumiHome, "PATH="+os.Getenv("PATH"), "HOME="+w.dir)
-	out, err := cmd.CombinedOutput()
-	require.NoError(w.t, err, string(out))
+	return tools.PulumiRoot, append(w.environ(), "PULUMI_HOME="+tools.PulumiHome, "PATH="+os.Getenv("PATH"), "HOME="+w.dir)
 }
 
 // conditionOf is a condition's status on a Node; empty where it has none.

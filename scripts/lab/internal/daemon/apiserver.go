@@ -73,3 +73,22 @@ func passTime(w http.ResponseWriter, r *http.Request, m *machines.Machines) {
 	}
 	_ = json.NewEncoder(w).Encode(in)
 }
+
+// ageTokens is POST /_lab/tokens: the kubelet refreshes the tokens of a pod, as it does after 80 % of their life.
+func ageTokens(w http.ResponseWriter, r *http.Request, m *machines.Machines) {
+	var in struct {
+		Namespace string `json:"namespace"`
+		Pod       string `json:"pod"`
+	}
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&in)
+	if err == nil {
+		err = m.AgeTokens(in.Namespace, in.Pod)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(in)
+}

@@ -221,6 +221,7 @@ func controls(g *gate.Gate, m *machines.Machines, before map[string][]string, me
 	})
 	mux.HandleFunc("GET /_lab/messages", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(messages()) })
 	mux.HandleFunc("POST /_lab/pass", func(w http.ResponseWriter, r *http.Request) { passTime(w, r, m) })
+	mux.HandleFunc("POST /_lab/tokens", func(w http.ResponseWriter, r *http.Request) { ageTokens(w, r, m) })
 	mux.HandleFunc("POST /_lab/apiserver", func(w http.ResponseWriter, r *http.Request) { changeAPIServers(w, r, m) })
 	return mux
 }

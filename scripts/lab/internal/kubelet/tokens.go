@@ -95,6 +95,18 @@ func refreshTime(t *authenticationv1.TokenRequest, now time.Time) time.Time {
 	return at
 }
 
+// age lets a pod's tokens be due for a refresh. They are as valid as they were.
+func (m *tokenManager) age(pod types.UID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, t := range m.tokens {
+		if key.pod == pod {
+			t.refresh = time.Time{}
+			m.tokens[key] = t
+		}
+	}
+}
+
 func (m *tokenManager) forget(pod types.UID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -88,6 +88,8 @@ type machine struct {
 	init *initSystem
 	// server is set where the machine has a running control plane.
 	server *cluster.Server
+	// kubelet is set where the machine has a running node.
+	kubelet *kubelet.Kubelet
 	// err is why the boot failed.
 	err error
 }

@@ -72,6 +72,9 @@ func (m *Machines) runKubelet(ctx context.Context, vm *machine, config *cluster.
 	if err != nil {
 		return err
 	}
+	m.mu.Lock()
+	vm.kubelet = k
+	m.mu.Unlock()
 	go func() {
 		select {
 		case <-k.Ready():

@@ -52,6 +52,19 @@ func (m *Machines) Pass(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
+// AgeTokens lets the kubelet of a pod refresh the pod's tokens, as if 80 % of their life had passed.
+func (m *Machines) AgeTokens(namespace, pod string) error {
+	for _, vm := range m.all() {
+		m.mu.Lock()
+		k := vm.kubelet
+		m.mu.Unlock()
+		if k != nil && k.AgeTokens(namespace, pod) {
+			return nil
+		}
+	}
+	return fmt.Errorf("no machine has pod %s/%s", namespace, pod)
+}
+
 // running waits until the units that systemd keeps running on the machines do run, K3s's.
 func (m *Machines) running(ctx context.Context) error {
 	for deadline := time.Now().Add(patience); ; {
