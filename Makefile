@@ -10,7 +10,7 @@ GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 # Builds the lab's programs where they are missing and puts their paths into the environment, for tests that start them.
 WITH_TOOLS = exports="$$(go -C scripts run ./lab tools)" && eval "$$exports" &&
 
-.PHONY: help fork generate lab doctor upgrade-check refusals test test-lab race lint drill fuzz golden bench bench-cold-start bench-scale
+.PHONY: help fork generate lab doctor rotate upgrade-check refusals test test-lab race lint drill fuzz golden bench bench-cold-start bench-scale
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ upgrade-check: ## deploy the git ref FROM (the last tag) in the lab and upgrade 
 
 doctor: ## say where the chain from pod to AWS breaks: SETUP=one setup whose lab runs; else the cluster of KUBECONFIG and the account of your AWS credentials
 	@go -C scripts run ./doctor check $(if $(filter-out all,$(SETUP)),--setup $(SETUP))
+
+rotate: ## rotate, revoke or suspend something of a stack: ARGS="key 2026-11 --stack prod --plan"
+	@go -C scripts run ./rotate $(ARGS)
 
 refusals: ## try every caller that must be refused, in the lab: SETUP=all or one setup; ONLY=part,part of their names
 	go -C scripts run ./refusals --setup $(SETUP) $(if $(ONLY),--only $(ONLY))

@@ -44,6 +44,9 @@ anywhere, is run again, on any machine, and goes on.`,
   rotate key 2026-11 --abort                 back to the key before
   rotate issuer cdn --domain oidc.example.com --hosted-zone Z0123456789ABCDEFGHIJ
   rotate ca 2036
+  rotate leaf uploader                       a new certificate, with a new key
+  rotate revoke 4f1c0e                       no new session for a certificate
+  rotate suspend uploader                    nobody is this identity any more
   rotate --lab irsa-s3 key 2                 in a running lab`,
 	}
 	cli.Strict(cmd)
@@ -58,7 +61,8 @@ anywhere, is run again, on any machine, and goes on.`,
 	f.BoolVar(&o.danger, "accept-danger", false, "go on where the review says danger")
 	f.StringVar(&o.review, "review", "", "the review's `PROGRAM`; built from this repository, where it is left out")
 	cmd.AddCommand(setCommand(o, "key", "the key that signs ServiceAccount tokens"), issuerCommand(o),
-		setCommand(o, "ca", "the certificate authority of the identities' certificates"))
+		setCommand(o, "ca", "the certificate authority of the identities' certificates"),
+		leafCommand(o), revokeCommand(o), unrevokeCommand(o), suspendCommand(o), resumeCommand(o))
 	return cmd
 }
 

@@ -26,7 +26,7 @@ type mode struct {
 }
 
 // poll is how often the world is looked at while something is waited for.
-const poll = 10 * time.Second
+const poll = 5 * time.Second
 
 // rotation is one walk of a set.
 type rotation struct {
@@ -88,7 +88,10 @@ func (r *rotation) walk(ctx context.Context) error {
 			return errors.New(step.Why)
 		case walk.Wait:
 			if !step.Until.IsZero() {
-				say("waiting until %s (%s): %s", step.Until.UTC().Format(time.RFC3339), step.Until.Sub(o.Now).Round(time.Second), step.Why)
+				if what := step.Until.String() + step.Why; what != said {
+					say("waiting until %s (%s): %s", step.Until.UTC().Format(time.RFC3339), step.Until.Sub(o.Now).Round(time.Second), step.Why)
+					said = what // how long it is still shows nothing new
+				}
 			} else {
 				say("waiting: %s", step.Why)
 			}
@@ -141,7 +144,8 @@ func (r *rotation) write(to walk.Set) error {
 	if err := r.kind.write(f, to, r.fresh); err != nil {
 		return err
 	}
-	return f.Save()
+	_, err = f.Save()
+	return err
 }
 
 // show prints the plan.
@@ -199,7 +203,7 @@ func (p *place) preview(ctx context.Context, m mode, flags ...string) error {
 	}
 	review.Stdout, review.Stderr = p.out, p.out
 	if judged := review.Run(); judged != nil {
-		return fmt.Errorf("the review stops this: %w (--accept-danger goes on)", judged)
+		return fmt.Errorf("the review stops this: %w (--accept-danger goes on; the file is edited already)", judged)
 	}
 	return err
 }

@@ -85,7 +85,8 @@ func edited(t *testing.T, change func(*stackedit.File) error) (*stackfile.Stack,
 	f, err := stackedit.Open(path)
 	require.NoError(t, err)
 	require.NoError(t, change(f))
-	require.NoError(t, f.Save())
+	_, err = f.Save()
+	require.NoError(t, err)
 	read, err := stackfile.Read(path)
 	require.NoError(t, err)
 	data, err = os.ReadFile(path)
@@ -157,6 +158,49 @@ func TestTokenOf(t *testing.T) {
 		_, _, err := tokenOf(bad)
 		require.Error(t, err, bad)
 	}
+}
+
+func TestStatement(t *testing.T) {
+	const document = `%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%7B%22Sid%22%3A%22A%22%7D%2C%7B%22Sid%22%3A%22Suspended%22%2C%22Effect%22%3A%22Deny%22%7D%5D%7D`
+	found, err := statement(document, "Suspended")
+	require.NoError(t, err)
+	require.Equal(t, `{"Sid":"Suspended","Effect":"Deny"}`, found)
+	found, err = statement(document, "RevokeSessionsBefore")
+	require.NoError(t, err)
+	require.Empty(t, found)
+	_, err = statement("%7B", "A")
+	require.Error(t, err)
+}
+
+// TestSuspended suspends and resumes in the file alone: what was suspended stays shut.
+func TestSuspended(t *testing.T) {
+	read, _ := edited(t, func(f *stackedit.File) error { return f.Set("irsa-s3", "setup") })
+	w := &world{config: read.Config, now: time.Date(2026, 11, 30, 12, 0, 0, 999, time.UTC)}
+	require.ErrorContains(t, suspend("nobody").edit(w, nil), "uploader")
+	read, _ = edited(t, func(f *stackedit.File) error { return suspend("uploader").edit(w, f) })
+	require.True(t, read.Config.Identities[0].Suspended)
+
+	w.config = read.Config
+	for keep, want := range map[bool]string{false: "2026-11-30T12:00:00Z", true: ""} {
+		read, _ = edited(t, func(f *stackedit.File) error {
+			if err := suspend("uploader").edit(w, f); err != nil {
+				return err
+			}
+			return resume("uploader", keep).edit(w, f)
+		})
+		require.False(t, read.Config.Identities[0].Suspended)
+		require.Equal(t, want, read.Config.Identities[0].RevokeSessionsBefore)
+	}
+}
+
+// TestApplicable holds that a stack is told what it does not have.
+func TestApplicable(t *testing.T) {
+	read, _ := edited(t, func(f *stackedit.File) error { return f.Set("roles-anywhere", "setup") })
+	require.NoError(t, kinds["ca"].check(read.Config))
+	require.ErrorContains(t, kinds["key"].check(read.Config), "present no tokens")
+	read, _ = edited(t, func(f *stackedit.File) error { return f.Set("irsa-cloudfront", "setup") })
+	require.ErrorContains(t, kinds["ca"].check(read.Config), "present no certificates")
+	require.NoError(t, kinds["issuer"].check(read.Config))
 }
 
 func TestConfirm(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"gopkg.in/yaml.v3"
 
@@ -20,6 +21,7 @@ import (
 type File struct {
 	path     string
 	document yaml.Node
+	before   string // as it would be written without a change
 }
 
 // Open reads a file.
@@ -35,7 +37,17 @@ func Open(path string) (*File, error) {
 	if len(f.document.Content) != 1 || f.document.Content[0].Kind != yaml.MappingNode || child(f.document.Content[0], "config") == nil {
 		return nil, fmt.Errorf("%s: found no config in it", path)
 	}
-	return f, nil
+	f.before, err = f.text()
+	return f, err
+}
+
+// text is the file as Pulumi itself would write it.
+func (f *File) text() (string, error) {
+	var text bytes.Buffer
+	encoder := yaml.NewEncoder(&text)
+	encoder.SetIndent(2)
+	err := errors.Join(encoder.Encode(&f.document), encoder.Close())
+	return text.String(), err
 }
 
 // child is the value of a mapping's key, or nil.
@@ -143,6 +155,41 @@ func (f *File) Member(key, name string, path ...string) (string, error) {
 	return "", err
 }
 
+// SetIn sets a text or a bool of the element of a list; nil takes it away.
+func (f *File) SetIn(i int, key string, value any, path ...string) error {
+	list, err := f.List(path...)
+	if err != nil {
+		return err
+	}
+	if i >= len(list) || list[i].Kind != yaml.MappingNode {
+		return fmt.Errorf("%s: %v[%d] must be an object", f.path, path, i)
+	}
+	switch value := value.(type) {
+	case nil:
+		for at := 0; at+1 < len(list[i].Content); at += 2 {
+			if list[i].Content[at].Value == key {
+				list[i].Content = append(list[i].Content[:at:at], list[i].Content[at+2:]...)
+			}
+		}
+	case string:
+		put(list[i], key, scalar(value))
+	case bool:
+		put(list[i], key, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(value)})
+	default:
+		return fmt.Errorf("%s: %v[%d].%s cannot be a %T", f.path, path, i, key, value)
+	}
+	return nil
+}
+
+// SetTexts makes a list one of texts.
+func (f *File) SetTexts(texts []string, path ...string) error {
+	list := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+	for _, text := range texts {
+		list.Content = append(list.Content, scalar(text))
+	}
+	return f.Set(list, path...)
+}
+
 // SetMembers makes a list that of a set. Members that stay keep what else they say; new gives what else new ones say.
 func (f *File) SetMembers(set []keyset.Member, fresh map[string]map[string]string, path ...string) error {
 	old, err := f.List(path...)
@@ -159,12 +206,12 @@ func (f *File) SetMembers(set []keyset.Member, fresh map[string]map[string]strin
 		}
 		if node == nil {
 			node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
-			put(node, "name", m.Name)
+			put(node, "name", scalar(m.Name))
 		}
-		put(node, "state", string(m.State))
+		put(node, "state", scalar(string(m.State)))
 		for _, key := range []string{"bucket", "domain", "dns", "hostedZoneId"} {
 			if value := fresh[m.Name][key]; value != "" && child(node, key) == nil {
-				put(node, key, value)
+				put(node, key, scalar(value))
 			}
 		}
 		list.Content = append(list.Content, node)
@@ -172,16 +219,8 @@ func (f *File) SetMembers(set []keyset.Member, fresh map[string]map[string]strin
 	return f.Set(list, path...)
 }
 
-// put sets a text of a mapping, as a string whatever it looks like.
-func put(mapping *yaml.Node, key, value string) {
-	node := &yaml.Node{}
-	node.SetString(value)
-	var probe any
-	if yaml.Unmarshal([]byte(value), &probe) == nil {
-		if _, text := probe.(string); !text {
-			node.Style = yaml.DoubleQuotedStyle
-		}
-	}
+// put sets a value of a mapping.
+func put(mapping *yaml.Node, key string, node *yaml.Node) {
 	if old := child(mapping, key); old != nil {
 		*old = *node
 		return
@@ -189,31 +228,30 @@ func put(mapping *yaml.Node, key, value string) {
 	mapping.Content = append(mapping.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key}, node)
 }
 
-// Save holds the file against the program's rules and puts it in the place of the one that was read.
-func (f *File) Save() (err error) {
-	var text bytes.Buffer
-	encoder := yaml.NewEncoder(&text)
-	encoder.SetIndent(2) // as Pulumi itself writes it
-	if err := errors.Join(encoder.Encode(&f.document), encoder.Close()); err != nil {
-		return err
+// Save holds the file against the program's rules and puts it in the place of the one that was read. A file that has not
+// changed is not written.
+func (f *File) Save() (changed bool, err error) {
+	text, err := f.text()
+	if err != nil || text == f.before {
+		return false, err
 	}
-	if err := check(filepath.Base(f.path), text.Bytes()); err != nil {
-		return err
+	if err := check(filepath.Base(f.path), []byte(text)); err != nil {
+		return false, err
 	}
 	info, err := os.Stat(f.path)
 	if err != nil {
-		return err
+		return false, err
 	}
 	beside, err := os.CreateTemp(filepath.Dir(f.path), ".stack-*")
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { _ = os.Remove(beside.Name()) }()
-	_, err = beside.Write(text.Bytes())
+	_, err = beside.WriteString(text)
 	if err = errors.Join(err, beside.Chmod(info.Mode().Perm()), beside.Sync(), beside.Close()); err != nil {
-		return err
+		return false, err
 	}
-	return os.Rename(beside.Name(), f.path)
+	return true, os.Rename(beside.Name(), f.path)
 }
 
 // check reads a text as the program would.
@@ -229,4 +267,17 @@ func check(name string, text []byte) error {
 	}
 	_, err = stackfile.Read(path)
 	return err
+}
+
+// scalar is a text, in quotes where it looks like something else.
+func scalar(value string) *yaml.Node {
+	node := &yaml.Node{}
+	node.SetString(value)
+	var probe any
+	if yaml.Unmarshal([]byte(value), &probe) == nil {
+		if _, text := probe.(string); !text {
+			node.Style = yaml.DoubleQuotedStyle
+		}
+	}
+	return node
 }

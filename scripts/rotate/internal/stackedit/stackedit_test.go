@@ -26,7 +26,9 @@ func open(t *testing.T) (*File, string) {
 // saved is the file's text after it was saved.
 func saved(t *testing.T, f *File, path string) string {
 	t.Helper()
-	require.NoError(t, f.Save())
+	changed, err := f.Save()
+	require.NoError(t, err)
+	require.True(t, changed)
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return string(data)
@@ -58,15 +60,38 @@ func TestNothingElseChanges(t *testing.T) {
 
 func TestObjects(t *testing.T) {
 	f, path := open(t)
-	require.NoError(t, f.Set([]string{"uploader"}, "rolesAnywhere", "revoked"))
+	require.NoError(t, f.SetTexts([]string{"uploader", "4812"}, "rolesAnywhere", "revoked"))
 	require.NoError(t, f.Set("roles-anywhere", "setup"))
 	require.Equal(t, "roles-anywhere", f.Text("setup"))
-	require.Contains(t, saved(t, f, path), "  k3s-aws-auth:rolesAnywhere:\n    revoked:\n      - uploader\n")
+	require.Contains(t, saved(t, f, path), "  k3s-aws-auth:rolesAnywhere:\n    revoked:\n      - uploader\n      - \"4812\"\n", "a serial number is no number")
+	f, err := Open(path)
+	require.NoError(t, err)
 	f.Remove("rolesAnywhere", "revoked")
 	f.Remove("rolesAnywhere", "revoked")
 	require.NotContains(t, saved(t, f, path), "rolesAnywhere", "what is empty goes")
 	require.Equal(t, "oidc.lab.example.com", f.Text("issuer", "domain"))
 	require.Empty(t, f.Text("issuer"))
+}
+
+// TestElements changes an element of a list and back.
+func TestElements(t *testing.T) {
+	f, path := open(t)
+	before, err := os.ReadFile(path)
+	require.NoError(t, err)
+	changed, err := f.Save()
+	require.NoError(t, err)
+	require.False(t, changed)
+	require.NoError(t, f.SetIn(0, "suspended", true, "identities"))
+	require.NoError(t, f.SetIn(0, "revokeSessionsBefore", "2026-11-30T12:00:00Z", "identities"))
+	text := saved(t, f, path)
+	require.Contains(t, text, "      suspended: true\n      revokeSessionsBefore: \"2026-11-30T12:00:00Z\"\n")
+	f, err = Open(path)
+	require.NoError(t, err)
+	require.NoError(t, f.SetIn(0, "suspended", nil, "identities"))
+	require.NoError(t, f.SetIn(0, "revokeSessionsBefore", nil, "identities"))
+	require.Equal(t, string(before), saved(t, f, path))
+	require.ErrorContains(t, f.SetIn(1, "suspended", true, "identities"), "must be an object")
+	require.Error(t, f.SetIn(0, "suspended", 1, "identities"))
 }
 
 // TestRefused holds that what the program would refuse is not written.
@@ -75,7 +100,8 @@ func TestRefused(t *testing.T) {
 	before, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.NoError(t, f.SetMembers([]keyset.Member{{Name: "a", State: keyset.Next}}, nil, "signingKeys"))
-	require.ErrorContains(t, f.Save(), "no active member")
+	_, err = f.Save()
+	require.ErrorContains(t, err, "no active member")
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, string(before), string(after))
