@@ -115,6 +115,16 @@ func TestIssuers(t *testing.T) {
 	})
 	require.Equal(t, "irsa-cloudfront", read.Config.Setup)
 
+	for name, other := range map[string]map[string]member{
+		"domain": {"cdn": {domain: "other.lab.example.com", dns: "external"}}, "bucket": {"cdn": {bucket: "a-bucket"}},
+	} {
+		edited(t, func(f *stackedit.File) error {
+			require.NoError(t, k.write(f, next, fresh))
+			require.ErrorContains(t, k.write(f, next, other), "member cdn has not "+name)
+			return nil
+		})
+	}
+
 	// From CloudFront to a bucket: the one issuer takes its domain along.
 	read, text = edited(t, func(f *stackedit.File) error {
 		if err := f.Set("irsa-cloudfront", "setup"); err != nil {

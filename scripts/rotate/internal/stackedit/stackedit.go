@@ -190,7 +190,8 @@ func (f *File) SetTexts(texts []string, path ...string) error {
 	return f.Set(list, path...)
 }
 
-// SetMembers makes a list that of a set. Members that stay keep what else they say; new gives what else new ones say.
+// SetMembers makes a list that of a set. Members that stay keep what else they say; fresh gives what
+// else new ones say, and is no other than what members that stay say.
 func (f *File) SetMembers(set []keyset.Member, fresh map[string]map[string]string, path ...string) error {
 	old, err := f.List(path...)
 	if err != nil {
@@ -199,9 +200,10 @@ func (f *File) SetMembers(set []keyset.Member, fresh map[string]map[string]strin
 	list := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 	for _, m := range set {
 		var node *yaml.Node
+		kept := false
 		for _, candidate := range old {
 			if name := child(candidate, "name"); name != nil && name.Value == m.Name {
-				node = candidate
+				node, kept = candidate, true
 			}
 		}
 		if node == nil {
@@ -210,8 +212,13 @@ func (f *File) SetMembers(set []keyset.Member, fresh map[string]map[string]strin
 		}
 		put(node, "state", scalar(string(m.State)))
 		for _, key := range []string{"bucket", "domain", "dns", "hostedZoneId"} {
-			if value := fresh[m.Name][key]; value != "" && child(node, key) == nil {
+			value, has := fresh[m.Name][key], child(node, key)
+			switch {
+			case value == "":
+			case !kept:
 				put(node, key, scalar(value))
+			case has == nil && key != "dns" || has != nil && has.Value != value:
+				return fmt.Errorf("%s: member %s has not %s %q: another one takes another name", f.path, m.Name, key, value)
 			}
 		}
 		list.Content = append(list.Content, node)
