@@ -55,8 +55,8 @@ lint: ## vet and lint both modules
 	$(GOLANGCI_LINT) run ./...
 	cd scripts && $(GOLANGCI_LINT) run ./...
 
-drill: ## break one thing after another in labs of SETUP, and compare with what should come of it: DRILLS=id,id chooses; CONFIG=key=value
-	cd scripts && go run ./drill --setup $(SETUP) --up --yes $(if $(DRILLS),--only $(DRILLS)) $(if $(CONFIG),--config $(CONFIG))
+drill: ## break one thing after another in labs of SETUP, and compare with what should come of it: DRILLS=id,id chooses; DOCTOR=1 asks the doctor each time; CONFIG=key=value
+	cd scripts && go run ./drill --setup $(SETUP) --up --yes $(if $(DRILLS),--only $(DRILLS)) $(if $(DOCTOR),--doctor) $(if $(CONFIG),--config $(CONFIG))
 
 FUZZTIME ?= 20s
 FUZZ = -run '^$$' -fuzztime $(FUZZTIME) -fuzz
