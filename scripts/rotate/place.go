@@ -78,7 +78,7 @@ func enter(ctx context.Context, setup string) (dir string, err error) {
 	if err := json.Unmarshal(text, &env); err != nil {
 		return "", fmt.Errorf("lab env: %w", err)
 	}
-	program, home := labs.Built("pulumi-root-*/bin/pulumi"), labs.Built("pulumi-home-*")
+	program, home := labs.Built("pulumi-cli-*/bin/pulumi"), labs.Built("pulumi-home-*")
 	if program == "" || home == "" {
 		return "", errors.New("the lab's Pulumi is not built: run `make lab`")
 	}

@@ -173,7 +173,7 @@ func (r *rotation) show(o walk.Observed) {
 	}
 }
 
-// apply previews the file, shows what the review says of that, and runs the update.
+// preview shows what the review says of an update, and stops one that it calls a danger.
 func (p *place) preview(ctx context.Context, m mode, flags ...string) error {
 	text, err := p.ask(ctx, append([]string{"preview", "--json", "--show-sames", "--stack", p.stack}, flags...)...)
 	if err != nil && len(text) == 0 {
@@ -188,6 +188,7 @@ func (p *place) preview(ctx context.Context, m mode, flags ...string) error {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return err
 	}
+	// The review is not told since when things are so: the waits are this tool's, which knows of more than the last change.
 	args := []string{"--preview", file}
 	if !m.danger {
 		args = append(args, "--fail-on", "danger")

@@ -201,8 +201,7 @@ func TestSigningKeyRotation(t *testing.T) {
 	young := w.calling(c, demo, "young-token")
 	first, _ := w.issued(c, demo)
 
-	// The review calls it a danger to remove a key, whenever that is.
-	r := w.rotate("key", "2", "--accept-danger")
+	r := w.rotate("key", "2")
 	moment := time.Duration(rand.Int64N(int64(20 * time.Second)))
 	t.Log("killed after", moment)
 	time.Sleep(moment)
