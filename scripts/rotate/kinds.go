@@ -6,6 +6,7 @@ import (
 
 	"k3s-aws-auth/components/keyset"
 	"k3s-aws-auth/components/rules"
+	"k3s-aws-auth/scripts/internal/setups"
 	"k3s-aws-auth/scripts/rotate/internal/stackedit"
 	"k3s-aws-auth/scripts/rotate/internal/walk"
 	"k3s-aws-auth/stacks/config"
@@ -86,12 +87,17 @@ func (k *kind) write(f *stackedit.File, to walk.Set, fresh map[string]member) er
 	if k.name != "issuer" {
 		return f.SetMembers(to, more, k.path...)
 	}
+	list, err := setups.Around()
+	if err != nil {
+		return err
+	}
+	now, _ := list.Find(f.Text("setup"))
 	// What `issuer` says of the one issuer goes to that one as a member.
 	if listed, err := f.List("issuers"); err != nil {
 		return err
 	} else if len(listed) == 0 {
 		one := member{bucket: f.Text("issuer", "bucket")}
-		if f.Text("setup") == "irsa-cloudfront" {
+		if now.IssuerIsDistribution() {
 			one.domain, one.dns, one.zone = f.Text("issuer", "domain"), f.Text("issuer", "dns"), f.Text("issuer", "hostedZoneId")
 		}
 		more[keyset.DefaultName] = one.keys()
@@ -106,11 +112,20 @@ func (k *kind) write(f *stackedit.File, to walk.Set, fresh map[string]member) er
 	if err != nil {
 		return err
 	}
-	setup := "irsa-s3"
+	// The setup is that of the active issuer.
+	where := setups.Bucket
 	if domain != "" {
-		setup = "irsa-cloudfront"
+		where = setups.Distribution
 	}
-	return f.Set(setup, "setup")
+	if now.Issuer == where {
+		return nil
+	}
+	for _, s := range list {
+		if s.PresentsToken() && s.Issuer == where {
+			return f.Set(s.Name, "setup")
+		}
+	}
+	return fmt.Errorf("no setup has an issuer in a %s", where)
 }
 
 // check refuses what a stack does not have.
