@@ -287,8 +287,8 @@ func TestRevocation(t *testing.T) {
 	w.opened(c, pod)
 }
 
-// TestIssuerMigration leads a stack from an issuer in a public bucket to one behind CloudFront, under pods with tokens of
-// each that call AWS all the time.
+// TestIssuerMigration leads a stack from an issuer in a public bucket to one behind CloudFront, and on to another bucket, under
+// pods with tokens of each that call AWS all the time.
 func TestIssuerMigration(t *testing.T) {
 	w := newWhole(t, "irsa-s3")
 	w.up("cluster.agents=1")
@@ -319,6 +319,29 @@ func TestIssuerMigration(t *testing.T) {
 	w.shut(c, old, "InvalidIdentityToken")
 	w.opened(c, renewed)
 	answered, failed = w.calls(c, renewed)
+	require.Empty(t, failed, "of %d calls", answered)
+
+	set("issuers[1].name", "home")
+	set("issuers[1].state", "next")
+	w.pulumi("up", "--yes", "--skip-preview", "--stack", "lab")
+	_, still = w.issued(c, demo)
+	require.Equal(t, distribution, still)
+	set("setup", "irsa-s3")
+	set("issuers[0].state", "retiring")
+	set("issuers[1].state", "active")
+	w.pulumi("up", "--yes", "--skip-preview", "--stack", "lab")
+	_, home := w.issued(c, demo)
+	require.Contains(t, home, ".s3.")
+	require.NotEqual(t, bucket, home)
+	back := w.calling(c, demo, "home-issuer")
+	w.opened(c, back)
+	answered, failed = w.calls(c, renewed)
+	require.Empty(t, failed, "of %d calls", answered)
+	w.pulumi("config", "rm", "--stack", "lab", "--path", "issuers[0]")
+	w.pulumi("up", "--yes", "--skip-preview", "--stack", "lab")
+	w.shut(c, renewed, "InvalidIdentityToken")
+	w.opened(c, back)
+	answered, failed = w.calls(c, back)
 	require.Empty(t, failed, "of %d calls", answered)
 	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
 }
