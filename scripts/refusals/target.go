@@ -138,7 +138,7 @@ func client(env map[string]string) (*http.Client, error) {
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	return &http.Client{Transport: plainbody.Transport(transport), Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
+	return &http.Client{Transport: transport, Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}, nil
 }
@@ -149,7 +149,9 @@ func (t *Target) config(c aws.Credentials) aws.Config {
 	if c.AccessKeyID != "" {
 		provider = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return c, nil })
 	}
-	return aws.Config{Region: t.Region, HTTPClient: t.http, Credentials: provider, Retryer: func() aws.Retryer { return aws.NopRetryer{} }}
+	client := *t.http
+	client.Transport = plainbody.Transport(client.Transport)
+	return aws.Config{Region: t.Region, HTTPClient: &client, Credentials: provider, Retryer: func() aws.Retryer { return aws.NopRetryer{} }}
 }
 
 // locate finds the identity's demo pod, which says in its environment where it writes.

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"k3s-aws-auth/scripts/internal/labs"
 	"k3s-aws-auth/scripts/internal/stackfile"
@@ -27,6 +30,9 @@ type mode struct {
 
 // poll is how often the world is looked at while something is waited for.
 const poll = 5 * time.Second
+
+// patience is how long a server may be out of reach: machines of one's own restart within it.
+const patience = 10 * time.Minute
 
 // rotation is one walk of a set.
 type rotation struct {
@@ -70,11 +76,24 @@ func (r *rotation) walk(ctx context.Context) error {
 			fmt.Fprintln(r.out, text)
 		}
 	}
+	var since time.Time
 	for {
 		o, err := r.observe(ctx)
 		if err != nil {
-			return err
+			if since.IsZero() {
+				since = time.Now()
+			}
+			// While it restarts, the only server of a cluster is away.
+			if r.plan || !unreachable(err) || time.Since(since) > patience {
+				return err
+			}
+			say("waiting: %v", err)
+			if err := sleep(ctx, poll); err != nil {
+				return err
+			}
+			continue
 		}
+		since = time.Time{}
 		if r.plan {
 			r.show(o)
 			return nil
@@ -133,6 +152,12 @@ func (r *rotation) walk(ctx context.Context) error {
 		}
 		stepped = r.step
 	}
+}
+
+// unreachable tells whether an error is that of the way to a server, or of one that has just started, and not an answer.
+func unreachable(err error) bool {
+	var way *url.Error
+	return errors.As(err, &way) && !errors.Is(err, context.Canceled) || apierrors.IsServiceUnavailable(err) || apierrors.IsServerTimeout(err)
 }
 
 // write edits the stack's file.

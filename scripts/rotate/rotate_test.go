@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +15,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"k3s-aws-auth/components/keyset"
 	"k3s-aws-auth/scripts/internal/cli"
@@ -216,4 +222,23 @@ func TestApplicable(t *testing.T) {
 func TestConfirm(t *testing.T) {
 	require.NoError(t, confirm(t.Context(), strings.NewReader("yes\n"), &bytes.Buffer{}))
 	require.ErrorContains(t, confirm(t.Context(), strings.NewReader("\n"), &bytes.Buffer{}), "nothing was applied")
+}
+
+// TestUnreachable: a server that is away is waited for, and an answer is not.
+func TestUnreachable(t *testing.T) {
+	pods := schema.GroupResource{Resource: "pods"}
+	for what, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"a connection that is reset": {fmt.Errorf("pods: %w", &url.Error{Op: "Get", URL: "https://10.0.0.1:6443", Err: io.EOF}), true},
+		"a server that starts":       {apierrors.NewServiceUnavailable("not yet"), true},
+		"somebody who stops":         {&url.Error{Op: "Get", URL: "https://10.0.0.1:6443", Err: context.Canceled}, false},
+		"a refusal":                  {apierrors.NewForbidden(pods, "", nil), false},
+		"a file":                     {io.EOF, false},
+	} {
+		if got := unreachable(c.err); got != c.want {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
 }

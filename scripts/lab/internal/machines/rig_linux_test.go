@@ -98,7 +98,7 @@ func newRig(t *testing.T) *rig {
 			return
 		}
 		stand.k3s = filepath.Join(dir, "k3s")
-		build := exec.Command("go", "build", "-o", stand.k3s, "../../k3s")
+		build := exec.Command("go", "build", "-o", stand.k3s, "../../machine-commands")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			stand.err = errors.Join(err, errors.New(string(out)))
