@@ -106,7 +106,7 @@ func (o *options) do(ctx context.Context, c *change) error {
 			said = text
 			fmt.Fprintf(o.out, "waiting: %s\n", text)
 		}
-		if err := sleep(ctx, poll); err != nil {
+		if err := pause(ctx); err != nil {
 			return err
 		}
 	}

@@ -88,7 +88,7 @@ func (r *rotation) walk(ctx context.Context) error {
 				return err
 			}
 			say("waiting: %v", err)
-			if err := sleep(ctx, poll); err != nil {
+			if err := pause(ctx); err != nil {
 				return err
 			}
 			continue
@@ -117,7 +117,7 @@ func (r *rotation) walk(ctx context.Context) error {
 			if r.step || r.edit {
 				return nil
 			}
-			if err := sleep(ctx, poll); err != nil {
+			if err := pause(ctx); err != nil {
 				return err
 			}
 			continue
@@ -143,7 +143,7 @@ func (r *rotation) walk(ctx context.Context) error {
 		}
 		if err := r.apply(ctx); errors.Is(err, errLocked) {
 			say("waiting: %v", err)
-			if err := sleep(ctx, poll); err != nil {
+			if err := pause(ctx); err != nil {
 				return err
 			}
 			continue
@@ -267,11 +267,12 @@ func confirm(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// pause waits until the world is looked at again.
+func pause(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(d):
+	case <-time.After(poll):
 		return nil
 	}
 }
