@@ -80,7 +80,7 @@ func upCommand() *cobra.Command {
 
 // configFlag adds --config.
 func configFlag(cmd *cobra.Command, values *[]string) {
-	cmd.Flags().StringArrayVar(values, "config", nil, "change a value of the stack file: key=value, dots lead into objects, the value is YAML")
+	cmd.Flags().StringArrayVar(values, "config", nil, "change a value of the stack file: key=value, dots lead into objects, the value is YAML, null takes the key away")
 }
 
 // stackFlag adds --stack.

@@ -293,7 +293,12 @@ func change(config map[string]any, project, assignment string) error {
 		}
 		at = next
 	}
-	at[path[len(path)-1]] = value
+	last := path[len(path)-1]
+	if value == nil { // Pulumi takes a key without a value for an empty text, which most keys refuse
+		delete(at, last)
+		return nil
+	}
+	at[last] = value
 	return nil
 }
 

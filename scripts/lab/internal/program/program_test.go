@@ -23,7 +23,7 @@ func TestChange(t *testing.T) {
 		"aws:region=eu-west-1":             `{"aws:region": "eu-west-1", "k3s-aws-auth:demo": "true", "k3s-aws-auth:cluster": {"agents": 2, "servers": 1}}`,
 		"tags={a: b=c}":                    `{"k3s-aws-auth:tags": {"a": "b=c"}, "k3s-aws-auth:demo": "true", "k3s-aws-auth:cluster": {"agents": 2, "servers": 1}}`,
 		"k3s-aws-auth:cluster.servers=[1]": `{"k3s-aws-auth:demo": "true", "k3s-aws-auth:cluster": {"agents": 2, "servers": [1]}}`,
-		"demo=":                            `{"k3s-aws-auth:demo": null, "k3s-aws-auth:cluster": {"agents": 2, "servers": 1}}`,
+		"demo=":                            `{"k3s-aws-auth:cluster": {"agents": 2, "servers": 1}}`,
 	} {
 		t.Run(assignment, func(t *testing.T) {
 			config := testConfig(t)
