@@ -164,12 +164,16 @@ func certificate(r resource) (*x509.Certificate, error) {
 	return x509.ParseCertificate(block.Bytes)
 }
 
-// parseKey reads a private key as the tls provider writes it: SEC 1, PKCS #1 or PKCS #8.
 func parseKey(plain string) (crypto.Signer, error) {
 	block, _ := pem.Decode([]byte(plain))
 	if block == nil {
 		return nil, errors.New("the key is no PEM")
 	}
+	return ParseKey(block)
+}
+
+// ParseKey reads a private key as the tls provider and openssl write it: SEC 1, PKCS #1 or PKCS #8. An error quotes nothing of it.
+func ParseKey(block *pem.Block) (crypto.Signer, error) {
 	switch block.Type {
 	case "EC PRIVATE KEY":
 		return x509.ParseECPrivateKey(block.Bytes)

@@ -135,7 +135,8 @@ func Gather(ctx context.Context, cfg aws.Config, buckets ...string) (*Snapshot, 
 		}
 	}
 	miss("attached policies", s.attached(ctx, api))
-	miss("OIDC providers", s.providers(ctx, api))
+	s.Providers, err = Providers(ctx, api)
+	miss("OIDC providers", err)
 	ra := rolesanywhere.NewFromConfig(cfg)
 	miss("trust anchors", s.anchors(ctx, ra))
 	miss("profiles of Roles Anywhere", s.profiles(ctx, ra))
@@ -290,21 +291,22 @@ func (s *Snapshot) attached(ctx context.Context, api *iam.Client) error {
 	return errors.Join(errs...)
 }
 
-// providers reads the OIDC providers, of which the list has no more than the ARNs
-// (https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListOpenIDConnectProviders.html).
-func (s *Snapshot) providers(ctx context.Context, api *iam.Client) error {
+// Providers reads the account's OIDC providers, at most 100, of which the list has no more than the ARNs
+// (https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListOpenIDConnectProviders.html). Beside an error are those that
+// were read before it.
+func Providers(ctx context.Context, api *iam.Client) (out []Provider, err error) {
 	list, err := api.ListOpenIDConnectProviders(ctx, &iam.ListOpenIDConnectProvidersInput{})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, entry := range list.OpenIDConnectProviderList {
 		p, err := api.GetOpenIDConnectProvider(ctx, &iam.GetOpenIDConnectProviderInput{OpenIDConnectProviderArn: entry.Arn})
 		if err != nil {
-			return err
+			return out, err
 		}
-		s.Providers = append(s.Providers, Provider{ARN: aws.ToString(entry.Arn), URL: aws.ToString(p.Url), Clients: p.ClientIDList})
+		out = append(out, Provider{ARN: aws.ToString(entry.Arn), URL: aws.ToString(p.Url), Clients: p.ClientIDList})
 	}
-	return nil
+	return out, nil
 }
 
 func (s *Snapshot) anchors(ctx context.Context, api *rolesanywhere.Client) error {

@@ -23,6 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rolesanywhere"
 	ratypes "github.com/aws/aws-sdk-go-v2/service/rolesanywhere/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	whole "k3s-aws-auth/scripts/doctor/internal/account"
 )
 
 // account reads what the chain has in AWS, by lists: a call for each hundred or thousand things, never one for each.
@@ -166,21 +168,10 @@ func (c *collector) keepRoles(ids []Identity) {
 	}
 }
 
-// providers reads the account's OIDC providers, of which the list has no more than the ARNs; an account has at most 100.
-func (c *collector) providers(ctx context.Context) error {
-	api := iam.NewFromConfig(c.AWS)
-	list, err := api.ListOpenIDConnectProviders(ctx, &iam.ListOpenIDConnectProvidersInput{})
-	if err != nil {
-		return err
-	}
-	for _, entry := range list.OpenIDConnectProviderList {
-		p, err := api.GetOpenIDConnectProvider(ctx, &iam.GetOpenIDConnectProviderInput{OpenIDConnectProviderArn: entry.Arn})
-		if err != nil {
-			return err
-		}
-		c.facts.Account.Providers = append(c.facts.Account.Providers, Provider{ARN: aws.ToString(entry.Arn), URL: aws.ToString(p.Url), Clients: p.ClientIDList})
-	}
-	return nil
+// providers reads the account's OIDC providers.
+func (c *collector) providers(ctx context.Context) (err error) {
+	c.facts.Account.Providers, err = whole.Providers(ctx, iam.NewFromConfig(c.AWS))
+	return err
 }
 
 func (c *collector) anchors(ctx context.Context, api *rolesanywhere.Client) error {

@@ -29,6 +29,7 @@ import (
 	"k8s.io/client-go/tools/pager"
 
 	"k3s-aws-auth/scripts/internal/kube"
+	"k3s-aws-auth/scripts/internal/stack"
 )
 
 // What marks objects of the program (components/workload, components/injection).
@@ -565,31 +566,13 @@ func (s *Secret) pair(certificate, key []byte) {
 		s.Problem = "tls.key has no PEM"
 		return
 	}
-	private, err := parseKey(block)
+	private, err := stack.ParseKey(block)
 	if err != nil {
 		s.Problem = "tls.key has no private key"
 		return
 	}
 	public, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
 	s.Foreign = !ok || !public.Equal(private.Public())
-}
-
-func parseKey(block *pem.Block) (crypto.Signer, error) {
-	switch block.Type {
-	case "EC PRIVATE KEY":
-		return x509.ParseECPrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		return x509.ParsePKCS1PrivateKey(block.Bytes)
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, errors.New("it cannot sign")
-	}
-	return signer, nil
 }
 
 func digest(parts ...string) string {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	whole "k3s-aws-auth/scripts/doctor/internal/account"
 )
 
 // Format is the version of the dump. A dump of another is refused.
@@ -314,12 +316,8 @@ type Role struct {
 	Machines       []string `json:"instanceProfiles,omitempty"`
 }
 
-// Provider is an IAM OIDC provider. URL has no scheme, as IAM tells it.
-type Provider struct {
-	ARN     string   `json:"arn"`
-	URL     string   `json:"url"`
-	Clients []string `json:"clients,omitempty"`
-}
+// Provider is an IAM OIDC provider.
+type Provider = whole.Provider
 
 // Anchor is a trust anchor with its certificates, DER in base64. PCA is the private CA of AWS that it has instead.
 type Anchor struct {

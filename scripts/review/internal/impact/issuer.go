@@ -262,7 +262,7 @@ func (w *world) distributions() []Sign {
 		}
 		add := func(level Level, id, what, why string) { signs = append(signs, sign(level, id, what, why, safe, c)) }
 		name := "the distribution " + c.Now().Name()
-		if c.Op == preview.Delete && w.ofRetired(c.Before) {
+		if w.ofRetired(c) {
 			continue // judged with the servers
 		}
 		if removed(c) {
@@ -308,7 +308,7 @@ func (w *world) distributions() []Sign {
 		}
 	}
 	for _, c := range w.byType["aws:cloudfront/originAccessControl:OriginAccessControl"] {
-		if c.Op == preview.Delete && w.ofRetired(c.Before) {
+		if w.ofRetired(c) {
 			continue
 		}
 		if c.Before != nil && (removed(c) || len(differs(c, "originAccessControlOriginType", "signingBehavior", "signingProtocol")) > 0) {
@@ -316,7 +316,7 @@ func (w *world) distributions() []Sign {
 		}
 	}
 	for _, c := range w.byType["aws:acm/certificate:Certificate"] {
-		if c.Op == preview.Delete && w.ofRetired(c.Before) {
+		if w.ofRetired(c) {
 			continue
 		}
 		if c.Before != nil && (removed(c) || len(differs(c, "domainName", "subjectAlternativeNames", "certificateBody", "certificateChain", "privateKey")) > 0) {
@@ -429,7 +429,7 @@ func (w *world) dns() []Sign {
 			if !w.initial && !w.newParent(c.Now()) {
 				signs = append(signs, sign(Warning, "dns-changed", "a new record, "+c.Now().Name(), "a name leads somewhere that it did not", "see where it leads", c))
 			}
-		case c.Op == preview.Delete && w.ofRetired(c.Before): // judged with the servers
+		case w.ofRetired(c): // judged with the servers
 		case c.Op == preview.Delete:
 			signs = append(signs, sign(level, "dns-changed", "the record "+c.Now().Name()+" is deleted", why, safe, c))
 		case len(d) > 0:

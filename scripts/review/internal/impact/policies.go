@@ -40,7 +40,7 @@ func (w *world) resourcePolicy(c *preview.Change, property string) []Sign {
 	const safe = "name the principal; let CloudFront serve what is public"
 	if c.After == nil {
 		if issuer && c.Op == preview.Delete {
-			if c.Op == preview.Delete && w.ofRetired(now) {
+			if w.ofRetired(c) {
 				return nil // judged with the servers
 			}
 			return []Sign{sign(Danger, "issuer-unreachable", "the policy "+now.Name()+" of the issuer's bucket is deleted", "AWS cannot read the key set any more", "remove identities and provider first", c)}

@@ -108,7 +108,15 @@ func (w *world) keyOf(parameter string, s side) string {
 // signers are the cluster's servers on one side, each with what it does with signing keys. known is false where there is none,
 // or one of them cannot be read.
 func (w *world) signers(s side) (list map[*preview.Change]signer, known bool) {
-	list = map[*preview.Change]signer{}
+	if w.signing[s] == nil {
+		w.signing[s] = w.findSigners(s)
+	}
+	return w.signing[s], len(w.signing[s]) > 0
+}
+
+// findSigners is empty where signers does not know.
+func (w *world) findSigners(s side) map[*preview.Change]signer {
+	list := map[*preview.Change]signer{}
 	for _, c := range w.byType[typeInstance] {
 		r := s.of(c)
 		if r == nil || !isServer(r) {
@@ -116,11 +124,11 @@ func (w *world) signers(s side) (list map[*preview.Change]signer, known bool) {
 		}
 		one, ok := w.signerOf(r, s)
 		if !ok {
-			return nil, false
+			return map[*preview.Change]signer{}
 		}
 		list[c] = one
 	}
-	return list, len(list) > 0
+	return list
 }
 
 // unused tells whether no server signs with a key as the stack is.
@@ -136,18 +144,8 @@ func (w *world) unused(key string) bool {
 
 // publishes tells whether a key is in each of the key sets that there are as the stack is.
 func (w *world) publishes(key string) bool {
-	found := false
-	for _, c := range w.p.Changes {
-		if c.Before == nil || !isObject(c.Before.Type) || !isKeySet(c.Before) {
-			continue
-		}
-		ids := keyIDs(c.Before)
-		if own := keyID(w.byURN[key].Before); own == "" || !slices.Contains(ids, own) {
-			return false
-		}
-		found = true
-	}
-	return found
+	own, sets := keyID(w.byURN[key].Before), w.keySetsBefore()
+	return own != "" && len(sets) > 0 && !slices.ContainsFunc(sets, func(r *preview.Resource) bool { return !slices.Contains(keyIDs(r), own) })
 }
 
 // sinceChange is when the last of some resources of the stack was made or changed; a step that changes nothing keeps the time of
@@ -332,14 +330,14 @@ func (w *world) accepted(issuer string) bool {
 	})
 }
 
-// ofRetired tells whether a resource is part of a retired issuer: of the component whose discovery document names it.
-func (w *world) ofRetired(r *preview.Resource) bool {
+// ofRetired tells whether what is deleted is part of a retired issuer: of the component whose discovery document names it.
+func (w *world) ofRetired(gone *preview.Change) bool {
 	retired := w.retired()
-	if len(retired) == 0 || r.Parent == "" {
+	if gone.Op != preview.Delete || len(retired) == 0 || gone.Before.Parent == "" {
 		return false
 	}
 	for _, c := range w.p.Changes {
-		if c.Before == nil || c.Before.Parent != r.Parent || !isObject(c.Before.Type) || !isDiscovery(c.Before) {
+		if c.Before == nil || c.Before.Parent != gone.Before.Parent || !isObject(c.Before.Type) || !isDiscovery(c.Before) {
 			continue
 		}
 		var document struct {

@@ -436,7 +436,7 @@ func (w *world) keySets() []Sign {
 		}
 		switch {
 		case !isKeySet(c.Before) && !isDiscovery(c.Before):
-		case c.Op == preview.Delete && w.ofRetired(c.Before): // judged with the servers
+		case w.ofRetired(c): // judged with the servers
 		case c.Op == preview.Delete:
 			signs = append(signs, sign(Danger, "issuer-document-deleted", "a document of the issuer is deleted",
 				"no token can be verified without it", "remove identities and provider first", c))
@@ -637,7 +637,7 @@ func (w *world) data() []Sign {
 		if !removed(c) || c.Before == nil || !holdsData.MatchString(c.Before.Type) {
 			continue
 		}
-		if c.Op == preview.Delete && w.ofRetired(c.Before) {
+		if w.ofRetired(c) {
 			continue // an issuer's documents, judged with the servers
 		}
 		if c.Before.RetainOnDelete {

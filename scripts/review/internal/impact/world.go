@@ -71,6 +71,8 @@ type world struct {
 	profilesOn [2]map[string]string
 	// steps are the steps of rotations that the change is.
 	steps []Step
+	// signing caches the answers of [world.signers].
+	signing [2]map[*preview.Change]signer
 	// retiredIssuers caches the answer of [world.retired].
 	retiredIssuers map[string]bool
 	// initial is set where nothing of the stack exists yet, as far as the preview tells all.
