@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"k3s-aws-auth/scripts/doctor/internal/account"
 	"k3s-aws-auth/scripts/doctor/internal/chain"
 	"k3s-aws-auth/scripts/internal/cli"
 )
@@ -14,7 +13,7 @@ func root() *cobra.Command {
 		Short: "Say why pods do not get their AWS identity, what an error means, and who can be whom in the account",
 	}
 	cmd.AddCommand(chain.Commands()...)
-	cmd.AddCommand(explainCommand(), account.Command())
+	cmd.AddCommand(explainCommand(), accountCommand())
 	cli.Strict(cmd)
 	return cmd
 }

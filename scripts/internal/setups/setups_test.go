@@ -89,7 +89,7 @@ var spelled = map[string]string{
 	"scripts/review/internal/recorder/main.go":   "chooses the setup of each recorded preview",
 	"scripts/review/internal/impact/paths.go":    "IAM's instance profiles, whose ARNs have the same word",
 	"scripts/lab/internal/gate/iamservice.go":    "IAM's instance profiles, whose ARNs have the same word",
-	"scripts/doctor/internal/account/analyze.go": "a finding about IAM's instance profiles",
+	"scripts/internal/account/analyze.go": "a finding about IAM's instance profiles",
 	"scripts/lab/internal/gate/iamprofiles.go":   "IAM's instance profiles, whose ARNs have the same word",
 }
 

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -21,10 +20,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/rolesanywhere"
-	ratypes "github.com/aws/aws-sdk-go-v2/service/rolesanywhere/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
-	whole "k3s-aws-auth/scripts/doctor/internal/account"
+	whole "k3s-aws-auth/scripts/internal/account"
 )
 
 // account reads what the chain has in AWS, by lists: a call for each hundred or thousand things, never one for each.
@@ -50,13 +48,20 @@ func (c *collector) account(ctx context.Context) {
 		func() { c.miss(partInstances, c.instances(ctx)) },
 	}
 	if has(presentsToken) {
-		all = append(all, func() { c.miss(partProviders, c.providers(ctx)) })
+		all = append(all, func() {
+			var err error
+			out.Providers, err = whole.Providers(ctx, iam.NewFromConfig(c.AWS))
+			c.miss(partProviders, err)
+		})
 	}
 	if has(presentsCertificate) {
 		api := rolesanywhere.NewFromConfig(c.AWS)
 		all = append(all, func() {
-			c.miss(partAnchors, c.anchors(ctx, api))
-			c.miss(partProfiles, c.profiles(ctx, api))
+			var err error
+			out.Anchors, err = whole.Anchors(ctx, api)
+			c.miss(partAnchors, err)
+			out.Profiles, err = whole.Profiles(ctx, api)
+			c.miss(partProfiles, err)
 			c.miss(partCRLs, c.crls(ctx, api))
 		})
 	}
@@ -68,23 +73,13 @@ func (c *collector) account(ctx context.Context) {
 // account's details do not tell (https://docs.aws.amazon.com/IAM/latest/APIReference/API_RoleDetail.html).
 func (c *collector) roles(ctx context.Context, lengths bool) error {
 	api := iam.NewFromConfig(c.AWS)
-	pages := iam.NewGetAccountAuthorizationDetailsPaginator(api, &iam.GetAccountAuthorizationDetailsInput{MaxItems: aws.Int32(1000),
-		Filter: []iamtypes.EntityType{iamtypes.EntityTypeRole, iamtypes.EntityTypeLocalManagedPolicy}})
+	read := &whole.Snapshot{}
+	if err := read.Details(ctx, api, iamtypes.EntityTypeRole, iamtypes.EntityTypeLocalManagedPolicy); err != nil {
+		return err
+	}
 	documents := map[string]string{}
-	var details []iamtypes.RoleDetail
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		details = append(details, page.RoleDetailList...)
-		for _, p := range page.Policies {
-			for _, v := range p.PolicyVersionList {
-				if v.IsDefaultVersion && v.Document != nil {
-					documents[aws.ToString(p.Arn)] = text(v.Document)
-				}
-			}
-		}
+	for _, p := range read.Policies {
+		documents[p.ARN] = p.Document
 	}
 	longest := map[string]int{}
 	if lengths {
@@ -99,37 +94,21 @@ func (c *collector) roles(ctx context.Context, lengths bool) error {
 			}
 		}
 	}
-	for _, r := range details {
-		role := Role{ARN: aws.ToString(r.Arn), Trust: text(r.AssumeRolePolicyDocument), MaxSeconds: longest[aws.ToString(r.Arn)]}
-		for _, p := range r.RolePolicyList {
-			role.Policies = append(role.Policies, text(p.PolicyDocument))
+	for _, r := range read.Roles {
+		role := Role{ARN: r.ARN, Trust: r.Trust, MaxSeconds: longest[r.ARN], Machines: r.Machines, Boundary: r.Boundary, BoundaryPolicy: documents[r.Boundary]}
+		for _, p := range r.Inline {
+			role.Policies = append(role.Policies, p.Document)
 		}
-		for _, p := range r.AttachedManagedPolicies {
-			if d, ok := documents[aws.ToString(p.PolicyArn)]; ok {
+		for _, arn := range r.Attached {
+			if d, ok := documents[arn]; ok {
 				role.Policies = append(role.Policies, d)
 			} else {
-				role.Unread = append(role.Unread, aws.ToString(p.PolicyArn))
+				role.Unread = append(role.Unread, arn)
 			}
-		}
-		if b := r.PermissionsBoundary; b != nil {
-			role.Boundary = aws.ToString(b.PermissionsBoundaryArn)
-			role.BoundaryPolicy = documents[role.Boundary]
-		}
-		for _, p := range r.InstanceProfileList {
-			role.Machines = append(role.Machines, aws.ToString(p.InstanceProfileName))
 		}
 		c.facts.Account.Roles = append(c.facts.Account.Roles, role)
 	}
 	return nil
-}
-
-// text decodes a policy, which IAM's lists have URL-encoded. A plus sign is one by RFC 3986.
-func text(document *string) string {
-	t, err := url.PathUnescape(aws.ToString(document))
-	if err != nil {
-		return aws.ToString(document)
-	}
-	return t
 }
 
 // keepRoles leaves the roles of identities and of the cluster's machines: the others are nobody's business here.
@@ -168,37 +147,6 @@ func (c *collector) keepRoles(ids []Identity) {
 	}
 }
 
-// providers reads the account's OIDC providers.
-func (c *collector) providers(ctx context.Context) (err error) {
-	c.facts.Account.Providers, err = whole.Providers(ctx, iam.NewFromConfig(c.AWS))
-	return err
-}
-
-func (c *collector) anchors(ctx context.Context, api *rolesanywhere.Client) error {
-	pages := rolesanywhere.NewListTrustAnchorsPaginator(api, &rolesanywhere.ListTrustAnchorsInput{})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		for _, a := range page.TrustAnchors {
-			out := Anchor{ARN: aws.ToString(a.TrustAnchorArn), Enabled: aws.ToBool(a.Enabled)}
-			if a.Source != nil {
-				switch data := a.Source.SourceData.(type) {
-				case *ratypes.SourceDataMemberX509CertificateData:
-					for _, der := range blocks([]byte(data.Value)) {
-						out.Certificates = append(out.Certificates, base64.StdEncoding.EncodeToString(der))
-					}
-				case *ratypes.SourceDataMemberAcmPcaArn:
-					out.PCA = data.Value
-				}
-			}
-			c.facts.Account.Anchors = append(c.facts.Account.Anchors, out)
-		}
-	}
-	return nil
-}
-
 // blocks are the contents of PEM.
 func blocks(data []byte) (out [][]byte) {
 	for {
@@ -208,21 +156,6 @@ func blocks(data []byte) (out [][]byte) {
 		}
 		out = append(out, block.Bytes)
 	}
-}
-
-func (c *collector) profiles(ctx context.Context, api *rolesanywhere.Client) error {
-	pages := rolesanywhere.NewListProfilesPaginator(api, &rolesanywhere.ListProfilesInput{})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		for _, p := range page.Profiles {
-			c.facts.Account.Profiles = append(c.facts.Account.Profiles, Profile{ARN: aws.ToString(p.ProfileArn), Enabled: aws.ToBool(p.Enabled),
-				Roles: p.RoleArns, Seconds: int(aws.ToInt32(p.DurationSeconds)), SessionName: aws.ToBool(p.AcceptRoleSessionName)})
-		}
-	}
-	return nil
 }
 
 func (c *collector) crls(ctx context.Context, api *rolesanywhere.Client) error {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	whole "k3s-aws-auth/scripts/doctor/internal/account"
+	whole "k3s-aws-auth/scripts/internal/account"
 )
 
 // Format is the version of the dump. A dump of another is refused.
@@ -319,22 +319,11 @@ type Role struct {
 // Provider is an IAM OIDC provider.
 type Provider = whole.Provider
 
-// Anchor is a trust anchor with its certificates, DER in base64. PCA is the private CA of AWS that it has instead.
-type Anchor struct {
-	ARN          string   `json:"arn"`
-	Enabled      bool     `json:"enabled"`
-	Certificates []string `json:"certificates,omitempty"`
-	PCA          string   `json:"pca,omitempty"`
-}
+// Anchor is a trust anchor with its certificates.
+type Anchor = whole.Anchor
 
 // Profile is a profile of Roles Anywhere.
-type Profile struct {
-	ARN         string   `json:"arn"`
-	Enabled     bool     `json:"enabled"`
-	Roles       []string `json:"roles,omitempty"`
-	Seconds     int      `json:"seconds,omitempty"`
-	SessionName bool     `json:"acceptsSessionName,omitempty"`
-}
+type Profile = whole.Profile
 
 // CRL is a revocation list: the serial numbers, in hexadecimal, of certificates of an issuer, whose name is DER in base64.
 type CRL struct {

@@ -466,7 +466,7 @@ func TestWithoutAStack(t *testing.T) {
 	w := load(t, web)
 	w.role("x", w.web(`{"StringEquals":{"ISS:aud":"sts.amazonaws.com"}}`), "")
 	stack := &Stack{Foreign: true}
-	stack.foreign(w.Snapshot, []string{"https://" + w.issuer}, nil)
+	stack.LookFor(w.Snapshot, []string{"https://" + w.issuer}, nil)
 	r := Analyze(w.Snapshot, stack)
 	require.Len(t, r.Reach, 2)
 	require.Equal(t, []string{"trust-any-subject"}, ids(r))

@@ -244,7 +244,7 @@ func (s *Stack) read(r *resource, roles map[string]*StackRole) {
 		data, _ := source["sourceData"].(map[string]any)
 		bundle, _ := data["x509CertificateData"].(string)
 		a.PCA, _ = data["acmPcaArn"].(string)
-		a.Keys = keysOf(bundle)
+		a.trust(bundle)
 		s.Anchors = append(s.Anchors, a)
 	case "aws:rolesanywhere/profile:Profile":
 		s.Profiles = append(s.Profiles, Profile{ARN: r.text("arn"), Name: r.text("name"), Enabled: true, Roles: r.texts("roleArns"), Policy: r.text("sessionPolicy"), Policies: r.texts("managedPolicyArns")})
@@ -329,4 +329,19 @@ func (s *Stack) role(arn string) *StackRole {
 		}
 	}
 	return nil
+}
+
+// LookFor says what to look for where no stack is known: an issuer's provider, and anchors with their keys.
+func (s *Stack) LookFor(in *Snapshot, issuers, anchors []string) {
+	for _, url := range issuers {
+		url = strings.TrimPrefix(url, "https://")
+		s.Issuers = append(s.Issuers, Provider{ARN: "arn:" + in.Partition + ":iam::" + in.Account + ":oidc-provider/" + url, URL: url})
+	}
+	for _, arn := range anchors {
+		for _, a := range in.Anchors {
+			if a.ARN == arn {
+				s.Anchors = append(s.Anchors, a)
+			}
+		}
+	}
 }

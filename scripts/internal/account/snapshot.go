@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/rolesanywhere"
+	ratypes "github.com/aws/aws-sdk-go-v2/service/rolesanywhere/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -88,12 +90,15 @@ type Provider struct {
 	Clients []string `json:"clients,omitempty"`
 }
 
-// Anchor is a trust anchor of Roles Anywhere. Keys are the SHA-256 of its certificates' public keys in hexadecimal.
+// Anchor is a trust anchor of Roles Anywhere. Keys are the SHA-256 of its certificates' public keys in hexadecimal, Certificates
+// the certificates themselves, DER in base64.
 type Anchor struct {
 	ARN     string   `json:"arn"`
 	Name    string   `json:"name"`
 	Enabled bool     `json:"enabled"`
 	Keys    []string `json:"keys,omitempty"`
+
+	Certificates []string `json:"certificates,omitempty"`
 	// PCA is the ARN of the private CA of AWS that it trusts instead of certificates.
 	PCA string `json:"pca,omitempty"`
 }
@@ -106,6 +111,9 @@ type Profile struct {
 	Roles    []string `json:"roles,omitempty"`
 	Policy   string   `json:"sessionPolicy,omitempty"`
 	Policies []string `json:"managedPolicies,omitempty"`
+	// Seconds are a session's length, and SessionName tells whether it may be named.
+	Seconds     int  `json:"seconds,omitempty"`
+	SessionName bool `json:"acceptsSessionName,omitempty"`
 }
 
 // Bucket is a bucket with its policy, which is empty where it has none.
@@ -126,7 +134,7 @@ func Gather(ctx context.Context, cfg aws.Config, buckets ...string) (*Snapshot, 
 	s := &Snapshot{Taken: time.Now().UTC().Truncate(time.Second), Account: aws.ToString(who.Account), Caller: aws.ToString(who.Arn), Region: cfg.Region}
 	s.Partition, _, _ = strings.Cut(strings.TrimPrefix(s.Caller, "arn:"), ":")
 	api := iam.NewFromConfig(cfg)
-	if err := s.details(ctx, api); err != nil {
+	if err := s.Details(ctx, api); err != nil {
 		return nil, fmt.Errorf("the account's IAM: %w", err)
 	}
 	miss := func(what string, err error) {
@@ -138,8 +146,10 @@ func Gather(ctx context.Context, cfg aws.Config, buckets ...string) (*Snapshot, 
 	s.Providers, err = Providers(ctx, api)
 	miss("OIDC providers", err)
 	ra := rolesanywhere.NewFromConfig(cfg)
-	miss("trust anchors", s.anchors(ctx, ra))
-	miss("profiles of Roles Anywhere", s.profiles(ctx, ra))
+	s.Anchors, err = Anchors(ctx, ra)
+	miss("trust anchors", err)
+	s.Profiles, err = Profiles(ctx, ra)
+	miss("profiles of Roles Anywhere", err)
 	files := s3.NewFromConfig(cfg)
 	for _, name := range buckets {
 		b := Bucket{Name: name}
@@ -173,10 +183,10 @@ func plain(err error) string {
 	return err.Error()
 }
 
-// details reads users, groups, roles and managed policies. Their documents are URL-encoded
+// Details reads users, groups, roles and managed policies, or those kinds of them that are named. Their documents are URL-encoded
 // (https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html).
-func (s *Snapshot) details(ctx context.Context, api *iam.Client) error {
-	pages := iam.NewGetAccountAuthorizationDetailsPaginator(api, &iam.GetAccountAuthorizationDetailsInput{MaxItems: aws.Int32(1000)})
+func (s *Snapshot) Details(ctx context.Context, api *iam.Client, kinds ...types.EntityType) error {
+	pages := iam.NewGetAccountAuthorizationDetailsPaginator(api, &iam.GetAccountAuthorizationDetailsInput{MaxItems: aws.Int32(1000), Filter: kinds})
 	var errs []error
 	text := func(document *string) string {
 		// '+' is a plus sign by RFC 3986, which the unescaping of queries would take for a space.
@@ -309,52 +319,60 @@ func Providers(ctx context.Context, api *iam.Client) (out []Provider, err error)
 	return out, nil
 }
 
-func (s *Snapshot) anchors(ctx context.Context, api *rolesanywhere.Client) error {
+// Anchors reads the region's trust anchors. Beside an error are those that were read before it.
+func Anchors(ctx context.Context, api *rolesanywhere.Client) (out []Anchor, err error) {
 	pages := rolesanywhere.NewListTrustAnchorsPaginator(api, &rolesanywhere.ListTrustAnchorsInput{})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return err
+			return out, err
 		}
 		for _, a := range page.TrustAnchors {
-			out := Anchor{ARN: aws.ToString(a.TrustAnchorArn), Name: aws.ToString(a.Name), Enabled: aws.ToBool(a.Enabled)}
+			anchor := Anchor{ARN: aws.ToString(a.TrustAnchorArn), Name: aws.ToString(a.Name), Enabled: aws.ToBool(a.Enabled)}
 			if a.Source != nil {
-				out.Keys, out.PCA = sourceOf(a.Source.SourceData)
+				switch d := a.Source.SourceData.(type) {
+				case *ratypes.SourceDataMemberX509CertificateData:
+					anchor.trust(d.Value)
+				case *ratypes.SourceDataMemberAcmPcaArn:
+					anchor.PCA = d.Value
+				}
 			}
-			s.Anchors = append(s.Anchors, out)
+			out = append(out, anchor)
 		}
 	}
-	return nil
+	return out, nil
 }
 
-func (s *Snapshot) profiles(ctx context.Context, api *rolesanywhere.Client) error {
+// Profiles reads the region's profiles of Roles Anywhere. Beside an error are those that were read before it.
+func Profiles(ctx context.Context, api *rolesanywhere.Client) (out []Profile, err error) {
 	pages := rolesanywhere.NewListProfilesPaginator(api, &rolesanywhere.ListProfilesInput{})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return err
+			return out, err
 		}
 		for _, p := range page.Profiles {
-			s.Profiles = append(s.Profiles, Profile{ARN: aws.ToString(p.ProfileArn), Name: aws.ToString(p.Name), Enabled: aws.ToBool(p.Enabled), Roles: p.RoleArns,
-				Policy: aws.ToString(p.SessionPolicy), Policies: p.ManagedPolicyArns})
+			out = append(out, Profile{ARN: aws.ToString(p.ProfileArn), Name: aws.ToString(p.Name), Enabled: aws.ToBool(p.Enabled), Roles: p.RoleArns,
+				Policy: aws.ToString(p.SessionPolicy), Policies: p.ManagedPolicyArns,
+				Seconds: int(aws.ToInt32(p.DurationSeconds)), SessionName: aws.ToBool(p.AcceptRoleSessionName)})
 		}
 	}
-	return nil
+	return out, nil
 }
 
-// keysOf are the SHA-256 of the public keys of a bundle of certificates, sorted.
-func keysOf(bundle string) []string {
-	var out []string
+// trust adds the certificates of a bundle, and sorts the keys.
+func (a *Anchor) trust(bundle string) {
 	rest := []byte(bundle)
 	for {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
-			slices.Sort(out)
-			return out
+			slices.Sort(a.Keys)
+			return
 		}
+		a.Certificates = append(a.Certificates, base64.StdEncoding.EncodeToString(block.Bytes))
 		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
 			sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
-			out = append(out, hex.EncodeToString(sum[:]))
+			a.Keys = append(a.Keys, hex.EncodeToString(sum[:]))
 		}
 	}
 }

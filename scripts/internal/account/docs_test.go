@@ -11,7 +11,7 @@ import (
 
 // Every finding has a line in the document, and the document has no other.
 func TestFindingsAreDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../../../docs/doctor.md")
+	text, err := os.ReadFile("../../../docs/doctor.md")
 	require.NoError(t, err)
 	var documented []string
 	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*) \\|").FindAllStringSubmatch(string(text), -1) {

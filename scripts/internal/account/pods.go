@@ -13,7 +13,8 @@ type PodOf struct {
 	Account string `json:"serviceAccount"`
 }
 
-func listPods(ctx context.Context, client kubernetes.Interface) (out []PodOf, err error) {
+// Pods lists a cluster's.
+func Pods(ctx context.Context, client kubernetes.Interface) (out []PodOf, err error) {
 	options := metav1.ListOptions{Limit: 500}
 	for {
 		page, err := client.CoreV1().Pods("").List(ctx, options)

@@ -1,4 +1,4 @@
-package account
+package main
 
 import (
 	"encoding/json"
@@ -10,23 +10,23 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/spf13/cobra"
 
+	"k3s-aws-auth/scripts/internal/account"
 	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/internal/kube"
 	"k3s-aws-auth/scripts/internal/stack"
 )
 
-// ErrFound says that the account has what has to be mended.
-var ErrFound = errors.New("the account has what has to be mended")
+// errFound says that the account has what has to be mended.
+var errFound = errors.New("the account has what has to be mended")
 
-type flags struct {
+type accountFlags struct {
 	stack, state, snapshot, save, picture, theme, kubeconfig, stateBucket, region string
 	issuers, anchors, known                                                       []string
 	asJSON                                                                        bool
 }
 
-// Command is `doctor account`.
-func Command() *cobra.Command {
-	var f flags
+func accountCommand() *cobra.Command {
+	var f accountFlags
 	cmd := &cobra.Command{
 		Use:   "account",
 		Short: "Say who in the AWS account can be whom: what the cluster can become, and who could make its identities",
@@ -44,7 +44,7 @@ Exit codes: 0 nothing has to be mended, 1 something has, or it could not be read
   doctor account --state export.json --save snapshot.json      read once,
   doctor account --state export.json --snapshot snapshot.json  judge later, without AWS`,
 		Args: cli.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	cli.Strict(cmd)
 	s := cmd.Flags()
@@ -64,7 +64,7 @@ Exit codes: 0 nothing has to be mended, 1 something has, or it could not be read
 	return cmd
 }
 
-func (f flags) check() error {
+func (f accountFlags) check() error {
 	var errs []error
 	given := 0
 	for _, some := range []bool{f.stack != "", f.state != "", len(f.issuers)+len(f.anchors) > 0} {
@@ -84,7 +84,7 @@ func (f flags) check() error {
 	return errors.Join(errs...)
 }
 
-func run(cmd *cobra.Command, f flags) error {
+func (f accountFlags) run(cmd *cobra.Command) error {
 	if err := f.check(); err != nil {
 		return cli.Usage(err)
 	}
@@ -97,9 +97,9 @@ func run(cmd *cobra.Command, f flags) error {
 		return err
 	}
 	if made.Foreign {
-		made.foreign(snapshot, f.issuers, f.anchors)
+		made.LookFor(snapshot, f.issuers, f.anchors)
 	}
-	report := Analyze(snapshot, made, f.known...)
+	report := account.Analyze(snapshot, made, f.known...)
 	if f.picture != "" {
 		pods, err := f.pods(cmd)
 		if err != nil {
@@ -115,7 +115,7 @@ func run(cmd *cobra.Command, f flags) error {
 		report.Text(cmd.OutOrStdout())
 	}
 	if err == nil && report.Failed() {
-		err = ErrFound
+		err = errFound
 	}
 	if err == nil && len(snapshot.Missing) > 0 {
 		err = fmt.Errorf("not all of the account could be read: %s", strings.Join(snapshot.Missing, "; "))
@@ -124,7 +124,7 @@ func run(cmd *cobra.Command, f flags) error {
 }
 
 // read is what the stack made.
-func (f flags) read(cmd *cobra.Command) (*Stack, error) {
+func (f accountFlags) read(cmd *cobra.Command) (*account.Stack, error) {
 	var export []byte
 	var err error
 	switch {
@@ -133,36 +133,21 @@ func (f flags) read(cmd *cobra.Command) (*Stack, error) {
 	case f.stack != "":
 		export, err = stack.ExportPlain(cmd.Context(), f.stack)
 	default:
-		return &Stack{Foreign: true}, nil
+		return &account.Stack{Foreign: true}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return FromState(export)
+	return account.FromState(export)
 }
 
-// foreign says what to look for where no stack is known: an issuer's provider, and anchors with their keys.
-func (s *Stack) foreign(in *Snapshot, issuers, anchors []string) {
-	for _, url := range issuers {
-		url = strings.TrimPrefix(url, "https://")
-		s.Issuers = append(s.Issuers, Provider{ARN: "arn:" + in.Partition + ":iam::" + in.Account + ":oidc-provider/" + url, URL: url})
-	}
-	for _, arn := range anchors {
-		for _, a := range in.Anchors {
-			if a.ARN == arn {
-				s.Anchors = append(s.Anchors, a)
-			}
-		}
-	}
-}
-
-func (f flags) gather(cmd *cobra.Command, made *Stack) (*Snapshot, error) {
+func (f accountFlags) gather(cmd *cobra.Command, made *account.Stack) (*account.Snapshot, error) {
 	if f.snapshot != "" {
 		data, err := os.ReadFile(f.snapshot)
 		if err != nil {
 			return nil, err
 		}
-		s := &Snapshot{}
+		s := &account.Snapshot{}
 		if err := json.Unmarshal(data, s); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.snapshot, err)
 		}
@@ -181,7 +166,7 @@ func (f flags) gather(cmd *cobra.Command, made *Stack) (*Snapshot, error) {
 	if f.stateBucket != "" {
 		made.StateBucket(f.stateBucket, "aws")
 	}
-	s, err := Gather(cmd.Context(), cfg, made.BucketNames()...)
+	s, err := account.Gather(cmd.Context(), cfg, made.BucketNames()...)
 	if err != nil || f.save == "" {
 		return s, err
 	}
@@ -193,7 +178,7 @@ func (f flags) gather(cmd *cobra.Command, made *Stack) (*Snapshot, error) {
 }
 
 // pods lists the cluster's, where a kubeconfig leads to it.
-func (f flags) pods(cmd *cobra.Command) ([]PodOf, error) {
+func (f accountFlags) pods(cmd *cobra.Command) ([]account.PodOf, error) {
 	if f.kubeconfig == "" {
 		return nil, nil
 	}
@@ -201,5 +186,5 @@ func (f flags) pods(cmd *cobra.Command) ([]PodOf, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listPods(cmd.Context(), cluster.Client)
+	return account.Pods(cmd.Context(), cluster.Client)
 }
