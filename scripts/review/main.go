@@ -35,7 +35,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 func command(stdin io.Reader, stdout io.Writer) *cobra.Command {
-	var previewFile, stateFile, out, failOn, stack string
+	var previewFile, stateFile, accountFile, out, failOn, stack string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "review --preview FILE",
@@ -49,6 +49,7 @@ not change are part of what it may do.`,
   review --preview preview.json                          the comment on standard output
   review --preview preview.json --out comment.md --fail-on danger
   review --preview preview.json --json                   the same for machines
+  review --preview preview.json --account account.json   with what "doctor account --json" printed
   pulumi preview --json --show-sames | review --preview -`,
 		Args: cli.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -66,7 +67,11 @@ not change are part of what it may do.`,
 			if report.Stack == "" { // a preview that failed before its first resource
 				report.Stack = stack
 			}
-			if err := write(report, stdout, out, asJSON); err != nil {
+			about, err := account(accountFile)
+			if err != nil {
+				return err
+			}
+			if err := write(report, about, stdout, out, asJSON); err != nil {
 				return err
 			}
 			if failOn != "" && report.Reaches(level) {
@@ -79,6 +84,7 @@ not change are part of what it may do.`,
 	cli.Strict(cmd)
 	cmd.Flags().StringVar(&previewFile, "preview", "", "`FILE` with what pulumi preview --json prints; - for standard input")
 	cmd.Flags().StringVar(&stateFile, "state", "", "`FILE` with what pulumi stack export prints; not needed with --show-sames")
+	cmd.Flags().StringVar(&accountFile, "account", "", accountUsage)
 	cmd.Flags().StringVar(&out, "out", "", "`FILE` for the comment, in place of standard output")
 	cmd.Flags().StringVar(&stack, "stack", cmp.Or(os.Getenv("PULUMI_STACK"), "lab"), "`NAME` of the stack, for a preview that failed before it named one; $PULUMI_STACK where that is set")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object on standard output")
@@ -111,8 +117,12 @@ func review(stdin io.Reader, previewFile, stateFile string) (*impact.Report, err
 	return impact.Review(p), nil
 }
 
-func write(report *impact.Report, stdout io.Writer, out string, asJSON bool) error {
+// write writes the comment, or the report as JSON, which says nothing of the account: `doctor account --json` is that.
+func write(report *impact.Report, account []byte, stdout io.Writer, out string, asJSON bool) error {
 	text := comment.Markdown(report)
+	if account != nil {
+		text += comment.Account(account)
+	}
 	if out != "" {
 		if err := os.WriteFile(out, []byte(text), 0o600); err != nil {
 			return err

@@ -47,6 +47,8 @@ func newRunner(t *testing.T, w workflow) *runner {
 		"${{ needs.preview.result }}":                          "success",
 		"${{ needs.preview.outputs.artifact }}":                "5",
 		"${{ needs.plan.outputs.artifact }}":                   "5",
+		"${{ vars.REVIEW_ACCOUNT }}":                           "",
+		"${{ needs.account.outputs.artifact }}":                "",
 	}}
 	bin := t.TempDir()
 	r.write(filepath.Join(bin, "gh"), gh, 0o755)
@@ -212,8 +214,8 @@ cd "$GH_STUB"
 case "$method $path" in
 "GET issues/7/comments?per_page=100") jq -r "$filter" comments.json ;;
 "GET collaborators/"*"/permission") login=${path#collaborators/}; jq -r "$filter" "role-${login%/permission}" ;;
-"GET actions/artifacts/5") jq -r "$filter" artifact.json ;;
-"GET actions/artifacts/5/zip") cat artifact.zip ;;
+"GET actions/artifacts/"[56]) jq -r "$filter" artifact.json ;;
+"GET actions/artifacts/"[56]"/zip") cat artifact.zip ;;
 "GET commits/main") jq -nr --rawfile sha head '{sha: $sha} | '"$filter" ;;
 "GET pulls/7") jq -nr --rawfile sha head '{head: {sha: $sha}} | '"$filter" ;;
 "GET actions/workflows/preview.yml/runs?event=pull_request&head_sha=$(cat head)&per_page=1") jq -nr '{workflow_runs: [{id: 99}]} | '"$filter" ;;

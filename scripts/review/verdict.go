@@ -20,7 +20,7 @@ const maxInput = 256 << 20
 
 func verdictCommand(stdout io.Writer) *cobra.Command {
 	var q verdict.Question
-	var previewFile, stateFile, timesFile, planFile, notesFile, out, record string
+	var previewFile, stateFile, timesFile, accountFile, planFile, notesFile, out, record string
 	cmd := &cobra.Command{
 		Use:   "verdict --preview FILE --result RESULT --stack NAME --commit SHA",
 		Short: "The verdict on one commit, and the comment that says it",
@@ -46,6 +46,9 @@ comment "danger-accepted CODE" that nobody has edited, with the code of this com
 				return err
 			}
 			if q.Times, err = optional(timesFile); err != nil {
+				return err
+			}
+			if q.Account, err = account(accountFile); err != nil {
 				return err
 			}
 			if q.Plan, err = given(planFile); err != nil {
@@ -80,6 +83,7 @@ comment "danger-accepted CODE" that nobody has edited, with the code of this com
 	f.StringVar(&previewFile, "preview", "", "`FILE` with what pulumi preview --json --show-sames printed; one that is not there is no preview")
 	f.StringVar(&stateFile, "state", "", "`FILE` with what pulumi stack export prints; not needed with --show-sames")
 	f.StringVar(&timesFile, "times", "", "`FILE` with the stack's state, of which only urn and modified of each resource count: since when steps of a rotation hold; one that is not there says nothing")
+	f.StringVar(&accountFile, "account", "", accountUsage)
 	f.StringVar(&planFile, "plan", "", "`FILE` of pulumi preview --save-plan, to which the verdict is bound")
 	f.StringVar(&q.Result, "result", "", "how the preview ended: success, or anything else")
 	f.StringVar(&q.Stack, "stack", "", "`NAME` of the stack that was to be previewed")
@@ -99,6 +103,17 @@ func optional(path string) ([]byte, error) {
 	data, err := bounded(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	}
+	return data, err
+}
+
+const accountUsage = "`FILE` with what doctor account --json printed, to tell in the comment what the account has beside the stack; it changes no verdict, and one that is not there is told as not read"
+
+// account reads a report of the account where one is named: empty, and not nil, where it is missing.
+func account(path string) ([]byte, error) {
+	data, err := optional(path)
+	if path != "" && data == nil {
+		data = []byte{}
 	}
 	return data, err
 }

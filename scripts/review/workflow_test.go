@@ -153,10 +153,12 @@ func TestWorkflowsCannotBeWalkedAround(t *testing.T) {
 	if judge.Permissions["id-token"] != "" || judge.Environment != nil {
 		t.Error("the job that judges has AWS credentials, or an environment's secrets")
 	}
-	for _, s := range judge.Steps {
+	for _, s := range slices.Concat(judge.Steps, w.Jobs["account"].Steps) {
 		if strings.HasPrefix(s.Uses, "actions/checkout@") && s.With["ref"] != "${{ github.event.repository.default_branch }}" {
-			t.Errorf("the judge is built from %v, which a pull request can choose", s.With["ref"])
+			t.Errorf("a tool is built from %v, which a pull request can choose", s.With["ref"])
 		}
+	}
+	for _, s := range judge.Steps {
 		if s.If != "" && s.Name != "Comment" {
 			t.Errorf("step %q may be left out: %s", s.Name, s.If)
 		}
@@ -227,7 +229,7 @@ func TestScriptsOfWorkflowsPassShellcheck(t *testing.T) {
 // judged runs the job that judges, all its steps as GitHub would, and tells whether it is green.
 func judged(r *runner) bool {
 	r.t.Helper()
-	for _, f := range []string{"comment.md", "verdict.json", "notes", "comments", "preview.json", "state.json", "preview.zip", "ours"} {
+	for _, f := range []string{"comment.md", "verdict.json", "notes", "comments", "preview.json", "state.json", "account.json", "artifact.zip", "ours"} {
 		_ = os.Remove(filepath.Join(r.temp, f)) // each job has a runner of its own
 	}
 	green := true
@@ -349,6 +351,25 @@ func TestReviewJob(t *testing.T) {
 		t.Error("a step of a rotation is red where nothing says since when the one before holds")
 	}
 	says("rotation-wait")
+
+	// What the account has is told where it is asked for, also that it could not be read, and changes no verdict.
+	const found = `{"account": "111122223333", "reach": [{"role": "r"}], "findings": [{"id": "role-not-in-stack", "level": "error", "seen": "role r trusts the cluster"}]}`
+	set("${{ vars.REVIEW_ACCOUNT }}", "true")
+	for _, c := range []struct {
+		artifact, report, want string
+	}{{"6", found, "role-not-in-stack"}, {"6", "{", "could not be read"}, {"6", "", "could not be read"}, {"", found, "could not be read"}} {
+		set("${{ needs.account.outputs.artifact }}", c.artifact)
+		r.artifact("99", map[string][]byte{"preview.json": harmless, "account.json": []byte(c.report)})
+		if !judged(r) {
+			t.Errorf("what the account has makes a harmless change red: %+v", c)
+		}
+		says("nothing dangerous", c.want)
+	}
+	set("${{ vars.REVIEW_ACCOUNT }}", "")
+	r.artifact("99", map[string][]byte{"preview.json": harmless, "account.json": []byte(found)})
+	if !judged(r) || strings.Contains(one(), "account") {
+		t.Errorf("the account is told of, and nobody has asked:\n%s", one())
+	}
 
 	// An artifact of another run, of which the first job's output may speak, and none.
 	r.artifact("98", map[string][]byte{"preview.json": harmless})

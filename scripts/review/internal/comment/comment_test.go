@@ -1,11 +1,15 @@
 package comment
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"k3s-aws-auth/scripts/internal/access"
+	"k3s-aws-auth/scripts/internal/account"
 	"k3s-aws-auth/scripts/review/internal/impact"
 	"k3s-aws-auth/scripts/review/internal/preview"
 )
@@ -19,7 +23,12 @@ func TestNothingIsMarkup(t *testing.T) {
 		Identities: []impact.Identity{{Name: evil, Role: evil, TrustGained: []access.Trustee{{Who: evil, Issuer: evil}, {Who: evil, Issuer: "i"}}, Unclear: []string{evil}, PermissionsGained: []access.Grant{{Action: evil, Resource: evil, Condition: evil}}}},
 		Resources:  []impact.Resource{{Name: evil, Type: evil, Op: preview.Update, Properties: []string{evil}}},
 	}
-	text := Markdown(r)
+	about, err := json.Marshal(account.Report{Account: evil, Reach: []account.Reach{{Role: evil}}, Missing: []string{evil},
+		Findings: slices.Repeat([]account.Finding{{ID: evil, Level: account.Error, Seen: evil, Condition: evil}}, 8)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := Markdown(r) + Account(about)
 	var outside strings.Builder // what is not inline code
 	for i, part := range strings.Split(text, "`") {
 		if i%2 == 0 {
@@ -50,6 +59,15 @@ func TestFitsHoweverMuchChanges(t *testing.T) {
 		r.Signs = append(r.Signs, impact.Sign{ID: "id", Level: impact.Danger, What: name, Why: "w", Safe: "s", Resources: []string{name}})
 		r.Identities = append(r.Identities, impact.Identity{Name: name, SessionAfter: 3600})
 		r.Resources = append(r.Resources, impact.Resource{Name: name, Type: "t", Op: preview.Update})
+	}
+	finding := account.Finding{ID: "id", Level: account.Warning, Seen: strings.Repeat("&", 5000), Condition: strings.Repeat("x", 5000)}
+	about, err := json.Marshal(account.Report{Account: "1", Findings: slices.Repeat([]account.Finding{finding}, 500), Missing: []string{strings.Repeat("x", 50000)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const limit = 65536 // of GitHub, in characters
+	if all := Markdown(r) + Account(about); utf8.RuneCountInString(all) > limit-2000 {
+		t.Errorf("%d characters, which leaves no room for what says how to accept it", utf8.RuneCountInString(all))
 	}
 	text := Markdown(r)
 	if len(text) > MaxBytes {

@@ -64,6 +64,9 @@ type Question struct {
 	Times []byte
 	// Plan is the file of `pulumi preview --save-plan`, nil where none was saved.
 	Plan []byte
+	// Account is what `doctor account --json` printed, empty where the account could not be read; nil where nobody asked. It
+	// is told, and no part of the verdict.
+	Account []byte
 	// Stack is the stack that was to be previewed, with or without organization and project.
 	Stack string
 	// Commit is the full SHA of the commit that is judged.
@@ -112,12 +115,12 @@ func Judge(q *Question) (record *Record, markdown string, report *impact.Report)
 		return r, unjudged(r, report), nil
 	}
 	r.Verdict = report.Verdict
-	text, err := json.Marshal(report)
+	whole, err := json.Marshal(report)
 	if err != nil {
 		r.Verdict, r.Reason = None, err.Error()
 		return r, unjudged(r, nil), nil
 	}
-	r.Digest = sum(text)
+	r.Digest = sum(whole)
 	r.Code = sum([]byte(strings.Join([]string{r.Stack, r.Commit, r.Digest}, "\n")))[:16]
 	switch r.Verdict {
 	case impact.Quiet, impact.Warning:
@@ -129,7 +132,11 @@ func Judge(q *Question) (record *Record, markdown string, report *impact.Report)
 		r.Verdict, r.Reason, r.Code = None, fmt.Sprintf("the review says %q, which is no verdict", report.Verdict), ""
 		return r, unjudged(r, nil), nil
 	}
-	return r, comment.Markdown(report) + footer(r), report
+	text := comment.Markdown(report)
+	if q.Account != nil {
+		text += comment.Account(q.Account)
+	}
+	return r, text + footer(r), report
 }
 
 // review judges the preview, or says why it cannot be judged. The report beside an error is what there was to see.
