@@ -108,8 +108,12 @@ type WebIdentityArgs struct {
 	// TokenExpirationSeconds is how long a token is valid, 600 to 86400; 0
 	// means 86400. The kubelet renews at 80 %.
 	TokenExpirationSeconds int
-	// Injector is what gives pods their identity in this cluster. Nil leaves
-	// that to the pods' own manifests.
+	// Injected marks the ServiceAccount for an admission policy that another
+	// stack has made in the cluster. The webhook needs no mark.
+	Injected bool
+	// Injector is what gives pods their identity in this cluster, where the same
+	// stack makes it: the ServiceAccount is marked, and the demo pod waits for it.
+	// Without either, pods' own manifests have to do it.
 	Injector *injection.Injector
 	Demo     *Demo
 }
@@ -149,7 +153,7 @@ func NewWebIdentity(ctx *pulumi.Context, name string, args *WebIdentityArgs, opt
 		injection.AnnotationPrefix + "token-expiration":       pulumi.Sprintf("%d", expiration),
 	}
 	session := names.Session(args.Namespace, args.ServiceAccount)
-	if args.Injector != nil {
+	if args.Injected || args.Injector != nil {
 		annotations[injection.SessionNameAnnotation] = pulumi.String(session)
 		b.labels = map[string]string{injection.Label: injection.LabelValue}
 	}

@@ -1,6 +1,6 @@
 // Identities for a cluster that you have: the role of one pod, and in the cluster
 // its namespace and its ServiceAccount, annotated as the EKS pod identity webhook
-// reads it.
+// reads it and labelled for the admission policy.
 package main
 
 import (
@@ -52,7 +52,8 @@ func program(ctx *pulumi.Context) error {
 			After:  []pulumi.Resource{place.Resource},
 			Region: cfg["aws:region"],
 		},
-		RoleArn: role.Arn,
+		RoleArn:  role.Arn,
+		Injected: true, // for the admission policy, beside the webhook's annotations
 	}, there)
 	if err != nil {
 		return err

@@ -31,9 +31,11 @@ func root() *cobra.Command {
   lab down                       take everything down`,
 	}
 	cli.Strict(cmd)
-	cmd.AddCommand(runCommand(), upCommand(), verifyCommand(), previewCommand(), downCommand(), statusCommand(), envCommand(), serveCommand(), toolsCommand(), scaleCommand(), scaleStepCommand())
+	cmd.AddCommand(runCommand(), upCommand(), verifyCommand(), previewCommand(), downCommand(), statusCommand(), envCommand(), pulumiCommand(), serveCommand(), toolsCommand(), scaleCommand(), scaleStepCommand())
 	for _, c := range cmd.Commands() {
-		c.Args = cli.NoArgs
+		if c.Args == nil {
+			c.Args = cli.NoArgs
+		}
 	}
 	return cmd
 }

@@ -75,7 +75,7 @@ func TestImportsNothingOfTheProduct(t *testing.T) {
 // TestCommandLine holds which mistakes are the caller's (exit code 2).
 func TestCommandLine(t *testing.T) {
 	for _, args := range []string{"up --setup none", "up --sutep irsa-s3", "up irsa-s3", "run --setup none", "run all", "down --setup none",
-		"verify --setup none", "env --setup none", "env irsa-s3", "status now", "serve", "tools x"} {
+		"verify --setup none", "env --setup none", "env irsa-s3", "status now", "serve", "tools x", "pulumi"} {
 		t.Run(args, func(t *testing.T) {
 			cmd := root()
 			cmd.SetArgs(strings.Fields(args))

@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -79,6 +80,36 @@ func Environment(l *state.Lab, dir string) map[string]string {
 		"PULUMI_SKIP_UPDATE_CHECK":                    "true",
 		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
 	}
+}
+
+// enter sets the lab's environment in this process, and takes the user's own account out of it.
+func enter(l *state.Lab, dir string) error {
+	for k, v := range Environment(l, dir) {
+		if err := os.Setenv(k, v); err != nil {
+			return err
+		}
+	}
+	unset := []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE"}
+	if len(l.Plugins) > 0 {
+		// A published plugin gets no address of the lab: AWS's host names lead there, by the proxy.
+		unset = append(unset, "AWS_ENDPOINT_URL")
+	}
+	for _, k := range unset {
+		if err := os.Unsetenv(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Pulumi is a command of the lab's Pulumi CLI, for any program. It sets the lab's environment in this process, as [Open] does.
+func Pulumi(ctx context.Context, l *state.Lab, dir string, tools *build.Tools, args ...string) (*exec.Cmd, error) {
+	if err := enter(l, dir); err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(tools.PulumiRoot, "bin", "pulumi"), args...)
+	cmd.Env = append(os.Environ(), "PULUMI_HOME="+tools.PulumiHome)
+	return cmd, nil
 }
 
 // Changes are what a lab's configuration differs by from the project's. The zero value stands for the lab's stack file as
@@ -202,20 +233,8 @@ func OpenOther(ctx context.Context, l *state.Lab, dir string, tools *build.Tools
 	if err != nil {
 		return nil, err
 	}
-	for k, v := range Environment(l, dir) {
-		if err := os.Setenv(k, v); err != nil {
-			return nil, err
-		}
-	}
-	unset := []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE"} // the user's own
-	if len(l.Plugins) > 0 {
-		// A published plugin gets no address of the lab: AWS's host names lead there, by the proxy.
-		unset = append(unset, "AWS_ENDPOINT_URL")
-	}
-	for _, k := range unset {
-		if err := os.Unsetenv(k); err != nil {
-			return nil, err
-		}
+	if err := enter(l, dir); err != nil {
+		return nil, err
 	}
 	work := filepath.Join(dir, "work")
 	for _, d := range []string{work, state.Backend(dir)} {
