@@ -230,7 +230,7 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	}
 	controllers := "garbage-collector-controller,namespace-controller,serviceaccount-controller," +
 		"root-ca-certificate-publisher-controller,pod-garbage-collector-controller,deployment-controller," +
-		"replicaset-controller,job-controller,cronjob-controller,node-lifecycle-controller"
+		"replicaset-controller,statefulset-controller,job-controller,cronjob-controller,node-lifecycle-controller"
 	managerArgs, err := renderArgs(map[string]string{
 		"authentication-kubeconfig":        manager,
 		"authorization-kubeconfig":         manager,
