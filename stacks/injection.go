@@ -7,9 +7,18 @@ import (
 	"k3s-aws-auth/stacks/config"
 )
 
+// servesInjection adds what API servers need to inject identities to what a setup
+// gives to its cluster.
+func servesInjection(cfg *config.Config, plane identityPlane) identityPlane {
+	if cfg.Injection == config.InjectionAdmissionPolicy {
+		plane.featureGates, plane.runtimeConfig = injection.PolicyFeatureGates, injection.PolicyRuntimeConfig
+	}
+	return plane
+}
+
 // newInjector makes what gives pods their identity, or returns nil where their
-// manifests do.
-func newInjector(ctx *pulumi.Context, cfg *config.Config, cluster *cluster) (*injection.Injector, error) {
+// manifests do. certificates are for a policy; nil is for pods with tokens.
+func newInjector(ctx *pulumi.Context, cfg *config.Config, cluster *cluster, certificates *injection.Parts) (*injection.Injector, error) {
 	name := named(cfg, "injection")
 	if cfg.Injection == config.InjectionManifest {
 		return nil, nil
@@ -24,6 +33,8 @@ func newInjector(ctx *pulumi.Context, cfg *config.Config, cluster *cluster) (*in
 			Name:       named(cfg, "pod-identity"),
 			Region:     cfg.Region,
 			Kubeconfig: cluster.kubeconfig,
+
+			Certificates: certificates,
 		}, pulumi.Provider(adopting))
 	case config.InjectionWebhook:
 		var tolerations []injection.Toleration

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -62,7 +63,7 @@ func TestInjectionByPolicy(t *testing.T) {
 		values["k3s-aws-auth:identities"] = `[{"name":"a","namespace":"a","serviceAccount":"a","managedPolicyArns":["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]},
 {"name":"b","namespace":"a","serviceAccount":"b","managedPolicyArns":["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]}]`
 	}
-	for _, setup := range []string{"irsa-s3", "irsa-cloudfront"} {
+	for _, setup := range []string{"irsa-s3", "irsa-cloudfront", "roles-anywhere"} {
 		t.Run(setup, func(t *testing.T) {
 			plain, e := runLab(t, setup, true, many), runLab(t, setup, true, many, injecting("admission-policy"))
 			require.ElementsMatch(t, e.custom(), append(plain.custom(),
@@ -71,7 +72,8 @@ func TestInjectionByPolicy(t *testing.T) {
 				require.Equal(t, "lab-kubernetes-adopting", providerName(r.Provider), r.Name)
 			}
 			for _, r := range e.of("kubernetes:core/v1:Pod") {
-				require.NotContains(t, fmt.Sprint(r.Inputs), "AWS_ROLE_ARN", "its identity is injected")
+				require.NotContains(t, fmt.Sprint(r.Inputs), "AWS_", "its identity is injected")
+				require.NotContains(t, fmt.Sprint(r.Inputs), "credential-helper", "its identity is injected")
 			}
 			for _, r := range e.of("kubernetes:core/v1:ServiceAccount") {
 				require.Contains(t, fmt.Sprint(r.Inputs), "k3s-aws-auth/injection")
@@ -106,14 +108,47 @@ func TestInjectionByWebhook(t *testing.T) {
 	}
 }
 
-// TestInjectionIsForWebIdentity holds that the other setups have nothing to
-// inject.
-func TestInjectionIsForWebIdentity(t *testing.T) {
-	for _, setup := range []string{"instance-profile", "roles-anywhere"} {
-		for _, mode := range []string{"admission-policy", "webhook"} {
-			require.ElementsMatch(t, runLab(t, setup, true).custom(), runLab(t, setup, true, injecting(mode)).custom(), setup)
-		}
+// TestInjectionIsForIdentities holds that pods that use their node's role have
+// nothing to be injected, and that no webhook is made that could not inject.
+func TestInjectionIsForIdentities(t *testing.T) {
+	for _, mode := range []string{"admission-policy", "webhook"} {
+		require.ElementsMatch(t, runLab(t, "instance-profile", true).custom(), runLab(t, "instance-profile", true, injecting(mode)).custom())
 	}
+	values, e := labConfig(t), &testEngine{known: true}
+	values["k3s-aws-auth:setup"] = "roles-anywhere"
+	injecting("webhook")(values)
+	require.ErrorContains(t, e.run(t, values), `injection: found "webhook": must be admission-policy or manifest for setup roles-anywhere`)
+	require.Empty(t, e.custom())
+}
+
+// TestInjectionOfCertificates holds that what is configured of the helper reaches
+// the policy, which no preview leaves open, and that one is like the other: a
+// ServiceAccount says what its pods cannot be injected without.
+func TestInjectionOfCertificates(t *testing.T) {
+	of := func(helper string) (policy, account string) {
+		e := runLab(t, "roles-anywhere", false, injecting("admission-policy"), func(values map[string]string) {
+			values["k3s-aws-auth:rolesAnywhere"] = `{"sessionSeconds":1800,"sessionName":"pod","helper":` + helper + `}`
+		})
+		made := e.one(t, policyType, "lab-injection-policy")
+		require.False(t, made.Inputs.ContainsUnknowns())
+		account = fmt.Sprint(e.of("kubernetes:core/v1:ServiceAccount")[0].Inputs)
+		needed := regexp.MustCompile(`params\.metadata\.annotations\["([^"]+)`).FindAllStringSubmatch(fmt.Sprint(made.Inputs), -1)
+		require.NotEmpty(t, needed)
+		for _, annotation := range needed {
+			require.Contains(t, account, annotation[1])
+		}
+		return fmt.Sprint(made.Inputs), account
+	}
+	policy, account := of(`{"delivery":"sidecar","image":"registry.example.com/helper:1@sha256:` + strings.Repeat("cd", 32) + `"}`)
+	for _, has := range []string{"registry.example.com/helper:1@sha256:cdcd", "1800", "--role-session-name", "serve"} {
+		require.Contains(t, policy, has)
+	}
+	require.Contains(t, account, "k3s-aws-auth/trust-anchor-arn")
+	policy, account = of(`{"delivery":"node","nodePath":"/usr/bin/helper","nodeSha256":"` + strings.Repeat("ef", 32) + `"}`)
+	for _, has := range []string{"/usr/bin/helper", "efefef"} {
+		require.Contains(t, policy, has)
+	}
+	require.NotContains(t, account, "k3s-aws-auth/trust-anchor-arn", "the AWS configuration has it")
 }
 
 // TestInjectionIntoExistingClusters holds that the policy goes there too.

@@ -8,7 +8,6 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/iampolicy"
-	"k3s-aws-auth/components/injection"
 	"k3s-aws-auth/components/oidcissuer"
 	"k3s-aws-auth/components/podrole"
 	"k3s-aws-auth/components/workload"
@@ -38,15 +37,13 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	plane := identityPlane{issuers: pulumi.ToStringArray(activeFirst(issuers)), signingKeys: keys.private}
-	if cfg.Injection == config.InjectionAdmissionPolicy {
-		plane.featureGates, plane.runtimeConfig = injection.PolicyFeatureGates, injection.PolicyRuntimeConfig
-	}
-	cluster, err := newCluster(ctx, cfg, plane)
+	cluster, err := newCluster(ctx, cfg, servesInjection(cfg, identityPlane{
+		issuers: pulumi.ToStringArray(activeFirst(issuers)), signingKeys: keys.private,
+	}))
 	if err != nil {
 		return err
 	}
-	injector, err := newInjector(ctx, cfg, cluster)
+	injector, err := newInjector(ctx, cfg, cluster, nil)
 	if err != nil {
 		return err
 	}

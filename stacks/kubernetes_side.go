@@ -88,9 +88,9 @@ func (k *kubernetesSide) webIdentity(identity config.Identity, role *podrole.Pod
 }
 
 // certificate makes the Kubernetes side of an identity whose pods present its
-// certificate.
-func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.PodRole, anchor *ra.Anchor, profile *ra.Profile, leaf *ra.Leaf) error {
-	helper := k.cfg.RolesAnywhere.Helper
+// certificate, which injector gives them unless it is nil.
+func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.PodRole, anchor *ra.Anchor, profile *ra.Profile, leaf *ra.Leaf,
+	injector *injection.Injector) error {
 	outputs := pulumi.Map{"certificateSerial": leaf.Serial}
 	return k.add(identity, role.Arn, outputs, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
 		return workload.NewRolesAnywhere(k.ctx, name, &workload.RolesAnywhereArgs{
@@ -102,13 +102,9 @@ func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.Pod
 			KeyPem:         leaf.KeyPem,
 			SessionName:    k.sessionName(identity),
 			SessionSeconds: k.cfg.RolesAnywhere.SessionSeconds,
-			Helper: workload.Helper{
-				Delivery:   helper.Delivery,
-				Image:      helper.Image,
-				NodePath:   helper.NodePath,
-				NodeSHA256: helper.NodeSHA256,
-			},
-			Demo: demo,
+			Helper:         helper(k.cfg),
+			Injector:       injector,
+			Demo:           demo,
 		}, opts...)
 	})
 }

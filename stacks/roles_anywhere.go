@@ -29,6 +29,10 @@ var rolesAnywhere = setup{
 			p.Add("identities", fmt.Sprintf("%d identities", n), "at most %d for setup roles-anywhere, the roles of a profile", rules.MaxProfileRoles)
 		}
 		refuseWithoutTokens(cfg, p)
+		if cfg.Injection == config.InjectionWebhook {
+			p.Add("injection", config.Quote(cfg.Injection), "%s or %s for setup roles-anywhere: the webhook gives pods tokens, not certificates",
+				config.InjectionAdmissionPolicy, config.InjectionManifest)
+		}
 		helper := cfg.RolesAnywhere.Helper
 		if minor := cfg.KubernetesMinor(); helper.Delivery == config.DeliveryImageVolume && minor > 0 && minor < 35 {
 			p.Add("rolesAnywhere.helper.delivery", helper.Delivery, "another delivery for %s: "+
@@ -100,7 +104,18 @@ var rolesAnywhere = setup{
 		if err != nil {
 			return err
 		}
-		cluster, err := newCluster(ctx, cfg, identityPlane{})
+		cluster, err := newCluster(ctx, cfg, servesInjection(cfg, identityPlane{}))
+		if err != nil {
+			return err
+		}
+		certificates, err := workload.Certificates(&workload.CertificatesArgs{
+			Region: cfg.Region, SessionSeconds: cfg.RolesAnywhere.SessionSeconds,
+			Named: cfg.RolesAnywhere.SessionName == config.SessionPod, Helper: helper(cfg),
+		})
+		if err != nil {
+			return err
+		}
+		injector, err := newInjector(ctx, cfg, cluster, certificates)
 		if err != nil {
 			return err
 		}
@@ -121,7 +136,7 @@ var rolesAnywhere = setup{
 				return err
 			}
 			leaves[identity.Name] = leaf
-			if err := kubernetes.certificate(identity, roles[i], anchor, profile, leaf); err != nil {
+			if err := kubernetes.certificate(identity, roles[i], anchor, profile, leaf, injector); err != nil {
 				return err
 			}
 		}
@@ -138,6 +153,12 @@ var rolesAnywhere = setup{
 		kubernetes.export()
 		return nil
 	},
+}
+
+// helper is how the credential helper gets into pods.
+func helper(cfg *config.Config) workload.Helper {
+	h := cfg.RolesAnywhere.Helper
+	return workload.Helper{Delivery: h.Delivery, Image: h.Image, NodePath: h.NodePath, NodeSHA256: h.NodeSHA256}
 }
 
 // newLeaf makes an identity's certificate. Its common name is what the trust

@@ -40,9 +40,9 @@ var (
 	ErrNoPolicyAPI = errors.New("the cluster's API server does not serve MutatingAdmissionPolicy")
 )
 
-// awaitInjection returns once pods of a ServiceAccount get roleArn, which it sees
-// by pods that it lets the API server admit without making them.
-func awaitInjection(ctx context.Context, access *kubeclient.Client, namespace, account, roleArn string, deadline time.Duration, progress func(string)) error {
+// awaitInjection returns once pods of a ServiceAccount get an identity, which it
+// sees by pods that it lets the API server admit without making them.
+func awaitInjection(ctx context.Context, access *kubeclient.Client, namespace, account, identity string, deadline time.Duration, progress func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	body, err := json.Marshal(probePod(account))
@@ -52,7 +52,7 @@ func awaitInjection(ctx context.Context, access *kubeclient.Client, namespace, a
 	last := ""
 	for streak := 0; streak < probes; {
 		wait := pause
-		answer := injected(ctx, access, namespace, body, roleArn)
+		answer := ask(ctx, access, namespace, body, identity)
 		switch {
 		case answer == "":
 			streak++
@@ -75,8 +75,8 @@ func awaitInjection(ctx context.Context, access *kubeclient.Client, namespace, a
 	return nil
 }
 
-// injected asks once. It returns what is wrong, or nothing.
-func injected(ctx context.Context, access *kubeclient.Client, namespace string, pod []byte, roleArn string) string {
+// ask asks once. It returns what is wrong, or nothing.
+func ask(ctx context.Context, access *kubeclient.Client, namespace string, pod []byte, identity string) string {
 	path := "/api/v1/namespaces/" + url.PathEscape(namespace) + "/pods?dryRun=All"
 	said, err := access.Do(ctx, kubeclient.Request{Method: http.MethodPost, Path: path, Body: bytes.NewReader(pod)})
 	if err != nil {
@@ -91,6 +91,11 @@ func injected(ctx context.Context, access *kubeclient.Client, namespace string, 
 					Value string `json:"value"`
 				} `json:"env"`
 			} `json:"containers"`
+			Volumes []struct {
+				Secret struct {
+					Name string `json:"secretName"`
+				} `json:"secret"`
+			} `json:"volumes"`
 		} `json:"spec"`
 	}
 	if err := json.Unmarshal(said.Body, &answer); err != nil {
@@ -101,12 +106,17 @@ func injected(ctx context.Context, access *kubeclient.Client, namespace string, 
 	}
 	for _, container := range answer.Spec.Containers {
 		for _, env := range container.Env {
-			if env.Name == "AWS_ROLE_ARN" && env.Value == roleArn {
+			if env.Name == "AWS_ROLE_ARN" && env.Value == identity {
 				return ""
 			}
 		}
 	}
-	return "a pod was let through without the role " + roleArn
+	for _, volume := range answer.Spec.Volumes {
+		if volume.Secret.Name == identity {
+			return ""
+		}
+	}
+	return "a pod was let through without its identity, " + identity
 }
 
 // probePod is a pod that every Pod Security Standard and most quotas allow.

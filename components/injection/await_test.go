@@ -68,7 +68,7 @@ func TestAwaitInjection(t *testing.T) {
 	err := awaitInjection(t.Context(), access, "default", "uploader", role, time.Minute, func(s string) { said = append(said, s) })
 	require.NoError(t, err)
 	require.Equal(t, 5+probes, *asked, "as many in a row as it takes to reach all")
-	require.Equal(t, []string{"503 starting", "a pod was let through without the role " + role}, said)
+	require.Equal(t, []string{"503 starting", "a pod was let through without its identity, " + role}, said)
 }
 
 func TestAwaitInjectionInVain(t *testing.T) {

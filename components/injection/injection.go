@@ -56,24 +56,26 @@ type Injector struct {
 	kubeconfig pulumi.StringOutput
 }
 
-// Account is a ServiceAccount that is there, with the role of its pods.
+// Account is a ServiceAccount that is there, with the identity of its pods.
 type Account struct {
 	Namespace, Name string
-	RoleArn         pulumi.StringInput
+	// Identity is what tells injected pods: the role that they assume, or the
+	// Secret with their certificate.
+	Identity pulumi.StringInput
 	// Resource is the ServiceAccount; nil for one that the stack does not make.
 	Resource pulumi.CustomResource
 }
 
 // Await returns the ServiceAccount's name for a pod that must not be made before
-// its identity is injected: it resolves once pods of that ServiceAccount get the
-// role. API servers notice a new policy, webhook or ServiceAccount only some
+// its identity is injected: it resolves once pods of that ServiceAccount get it.
+// API servers notice a new policy, webhook or ServiceAccount only some
 // moments later, each for itself, and would let a pod pass until then. Previews
 // do not wait.
 func (i *Injector) Await(ctx *pulumi.Context, account Account) pulumi.StringOutput {
 	if ctx.DryRun() {
 		return pulumi.String(account.Name).ToStringOutput()
 	}
-	needed := []any{i.kubeconfig, account.RoleArn.ToStringOutput()}
+	needed := []any{i.kubeconfig, account.Identity.ToStringOutput()}
 	if account.Resource != nil {
 		needed = append(needed, account.Resource.ID())
 	}

@@ -31,6 +31,9 @@ type AdmissionPolicyArgs struct {
 	// Kubeconfig is an administrator's way into the cluster, to wait until its
 	// API servers apply the policy.
 	Kubeconfig pulumi.StringInput
+	// Certificates are the parts of pods that present a certificate. Nil is for
+	// pods that present tokens.
+	Certificates *Parts
 }
 
 // NewAdmissionPolicy makes a MutatingAdmissionPolicy with its binding, by which
@@ -51,6 +54,13 @@ func NewAdmissionPolicy(ctx *pulumi.Context, name string, args *AdmissionPolicyA
 		return nil, fmt.Errorf("register %s %q: %w", AdmissionPolicyType, name, err)
 	}
 	child := pulumi.Parent(injector)
+	what := tokens(args.Region)
+	if args.Certificates != nil {
+		var err error
+		if what, err = args.Certificates.injected(); err != nil {
+			return nil, fmt.Errorf("admission policy %s: %w", args.Name, err)
+		}
+	}
 	policy, err := admission.NewMutatingAdmissionPolicy(ctx, name+"-policy", &admission.MutatingAdmissionPolicyArgs{
 		Metadata: metav1.ObjectMetaArgs{Name: injector.served(ctx, args.Name), Labels: partOf(), Annotations: forced},
 		Spec: admission.MutatingAdmissionPolicySpecArgs{
@@ -69,21 +79,10 @@ func NewAdmissionPolicy(ctx *pulumi.Context, name string, args *AdmissionPolicyA
 			},
 			MatchConditions: admission.MatchConditionArray{
 				condition("pod-of-the-service-account", `object.spec.?serviceAccountName.orValue("default") == params.metadata.name`),
-				condition("service-account-has-a-role", `params.metadata.?annotations[?"`+AnnotationPrefix+`role-arn"].orValue("") != ""`),
+				what.condition,
 			},
-			Variables: variables(args.Region),
-			Mutations: admission.MutationArray{
-				admission.MutationArgs{
-					PatchType:          pulumi.String("ApplyConfiguration"),
-					ApplyConfiguration: admission.ApplyConfigurationArgs{Expression: pulumi.String(containersExpression)},
-				},
-				// An apply configuration may not touch a projected volume's
-				// sources, which are one atomic list.
-				admission.MutationArgs{
-					PatchType: pulumi.String("JSONPatch"),
-					JsonPatch: admission.JSONPatchArgs{Expression: pulumi.String(volumeExpression)},
-				},
-			},
+			Variables: what.variables,
+			Mutations: what.mutations,
 		},
 	}, child)
 	if err != nil {
@@ -143,20 +142,80 @@ func partOf() pulumi.StringMap {
 	return pulumi.StringMap{"app.kubernetes.io/part-of": pulumi.String("k3s-aws-auth")}
 }
 
-// variables are what the mutations share. CEL's list library is newer than the
-// oldest Kubernetes that has policies, so no expression uses it.
-func variables(region string) admission.VariableArray {
-	var list admission.VariableArray
-	add := func(name, expression string) {
-		list = append(list, admission.VariableArgs{Name: pulumi.String(name), Expression: pulumi.String(expression)})
+// injected is what a policy does to the pods of which ServiceAccounts.
+type injected struct {
+	condition admission.MatchConditionArgs
+	// variables are what the mutations share. CEL's list library is newer than
+	// the oldest Kubernetes that has policies, so no expression uses it.
+	variables admission.VariableArray
+	mutations admission.MutationArray
+}
+
+func (i *injected) add(name, expression string) {
+	i.variables = append(i.variables, admission.VariableArgs{Name: pulumi.String(name), Expression: pulumi.String(expression)})
+}
+
+// apply merges lists by their keys: name, or mountPath.
+func (i *injected) apply(expression string) {
+	i.mutations = append(i.mutations, admission.MutationArgs{
+		PatchType:          pulumi.String("ApplyConfiguration"),
+		ApplyConfiguration: admission.ApplyConfigurationArgs{Expression: pulumi.String(expression)},
+	})
+}
+
+func (i *injected) patch(expression string) {
+	i.mutations = append(i.mutations, admission.MutationArgs{
+		PatchType: pulumi.String("JSONPatch"),
+		JsonPatch: admission.JSONPatchArgs{Expression: pulumi.String(expression)},
+	})
+}
+
+// ofPod and ofAccount are the values of annotations.
+func ofPod(annotation string) string {
+	return `object.metadata.?annotations[?"` + AnnotationPrefix + annotation + `"].orValue("")`
+}
+
+func ofAccount(annotation, otherwise string) string {
+	return `params.metadata.?annotations[?"` + annotation + `"].orValue(` + otherwise + `)`
+}
+
+// annotated is the condition that a ServiceAccount says who its pods are.
+func annotated(name, annotation string) admission.MatchConditionArgs {
+	return condition(name, ofAccount(annotation, `""`)+` != ""`)
+}
+
+// skippedExpression lists the containers that their pod wants to be left alone.
+var skippedExpression = ofPod("skip-containers") + `.split(",").map(name, name.trim())`
+
+// allContainers are those of a pod of both kinds.
+const allContainers = "(object.spec.?containers.orValue([]) + object.spec.?initContainers.orValue([]))"
+
+// variable is one of an environment: a CEL expression for its value, and the names
+// of those that speak for it. A container that has one of them keeps what it has.
+type variable struct {
+	name, value string
+	unless      []string
+}
+
+// environment lists variables that have a value, for a pod that is not refused.
+func environment(list []variable) string {
+	var env []string
+	for _, v := range list {
+		env = append(env, fmt.Sprintf(`{"name": "%s", "value": %s, "unless": "^(%s)$"}`, v.name, v.value, strings.Join(append(v.unless, v.name), "|")))
 	}
-	pod := func(annotation string) string {
-		return `object.metadata.?annotations[?"` + AnnotationPrefix + annotation + `"].orValue("")`
-	}
-	account := func(annotation, otherwise string) string {
-		return `params.metadata.?annotations[?"` + annotation + `"].orValue(` + otherwise + `)`
-	}
-	add("skipped", pod("skip-containers")+`.split(",").map(name, name.trim())`)
+	return "[\n  " + strings.Join(env, ",\n  ") + "\n].filter(v, v.value != \"\" && variables.own == \"\")"
+}
+
+// refusal is an expression that fails. A pod for which one does is refused, and
+// the missing key is what its maker reads. The key is no constant, so that no
+// compiler looks for it.
+func refusal(message string) string { return `{"": ""}["` + message + `"]` }
+
+// tokens gives pods a projected token, and the role to assume by it.
+func tokens(region string) *injected {
+	list := &injected{condition: annotated("service-account-has-a-role", AnnotationPrefix+"role-arn")}
+	add, pod, account := list.add, ofPod, ofAccount
+	add("skipped", skippedExpression)
 	add("audience", account(AnnotationPrefix+"audience", `"`+DefaultAudience+`"`))
 	// The pod's annotation goes before the ServiceAccount's; what is no number
 	// does not count.
@@ -165,57 +224,72 @@ func variables(region string) admission.VariableArray {
 	add("expiration", fmt.Sprintf(`variables.expirations[0] < %[1]d ? %[1]d : variables.expirations[0]`, MinTokenExpirationSeconds))
 	add("session", account(SessionNameAnnotation,
 		`size(params.metadata.namespace + "." + params.metadata.name) <= 64 ? params.metadata.namespace + "." + params.metadata.name : ""`))
-	// Each variable of the environment with those that speak for it: a container
-	// that has one of them keeps what it has.
-	var env []string
-	set := func(name, value string, unless ...string) {
-		env = append(env, fmt.Sprintf(`{"name": "%s", "value": %s, "unless": "^(%s)$"}`, name, value, strings.Join(append(unless, name), "|")))
+	region = `"` + region + `"`
+	env := []variable{
+		{"AWS_STS_REGIONAL_ENDPOINTS", account(AnnotationPrefix+"sts-regional-endpoints", `"true"`) + ` == "false" ? "" : "regional"`, nil},
+		{"AWS_DEFAULT_REGION", region, []string{"AWS_REGION"}},
+		{"AWS_REGION", region, []string{"AWS_DEFAULT_REGION"}},
+		{"AWS_ROLE_ARN", account(AnnotationPrefix+"role-arn", `""`), []string{"AWS_WEB_IDENTITY_TOKEN_FILE"}},
+		{"AWS_WEB_IDENTITY_TOKEN_FILE", `"` + TokenDirectory + "/" + TokenFile + `"`, []string{"AWS_ROLE_ARN"}},
+		{"AWS_ROLE_SESSION_NAME", `variables.session`, []string{"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"}},
+		// Keeps SDKs that lost their configuration from falling back to the
+		// node's role.
+		{"AWS_EC2_METADATA_DISABLED", `"true"`, nil},
 	}
-	set("AWS_STS_REGIONAL_ENDPOINTS", account(AnnotationPrefix+"sts-regional-endpoints", `"true"`)+` == "false" ? "" : "regional"`)
-	set("AWS_DEFAULT_REGION", `"`+region+`"`, "AWS_REGION")
-	set("AWS_REGION", `"`+region+`"`, "AWS_DEFAULT_REGION")
-	set("AWS_ROLE_ARN", account(AnnotationPrefix+"role-arn", `""`), "AWS_WEB_IDENTITY_TOKEN_FILE")
-	set("AWS_WEB_IDENTITY_TOKEN_FILE", `"`+TokenDirectory+"/"+TokenFile+`"`, "AWS_ROLE_ARN")
-	set("AWS_ROLE_SESSION_NAME", `variables.session`, "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
-	// Keeps SDKs that lost their configuration from falling back to the node's
-	// role.
-	set("AWS_EC2_METADATA_DISABLED", `"true"`)
 	add("pending", pendingExpression)
 	add("own", ownExpression)
-	add("environment", "[\n  "+strings.Join(env, ",\n  ")+"\n].filter(v, v.value != \"\" && variables.own == \"\")")
+	add("environment", environment(env))
+	list.apply(containersExpression(`!(c.name in variables.skipped)`, mount{TokenVolume, TokenDirectory}))
+	// An apply configuration may not touch a projected volume's sources, which
+	// are one atomic list.
+	list.patch(volumeExpression)
 	return list
 }
 
 // pendingExpression lists the containers that are to get the token: not skipped,
 // and without a word of their own on where it is or whose it is.
-var pendingExpression = `(object.spec.?containers.orValue([]) + object.spec.?initContainers.orValue([])).filter(c, !(c.name in variables.skipped) &&
+var pendingExpression = allContainers + `.filter(c, !(c.name in variables.skipped) &&
   !c.?env.orValue([]).exists(e, e.name == "AWS_ROLE_ARN" || e.name == "AWS_WEB_IDENTITY_TOKEN_FILE"))`
 
 // ownExpression is empty, or fails: where the pod has a volume of the token's name,
 // or a mount at the token's place, that holds no such token, the containers that
-// are to get one would find something else there. An expression that fails is a
-// pod that is refused, and the missing key is what its maker reads. The key is no
-// constant, so that no compiler looks for it.
+// are to get one would find something else there.
 var ownExpression = strings.NewReplacer("VOLUME", TokenVolume, "DIRECTORY", TokenDirectory, "FILE", TokenFile).Replace(
 	`size(variables.pending) == 0 ? "" :
 object.spec.?volumes.orValue([]).exists(v, v.name == "VOLUME" && !v.?projected.?sources.orValue([]).exists(s, has(s.serviceAccountToken) &&
     s.serviceAccountToken.path == "FILE" && s.serviceAccountToken.?audience.orValue("") == variables.audience))
-  ? {"": ""}["the pod has a volume VOLUME of its own without the token FILE for " + variables.audience + ": give it another name"] :
+  ? ` + refusal(`the pod has a volume VOLUME of its own without the token FILE for " + variables.audience + ": give it another name`) + ` :
 variables.pending.exists(c, c.?volumeMounts.orValue([]).exists(m, m.mountPath.matches("^DIRECTORY/*$") && m.name != "VOLUME"))
-  ? {"": ""}["a container mounts a volume of its own at DIRECTORY, the place of the token for " + variables.audience + ": mount it elsewhere"] : ""`)
+  ? ` + refusal(`a container mounts a volume of its own at DIRECTORY, the place of the token for " + variables.audience + ": mount it elsewhere`) + ` : ""`)
 
-// containersExpression gives containers the variables that they have not, and
-// the token's directory. Lists are merged by their keys: name, or mountPath.
-var containersExpression = "Object{spec: Object.spec{\n" + containersOf("containers") + ",\n" + containersOf("initContainers") + "\n}}"
+// mount is the directory of a volume in containers.
+type mount struct{ volume, path string }
 
-func containersOf(list string) string {
-	return strings.NewReplacer("LIST", list, "VOLUME", TokenVolume, "DIRECTORY", TokenDirectory).Replace(
-		`  LIST: object.spec.?LIST.orValue([]).filter(c, !(c.name in variables.skipped)).map(c, Object.spec.LIST{
+// containersExpression gives the containers of which a condition holds the
+// variables that they have not, and mounts, read-only.
+func containersExpression(condition string, mounts ...mount) string {
+	return "Object{spec: Object.spec{\n" + containersOf("containers", condition, mounts) + ",\n" + containersOf("initContainers", condition, mounts) + "\n}}"
+}
+
+func containersOf(list, condition string, mounts []mount) string {
+	var each []string
+	for _, m := range mounts {
+		each = append(each, fmt.Sprintf(`c.?volumeMounts.orValue([]).exists(m, m.mountPath.matches("^%s/*$")) ? []
+      : [Object.spec.LIST.volumeMounts{name: "%s", mountPath: "%[1]s", readOnly: true}]`, m.path, m.volume))
+	}
+	mounted := ""
+	switch len(each) {
+	case 0:
+	case 1:
+		mounted = ",\n    volumeMounts: " + each[0]
+	default:
+		mounted = ",\n    volumeMounts: (" + strings.Join(each, ") +\n      (") + ")"
+	}
+	return strings.NewReplacer("LIST", list).Replace(
+		`  LIST: object.spec.?LIST.orValue([]).filter(c, ` + condition + `).map(c, Object.spec.LIST{
     name: c.name,
     env: variables.environment.filter(v, !c.?env.orValue([]).exists(e, e.name.matches(v.unless)))
-      .map(v, Object.spec.LIST.env{name: v.name, value: v.value}),
-    volumeMounts: c.?volumeMounts.orValue([]).exists(m, m.mountPath.matches("^DIRECTORY/*$")) ? []
-      : [Object.spec.LIST.volumeMounts{name: "VOLUME", mountPath: "DIRECTORY", readOnly: true}]
+      .map(v, Object.spec.LIST.env{name: v.name, value: v.value})` + mounted + `
   })`)
 }
 

@@ -70,7 +70,7 @@ func (b *builder) demoPod(demo *Demo, roleArn pulumi.StringInput, in parts) erro
 	roleName := roleArn.ToStringOutput().ApplyT(func(arn string) string {
 		return arn[strings.LastIndex(arn, "/")+1:]
 	}).(pulumi.StringOutput)
-	environment := slices.Concat(in.env, corev1.EnvVarArray{
+	environment := slices.Concat(in.Env, corev1.EnvVarArray{
 		env("HOME", "/tmp"), // the root file system is read-only
 		corev1.EnvVarArgs{Name: pulumi.String("DEMO_ROLE"), Value: roleName},
 		corev1.EnvVarArgs{Name: pulumi.String("DEMO_BUCKET"), Value: demo.Bucket.ToStringOutput()},
@@ -78,7 +78,7 @@ func (b *builder) demoPod(demo *Demo, roleArn pulumi.StringInput, in parts) erro
 	})
 	account := pulumi.String(b.identity.ServiceAccount).ToStringOutput()
 	if in.by != nil {
-		who := injection.Account{Namespace: b.identity.Namespace, Name: b.identity.ServiceAccount, RoleArn: roleArn}
+		who := injection.Account{Namespace: b.identity.Namespace, Name: b.identity.ServiceAccount, Identity: in.identity}
 		if b.account != nil {
 			who.Resource = b.account
 		}
@@ -105,7 +105,7 @@ func (b *builder) demoPod(demo *Demo, roleArn pulumi.StringInput, in parts) erro
 				FsGroup:        pulumi.Int(rules.NonRoot),
 				SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
 			},
-			InitContainers: in.initContainers,
+			InitContainers: in.InitContainers,
 			Containers: corev1.ContainerArray{corev1.ContainerArgs{
 				Name:            pulumi.String(appContainer),
 				Image:           pulumi.String(demo.Image),
@@ -114,7 +114,7 @@ func (b *builder) demoPod(demo *Demo, roleArn pulumi.StringInput, in parts) erro
 				Env:             environment,
 				SecurityContext: restricted(),
 				Resources:       resources("20m", "96Mi", "384Mi"),
-				VolumeMounts: slices.Concat(in.mounts, corev1.VolumeMountArray{corev1.VolumeMountArgs{
+				VolumeMounts: slices.Concat(in.Mounts, corev1.VolumeMountArray{corev1.VolumeMountArgs{
 					Name: pulumi.String("tmp"), MountPath: pulumi.String("/tmp"),
 				}}),
 				ReadinessProbe: corev1.ProbeArgs{
@@ -122,7 +122,7 @@ func (b *builder) demoPod(demo *Demo, roleArn pulumi.StringInput, in parts) erro
 					PeriodSeconds: pulumi.Int(1),
 				},
 			}},
-			Volumes: slices.Concat(in.volumes, corev1.VolumeArray{corev1.VolumeArgs{
+			Volumes: slices.Concat(in.Volumes, corev1.VolumeArray{corev1.VolumeArgs{
 				Name:     pulumi.String("tmp"),
 				EmptyDir: corev1.EmptyDirVolumeSourceArgs{SizeLimit: pulumi.String("64Mi")},
 			}}),

@@ -1,16 +1,19 @@
 package workload
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"k3s-aws-auth/components/injection"
 	"k3s-aws-auth/components/names"
 	"k3s-aws-auth/components/rules"
 )
@@ -98,7 +101,10 @@ type RolesAnywhereArgs struct {
 	// The profile's duration caps it.
 	SessionSeconds int
 	Helper         Helper
-	Demo           *Demo
+	// Injector is what gives pods the helper with all that it needs, made with
+	// [Certificates] of the same Helper. Nil leaves that to the pods' manifests.
+	Injector *injection.Injector
+	Demo     *Demo
 }
 
 // SecretName is the name of the Secret with an identity's certificate.
@@ -122,10 +128,7 @@ func NewRolesAnywhere(ctx *pulumi.Context, name string, args *RolesAnywhereArgs,
 	}
 	helper := args.Helper.withDefaults(args.Demo)
 	faults := helper.faults(args.Demo != nil)
-	sessionSeconds := args.SessionSeconds
-	if sessionSeconds == 0 {
-		sessionSeconds = 3600
-	}
+	sessionSeconds := cmp.Or(args.SessionSeconds, rules.DefaultSessionSeconds)
 	if sessionSeconds < rules.MinSessionSeconds || sessionSeconds > rules.MaxSessionSeconds {
 		faults = append(faults, fmt.Errorf("SessionSeconds is %d, must be %d to %d", sessionSeconds, rules.MinSessionSeconds, rules.MaxSessionSeconds))
 	}
@@ -142,7 +145,19 @@ func NewRolesAnywhere(ctx *pulumi.Context, name string, args *RolesAnywhereArgs,
 	if err != nil {
 		return nil, err
 	}
-	if err := b.serviceAccount(nil); err != nil {
+	what := certified{
+		region: args.Region, secret: SecretName(args.ServiceAccount), mode: secretMode,
+		arguments: helperArguments(args, sessionSeconds), security: restricted(),
+	}
+	if helper.Delivery != DeliverySidecar {
+		what.config = ConfigMapName(args.ServiceAccount)
+	}
+	var annotations pulumi.StringMap
+	if args.Injector != nil {
+		annotations = what.annotations(args)
+		b.labels = map[string]string{injection.Label: injection.LabelValue}
+	}
+	if err := b.serviceAccount(annotations); err != nil {
 		return nil, err
 	}
 	if err := b.certificate(args); err != nil {
@@ -153,26 +168,111 @@ func NewRolesAnywhere(ctx *pulumi.Context, name string, args *RolesAnywhereArgs,
 			return nil, err
 		}
 	}
-	arguments := helperArguments(args, sessionSeconds)
-	in := parts{
-		env: regionEnv(args.Region),
-		volumes: corev1.VolumeArray{corev1.VolumeArgs{
-			Name: pulumi.String("certificate"),
+	if what.config != "" {
+		if err := b.configFile(what.arguments, args.Region); err != nil {
+			return nil, err
+		}
+	}
+	if args.Injector != nil {
+		return b.finish(args.Demo, args.RoleArn, parts{by: args.Injector, identity: pulumi.String(what.secret)})
+	}
+	return b.finish(args.Demo, args.RoleArn, parts{Parts: helper.parts(what)})
+}
+
+// certified is what the parts of a pod that presents a certificate depend on.
+type certified struct {
+	region string
+	// secret and config are the names of the Secret and, except with the sidecar,
+	// of the ConfigMap.
+	secret, config string
+	// mode is that of the certificate and its key.
+	mode int
+	// volumes begins the names of the volumes.
+	volumes string
+	// arguments and security are those of the helper and of its container.
+	arguments pulumi.StringArray
+	security  corev1.SecurityContextArgs
+}
+
+// annotations are what a ServiceAccount says for [Certificates].
+func (c certified) annotations(args *RolesAnywhereArgs) pulumi.StringMap {
+	annotations := pulumi.StringMap{injection.CertificateAnnotation: pulumi.String(c.secret)}
+	if c.config != "" {
+		annotations[injection.ConfigAnnotation] = pulumi.String(c.config)
+		return annotations
+	}
+	annotations[injection.RoleAnnotation] = args.RoleArn
+	annotations[injection.ProfileAnnotation] = args.ProfileArn
+	annotations[injection.TrustAnchorAnnotation] = args.TrustAnchorArn
+	if args.SessionName != "" {
+		annotations[injection.SessionNameAnnotation] = pulumi.String(args.SessionName)
+	}
+	return annotations
+}
+
+// CertificatesArgs describes the pods of a cluster that present certificates.
+type CertificatesArgs struct {
+	// Region is the AWS region that pods call.
+	Region string
+	// SessionSeconds is as in [RolesAnywhereArgs], and Named says whether its
+	// SessionName is set.
+	SessionSeconds int
+	Named          bool
+	// Helper is as in [RolesAnywhereArgs]; its InstallerImage is that of each pod.
+	Helper Helper
+}
+
+// Certificates are the parts by which an admission policy gives pods of annotated
+// ServiceAccounts what the manifest of a demo pod has, with three differences. The
+// volumes have names that no ordinary pod has. The helper's own container says by
+// itself what the restricted Pod Security Standard asks for, since an ordinary pod
+// may say it in each container. And every user of the pod reads the certificate:
+// fsGroup would be for the pod's other volumes too.
+func Certificates(args *CertificatesArgs) (*injection.Parts, error) {
+	helper := args.Helper.withDefaults(nil)
+	helper.InstallerImage = injection.AppImage
+	if err := errors.Join(helper.faults(true)...); err != nil {
+		return nil, err
+	}
+	named := &RolesAnywhereArgs{
+		Identity:       Identity{Region: args.Region},
+		RoleArn:        pulumi.String(injection.Annotation(injection.RoleAnnotation)),
+		ProfileArn:     pulumi.String(injection.Annotation(injection.ProfileAnnotation)),
+		TrustAnchorArn: pulumi.String(injection.Annotation(injection.TrustAnchorAnnotation)),
+	}
+	if args.Named {
+		named.SessionName = injection.Annotation(injection.SessionNameAnnotation)
+	}
+	what := certified{
+		region: args.Region, secret: injection.Annotation(injection.CertificateAnnotation), config: injection.Annotation(injection.ConfigAnnotation),
+		mode: 0o444, volumes: "rolesanywhere-",
+		arguments: helperArguments(named, cmp.Or(args.SessionSeconds, rules.DefaultSessionSeconds)), security: restricted(),
+	}
+	what.security.RunAsNonRoot = pulumi.Bool(true)
+	what.security.RunAsUser = pulumi.Int(rules.NonRoot)
+	what.security.SeccompProfile = corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")}
+	parts := helper.parts(what)
+	return &parts, nil
+}
+
+// parts is what a pod has to present a certificate.
+func (h Helper) parts(what certified) injection.Parts {
+	in := injection.Parts{
+		Env: regionEnv(what.region),
+		Volumes: corev1.VolumeArray{corev1.VolumeArgs{
+			Name: pulumi.String(what.volumes + "certificate"),
 			Secret: corev1.SecretVolumeSourceArgs{
-				SecretName:  pulumi.String(SecretName(args.ServiceAccount)),
-				DefaultMode: pulumi.Int(secretMode),
+				SecretName:  pulumi.String(what.secret),
+				DefaultMode: pulumi.Int(what.mode),
 			},
 		}},
 	}
-	if helper.Delivery == DeliverySidecar {
-		helper.sidecar(&in, arguments, args.Region)
+	if h.Delivery == DeliverySidecar {
+		h.sidecar(&in, what)
 	} else {
-		if err := b.configFile(arguments, args.Region); err != nil {
-			return nil, err
-		}
-		helper.process(&in, args.ServiceAccount)
+		h.process(&in, what)
 	}
-	return b.finish(args.Demo, args.RoleArn, in)
+	return in
 }
 
 // certificate makes the Secret. Its data is base64 of secret outputs, so it is
@@ -229,7 +329,7 @@ func helperArguments(args *RolesAnywhereArgs, sessionSeconds int) pulumi.StringA
 		pulumi.String("--profile-arn"), args.ProfileArn,
 		pulumi.String("--role-arn"), args.RoleArn,
 		pulumi.String("--region"), pulumi.String(args.Region),
-		pulumi.String("--session-duration"), pulumi.Sprintf("%d", sessionSeconds),
+		pulumi.String("--session-duration"), pulumi.String(strconv.Itoa(sessionSeconds)),
 	}
 	if args.SessionName != "" {
 		arguments = append(arguments, pulumi.String("--role-session-name"), pulumi.String(args.SessionName))
@@ -239,59 +339,61 @@ func helperArguments(args *RolesAnywhereArgs, sessionSeconds int) pulumi.StringA
 
 // process adds what credential_process needs: the configuration file, the
 // certificate, and the binary by image volume or from the node.
-func (h Helper) process(in *parts, serviceAccount string) {
-	in.env = append(in.env, noMetadata(), env("AWS_CONFIG_FILE", configDirectory+"/"+configKey))
-	in.mounts = corev1.VolumeMountArray{
-		readOnly("certificate", certificateDirectory),
-		readOnly("aws-config", configDirectory),
+func (h Helper) process(in *injection.Parts, what certified) {
+	in.Own = []string{"AWS_CONFIG_FILE", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"}
+	in.Env = append(in.Env, noMetadata(), env("AWS_CONFIG_FILE", configDirectory+"/"+configKey))
+	config, helper, image := what.volumes+"aws-config", what.volumes+"helper", what.volumes+"helper-image"
+	in.Mounts = corev1.VolumeMountArray{
+		readOnly(what.volumes+"certificate", certificateDirectory),
+		readOnly(config, configDirectory),
 	}
-	in.volumes = append(in.volumes, corev1.VolumeArgs{
-		Name:      pulumi.String("aws-config"),
-		ConfigMap: corev1.ConfigMapVolumeSourceArgs{Name: pulumi.String(ConfigMapName(serviceAccount))},
+	in.Volumes = append(in.Volumes, corev1.VolumeArgs{
+		Name:      pulumi.String(config),
+		ConfigMap: corev1.ConfigMapVolumeSourceArgs{Name: pulumi.String(what.config)},
 	})
 	if h.Delivery == DeliveryNode {
-		in.mounts = append(in.mounts, readOnly("helper", helperBinary))
-		in.volumes = append(in.volumes, corev1.VolumeArgs{
-			Name: pulumi.String("helper"),
+		in.Mounts = append(in.Mounts, readOnly(helper, helperBinary))
+		in.Volumes = append(in.Volumes, corev1.VolumeArgs{
+			Name: pulumi.String(helper),
 			HostPath: corev1.HostPathVolumeSourceArgs{
 				Path: pulumi.String(h.NodePath),
 				// Without the type, a missing file would become a directory.
 				Type: pulumi.String("File"),
 			},
 		})
-		in.initContainers = corev1.ContainerArray{h.installer(
+		in.InitContainers = corev1.ContainerArray{h.installer(what.security,
 			[]string{"/bin/sh", "-ec", `echo "$HELPER_SHA256  ` + helperBinary + `" | sha256sum -c -`},
 			corev1.EnvVarArray{env("HELPER_SHA256", h.NodeSHA256)},
-			corev1.VolumeMountArray{readOnly("helper", helperBinary)},
+			corev1.VolumeMountArray{readOnly(helper, helperBinary)},
 		)}
 		return
 	}
-	in.mounts = append(in.mounts, readOnly("helper", helperDirectory))
-	in.volumes = append(in.volumes,
+	in.Mounts = append(in.Mounts, readOnly(helper, helperDirectory))
+	in.Volumes = append(in.Volumes,
 		corev1.VolumeArgs{
-			Name: pulumi.String("helper-image"),
+			Name: pulumi.String(image),
 			Image: corev1.ImageVolumeSourceArgs{
 				Reference:  pulumi.String(h.Image),
 				PullPolicy: pulumi.String("IfNotPresent"),
 			},
 		},
 		corev1.VolumeArgs{
-			Name:     pulumi.String("helper"),
+			Name:     pulumi.String(helper),
 			EmptyDir: corev1.EmptyDirVolumeSourceArgs{SizeLimit: pulumi.String("128Mi")},
 		})
-	in.initContainers = corev1.ContainerArray{h.installer(
+	in.InitContainers = corev1.ContainerArray{h.installer(what.security,
 		// -f: the pod's sandbox may be made anew, with the copy still there.
 		[]string{"/bin/cp", "-f", imageDirectory + imageBinary, helperBinary},
 		nil,
 		corev1.VolumeMountArray{
-			readOnly("helper-image", imageDirectory),
-			corev1.VolumeMountArgs{Name: pulumi.String("helper"), MountPath: pulumi.String(helperDirectory)},
+			readOnly(image, imageDirectory),
+			corev1.VolumeMountArgs{Name: pulumi.String(helper), MountPath: pulumi.String(helperDirectory)},
 		},
 	)}
 }
 
 // installer is the init container that copies or checks the helper.
-func (h Helper) installer(command []string, environment corev1.EnvVarArray, mounts corev1.VolumeMountArray) corev1.ContainerArgs {
+func (h Helper) installer(security corev1.SecurityContextArgs, command []string, environment corev1.EnvVarArray, mounts corev1.VolumeMountArray) corev1.ContainerArgs {
 	return corev1.ContainerArgs{
 		Name:            pulumi.String("credential-helper"),
 		Image:           pulumi.String(h.InstallerImage),
@@ -299,7 +401,7 @@ func (h Helper) installer(command []string, environment corev1.EnvVarArray, moun
 		Command:         pulumi.ToStringArray(command),
 		Env:             environment,
 		VolumeMounts:    mounts,
-		SecurityContext: restricted(),
+		SecurityContext: security,
 		Resources:       resources("10m", "16Mi", "128Mi"),
 	}
 }
@@ -308,22 +410,30 @@ func (h Helper) installer(command []string, environment corev1.EnvVarArray, moun
 // running and is stopped last. It has no probe, because the kubelet's reach the
 // pod's address and the helper listens on 127.0.0.1 only, and its image has no
 // shell for an exec probe: the app's first calls may come before it listens.
-func (h Helper) sidecar(in *parts, arguments pulumi.StringArray, region string) {
-	in.env = append(in.env, env("AWS_EC2_METADATA_SERVICE_ENDPOINT", fmt.Sprintf("http://127.0.0.1:%d", servePort)))
-	in.initContainers = corev1.ContainerArray{corev1.ContainerArgs{
+func (h Helper) sidecar(in *injection.Parts, what certified) {
+	in.Own = []string{"AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_WEB_IDENTITY_TOKEN_FILE"}
+	in.Refused = []injection.Refusal{{
+		Condition: `object.spec.?hostNetwork.orValue(false)`,
+		Message:   "the pod is on its node's network, where the credential helper would serve everybody: take hostNetwork out",
+	}, {
+		Condition: `variables.pending.exists(c, c.?env.orValue([]).exists(e, e.name == "AWS_EC2_METADATA_DISABLED" && e.?value.orValue("") != "false"))`,
+		Message:   "a container sets AWS_EC2_METADATA_DISABLED, and so would not ask the credential helper: take it out",
+	}}
+	in.Env = append(in.Env, env("AWS_EC2_METADATA_SERVICE_ENDPOINT", fmt.Sprintf("http://127.0.0.1:%d", servePort)))
+	in.InitContainers = corev1.ContainerArray{corev1.ContainerArgs{
 		Name:            pulumi.String("credential-helper"),
 		Image:           pulumi.String(h.Image),
 		ImagePullPolicy: pulumi.String("IfNotPresent"),
 		RestartPolicy:   pulumi.String("Always"),
 		Command:         pulumi.ToStringArray([]string{imageBinary}),
-		Args: slices.Concat(pulumi.StringArray{pulumi.String("serve")}, arguments, pulumi.StringArray{
-			pulumi.String("--port"), pulumi.Sprintf("%d", servePort),
+		Args: slices.Concat(pulumi.StringArray{pulumi.String("serve")}, what.arguments, pulumi.StringArray{
+			pulumi.String("--port"), pulumi.String(strconv.Itoa(servePort)),
 			// Answers must not leave the pod's own network namespace.
 			pulumi.String("--hop-limit"), pulumi.String("1"),
 		}),
-		Env:             regionEnv(region),
-		VolumeMounts:    corev1.VolumeMountArray{readOnly("certificate", certificateDirectory)},
-		SecurityContext: restricted(),
+		Env:             regionEnv(what.region),
+		VolumeMounts:    corev1.VolumeMountArray{readOnly(what.volumes+"certificate", certificateDirectory)},
+		SecurityContext: what.security,
 		Resources:       resources("10m", "32Mi", "128Mi"),
 	}}
 }

@@ -95,7 +95,7 @@ func NewInstanceProfile(ctx *pulumi.Context, name string, args *InstanceProfileA
 	if err := b.serviceAccount(nil); err != nil {
 		return nil, err
 	}
-	return b.finish(args.Demo, args.RoleArn, parts{env: regionEnv(args.Region)})
+	return b.finish(args.Demo, args.RoleArn, parts{Parts: injection.Parts{Env: regionEnv(args.Region)}})
 }
 
 // WebIdentityArgs describes a workload that presents ServiceAccount tokens.
@@ -161,10 +161,10 @@ func NewWebIdentity(ctx *pulumi.Context, name string, args *WebIdentityArgs, opt
 		return nil, err
 	}
 	if args.Injector != nil {
-		return b.finish(args.Demo, args.RoleArn, parts{by: args.Injector})
+		return b.finish(args.Demo, args.RoleArn, parts{by: args.Injector, identity: args.RoleArn})
 	}
-	return b.finish(args.Demo, args.RoleArn, parts{
-		env: append(regionEnv(args.Region),
+	return b.finish(args.Demo, args.RoleArn, parts{Parts: injection.Parts{
+		Env: append(regionEnv(args.Region),
 			noMetadata(),
 			env("AWS_STS_REGIONAL_ENDPOINTS", "regional"),
 			corev1.EnvVarArgs{Name: pulumi.String("AWS_ROLE_ARN"), Value: args.RoleArn.ToStringOutput()},
@@ -172,7 +172,7 @@ func NewWebIdentity(ctx *pulumi.Context, name string, args *WebIdentityArgs, opt
 			// Without it, SDKs make up names that say nothing in CloudTrail.
 			env("AWS_ROLE_SESSION_NAME", session),
 		),
-		volumes: corev1.VolumeArray{corev1.VolumeArgs{
+		Volumes: corev1.VolumeArray{corev1.VolumeArgs{
 			Name: pulumi.String(injection.TokenVolume),
 			Projected: corev1.ProjectedVolumeSourceArgs{
 				DefaultMode: pulumi.Int(secretMode),
@@ -185,8 +185,8 @@ func NewWebIdentity(ctx *pulumi.Context, name string, args *WebIdentityArgs, opt
 				}},
 			},
 		}},
-		mounts: corev1.VolumeMountArray{readOnly(injection.TokenVolume, injection.TokenDirectory)},
-	})
+		Mounts: corev1.VolumeMountArray{readOnly(injection.TokenVolume, injection.TokenDirectory)},
+	}})
 }
 
 // secretMode is the mode of tokens, keys and certificates in a pod: root's, and
@@ -316,13 +316,10 @@ func (b *builder) finish(demo *Demo, roleArn pulumi.StringInput, in parts) (*Wor
 
 // parts is what a pod's manifest has to have the identity.
 type parts struct {
-	// env and mounts are for the app's container, the rest for the pod.
-	env            corev1.EnvVarArray
-	mounts         corev1.VolumeMountArray
-	volumes        corev1.VolumeArray
-	initContainers corev1.ContainerArray
-	// by injects all of that instead.
-	by *injection.Injector
+	injection.Parts
+	// by injects them instead, into pods with this identity.
+	by       *injection.Injector
+	identity pulumi.StringInput
 }
 
 func env(name, value string) corev1.EnvVarArgs {

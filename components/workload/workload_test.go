@@ -541,49 +541,101 @@ func TestLongNames(t *testing.T) {
 }
 
 // injected makes a workload whose pods get their identity from an admission
-// policy of a cluster with this kubeconfig.
-func injected(kubeconfig string) pulumi.RunFunc {
+// policy of a cluster with this kubeconfig: for certificates with a helper, else
+// for tokens.
+func injected(kubeconfig string, helper *workload.Helper) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
-		injector, err := injection.NewAdmissionPolicy(ctx, "lab-injection", &injection.AdmissionPolicyArgs{
-			Name: "lab", Region: "eu-central-1", Kubeconfig: pulumi.String(kubeconfig),
-		})
+		policy := &injection.AdmissionPolicyArgs{Name: "lab", Region: "eu-central-1", Kubeconfig: pulumi.String(kubeconfig)}
+		if helper != nil {
+			var err error
+			policy.Certificates, err = workload.Certificates(&workload.CertificatesArgs{Region: "eu-central-1", Named: true, Helper: *helper})
+			if err != nil {
+				return err
+			}
+		}
+		injector, err := injection.NewAdmissionPolicy(ctx, "lab-injection", policy)
 		if err != nil {
 			return err
 		}
-		_, err = workload.NewWebIdentity(ctx, "uploader", &workload.WebIdentityArgs{
-			Identity: identity(), RoleArn: pulumi.String(roleArn), Injector: injector, Demo: demo(),
-		})
+		if helper == nil {
+			_, err = workload.NewWebIdentity(ctx, "uploader", &workload.WebIdentityArgs{
+				Identity: identity(), RoleArn: pulumi.String(roleArn), Injector: injector, Demo: demo(),
+			})
+			return err
+		}
+		args := rolesAnywhereArgs()
+		args.SessionName, args.Helper, args.Injector = "default.uploader", *helper, injector
+		_, err = workload.NewRolesAnywhere(ctx, "uploader", args)
 		return err
 	}
 }
 
-// TestInjectedPodIsOrdinary holds that a pod whose identity is injected says
-// nothing about it itself.
-func TestInjectedPodIsOrdinary(t *testing.T) {
-	recorder, err := pulumitest.Run(t, pulumitest.Options{Preview: true}, injected("unread"))
-	if err != nil {
-		t.Fatal(err)
+// helpers are all deliveries of the helper, by the name of their golden files.
+func helpers() map[string]*workload.Helper {
+	return map[string]*workload.Helper{
+		"roles-anywhere-injected-image-volume": {},
+		"roles-anywhere-injected-sidecar":      {Delivery: workload.DeliverySidecar},
+		"roles-anywhere-injected-node":         {Delivery: workload.DeliveryNode, NodeSHA256: strings.Repeat("ab", 32)},
 	}
-	pulumitest.Golden(t, "web-identity-injected/account.json", recorder.Get(t, "uploader-account").JSON())
-	pulumitest.Golden(t, "web-identity-injected/pod.json",
-		strings.ReplaceAll(recorder.Get(t, "uploader-pod").JSON(), quoted(t, script(t)), `"<demo.sh>"`))
-	for _, env := range podOf(t, recorder).Spec.Containers[0].Env {
-		if strings.HasPrefix(env.Name, "AWS_") {
-			t.Errorf("the pod itself sets %s", env.Name)
-		}
+}
+
+// TestInjectedPodIsOrdinary holds that a pod whose identity is injected says
+// nothing about it itself, and what its policy and its ServiceAccount say instead.
+func TestInjectedPodIsOrdinary(t *testing.T) {
+	all := helpers()
+	all["web-identity-injected"] = nil
+	for name, helper := range all {
+		t.Run(name, func(t *testing.T) {
+			recorder, err := pulumitest.Run(t, pulumitest.Options{Preview: true}, injected("unread", helper))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pulumitest.Golden(t, name+"/account.json", recorder.Get(t, "uploader-account").JSON())
+			pulumitest.Golden(t, name+"/pod.json",
+				strings.ReplaceAll(recorder.Get(t, "uploader-pod").JSON(), quoted(t, script(t)), `"<demo.sh>"`))
+			if helper != nil {
+				pulumitest.Golden(t, name+"/policy.json", recorder.Get(t, "lab-injection-policy").JSON())
+			}
+			spec := podOf(t, recorder).Spec
+			for _, env := range spec.Containers[0].Env {
+				if strings.HasPrefix(env.Name, "AWS_") {
+					t.Errorf("the pod itself sets %s", env.Name)
+				}
+			}
+			if len(spec.InitContainers) > 0 || len(spec.Volumes) != 1 {
+				t.Errorf("the pod itself has init containers %v and volumes %v", spec.InitContainers, spec.Volumes)
+			}
+		})
 	}
 }
 
 // TestInjectedPodWaits holds that the pod is not made before its identity would
 // be injected.
 func TestInjectedPodWaits(t *testing.T) {
-	recorder, err := pulumitest.Run(t, pulumitest.Options{}, injected("no cluster"))
-	if err == nil || !strings.Contains(err.Error(), "kubeconfig") {
-		t.Errorf("error %v, want one about the kubeconfig", err)
+	for name, helper := range map[string]*workload.Helper{"token": nil, "certificate": {}} {
+		recorder, err := pulumitest.Run(t, pulumitest.Options{}, injected("no cluster", helper))
+		if err == nil || !strings.Contains(err.Error(), "kubeconfig") {
+			t.Errorf("%s: error %v, want one about the kubeconfig", name, err)
+		}
+		for _, r := range recorder.Resources() {
+			if r.Name == "uploader-pod" {
+				t.Errorf("%s: the pod was made without an answer from the cluster", name)
+			}
+		}
 	}
-	for _, r := range recorder.Resources() {
-		if r.Name == "uploader-pod" {
-			t.Error("the pod was made without an answer from the cluster")
+}
+
+// TestCertificatesAreRefused holds that a policy is not made of a helper that no
+// pod could have.
+func TestCertificatesAreRefused(t *testing.T) {
+	for want, helper := range map[string]workload.Helper{
+		"Helper.Delivery":           {Delivery: "download"},
+		"must be pinned":            {Image: "registry.example.com/helper:latest"},
+		"NodeSHA256":                {Delivery: workload.DeliveryNode},
+		"Helper.NodePath is \"${x}": {Delivery: workload.DeliveryNode, NodeSHA256: strings.Repeat("ab", 32), NodePath: "${x}"},
+	} {
+		if _, err := workload.Certificates(&workload.CertificatesArgs{Region: "eu-central-1", Helper: helper}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
 		}
 	}
 }

@@ -75,10 +75,11 @@ type Config struct {
 	SigningKeys []Member `json:"signingKeys" setups:"irsa-s3,irsa-cloudfront" default:"one, named 1"`
 	// Certificates, sessions and the credential helper.
 	RolesAnywhere RolesAnywhere `json:"rolesAnywhere" setups:"roles-anywhere"`
-	// Who gives a pod its token, role and region: `manifest` leaves it to the pod's own manifest,
-	// `admission-policy` lets the API server do it for pods of annotated service accounts (Kubernetes 1.34
-	// or newer), `webhook` runs the amazon-eks-pod-identity-webhook.
-	Injection string `json:"injection" setups:"irsa-s3,irsa-cloudfront"`
+	// Who gives a pod its token, role and region, or its certificate and the credential helper: `manifest`
+	// leaves it to the pod's own manifest, `admission-policy` lets the API server do it for pods of
+	// annotated service accounts (Kubernetes 1.34 or newer), `webhook` runs the
+	// amazon-eks-pod-identity-webhook (not with `roles-anywhere`).
+	Injection string `json:"injection" setups:"irsa-s3,irsa-cloudfront,roles-anywhere"`
 	// The amazon-eks-pod-identity-webhook, with `injection: webhook`.
 	Webhook Webhook `json:"webhook" setups:"irsa-s3,irsa-cloudfront"`
 	// Pod identities, each with a name, a namespace, a service account and its permissions: at least one;
@@ -328,7 +329,7 @@ const (
 )
 
 // Ways in which injection may say that a pod gets what it needs to have its
-// identity (setups irsa-s3 and irsa-cloudfront).
+// identity (the webhook in setups irsa-s3 and irsa-cloudfront alone).
 const (
 	InjectionManifest        = "manifest"
 	InjectionAdmissionPolicy = "admission-policy"
