@@ -17,7 +17,7 @@ func nodeDrills() []*Drill {
 			ID: "injection-missing", Title: "webhook or admission policy missing",
 			Does:   "delete the binding of the admission policy that gives pods their identity, and later make it again",
 			Told:   toldAlways("injector-fails"),
-			Expect: withToken(Expectation{Kept: Works, Fresh: Works, New: Fails, Error: noCredentials, Restart: []View{New}}, noInjection),
+			Expect: where(setups.Setup.ShutsMetadata, Expectation{Kept: Works, Fresh: Works, New: Fails, Error: noCredentials, Restart: []View{New}}, noInjection),
 			Note: "Pods that exist go on: what was injected is in their manifests. A pod that was made meanwhile never gets its identity, and " +
 				"has to be made again.",
 			Ordinary: true,

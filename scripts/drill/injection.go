@@ -98,7 +98,7 @@ func (t *Target) awaitInjection(ctx context.Context, want bool) error {
 	for streak := 0; streak < 10; {
 		pod := drillPod(t.Model, t.Pace.Pause, ordinary, New)
 		admitted, err := t.Cluster.Client.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		if err == nil && hasRole(admitted) == want {
+		if err == nil && hasIdentity(admitted) == want {
 			streak++
 		} else {
 			streak = 0
@@ -113,4 +113,8 @@ func (t *Target) awaitInjection(ctx context.Context, want bool) error {
 	return nil
 }
 
-func hasRole(pod *corev1.Pod) bool { return environment(pod)["AWS_ROLE_ARN"] != "" }
+// hasIdentity tells whether a pod's container is told where its credentials are: a token's role, or the credential helper.
+func hasIdentity(pod *corev1.Pod) bool {
+	env := environment(pod)
+	return env["AWS_ROLE_ARN"]+env["AWS_CONFIG_FILE"]+env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] != ""
+}

@@ -327,10 +327,10 @@ var catalogue = []Cause{
 		},
 	},
 	{
-		ID: "admission-refused", Says: "policy '…' … denied request; no such key: the pod has a volume aws-iam-token of its own …", From: "API server", Source: "docs/injection.md",
-		Pattern: matches(`(ValidatingAdmissionPolicy|MutatingAdmissionPolicy|policy) '[^']+'.* denied request|volume aws-iam-token of its own|violates PodSecurity`), Page: pageInjection,
+		ID: "admission-refused", Says: "policy '…' … denied request; no such key: the pod has a volume aws-iam-token of its own …; no such key: a container …; no such key: k3s-aws-auth/…", From: "API server", Source: "docs/injection.md",
+		Pattern: matches(`(ValidatingAdmissionPolicy|MutatingAdmissionPolicy|policy) '[^']+'.* denied request|no such key: (the pod|a container|k3s-aws-auth/)|violates PodSecurity`), Page: pageInjection,
 		Reasons: []Reason{
-			{"the admission policy cannot inject: an annotation has no usable text, or something is in the token's place", "the message names the expression", "correct the annotation, or rename the volume"},
+			{"the admission policy cannot inject: an annotation is missing or has no usable text, or something is in the place of the token or of the credential helper", "the message names it", "correct the annotation, or the pod's manifest as the message says"},
 			{"the namespace's Pod Security level refuses the pod", "`violates PodSecurity` in the message", "add the securityContext, or set identities[].podSecurity"},
 		},
 	},
@@ -430,7 +430,7 @@ var catalogue = []Cause{
 		Reasons: []Reason{
 			{"the pod was made while nothing injected, or before its service account had its annotations", "`kubectl get pod <pod> -o jsonpath='{.spec.serviceAccountName} {.spec.volumes[*].name}'`", podAgain},
 			{"the pod's service account is another than the identity's", "the same", "set serviceAccountName"},
-			{"injection=manifest, and the manifest lacks a part", "compare with the demo pod's", "write the token volume and the variables into the manifest"},
+			{"injection=manifest, and the manifest lacks a part", "compare with the demo pod's", "write the volumes and the variables into the manifest"},
 			{"another container of the pod has the identity, this one not: `skip-containers`, a debug container", "`kubectl get pod <pod> -o yaml`", "write the parts into that container"},
 			{"setup instance-profile: pods do not reach the metadata service", "see imds-hop-limit", "see imds-hop-limit"},
 		},

@@ -84,10 +84,14 @@ func (c *checker) certificatePod(id Identity, p *Pod) (secretName string) {
 	add := func(kind, seen string, more ...string) {
 		c.add(kind, p.String(), ids, seen, append([]string{"namespace", p.Namespace, "pod", p.Name}, more...)...)
 	}
-	given := false
+	given, bare := false, []string{}
 	for i := range p.Containers {
 		container := &p.Containers[i]
 		helper := container.Helper
+		if env := container.Env; !container.Init && !slices.Contains(p.Skip, container.Name) &&
+			env["AWS_CONFIG_FILE"]+env["AWS_PROFILE"]+env["AWS_WEB_IDENTITY_TOKEN_FILE"]+env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] == "" {
+			bare = append(bare, container.Name)
+		}
 		if file := container.Env["AWS_CONFIG_FILE"]; file != "" && file != elsewhere {
 			given = true
 			m, within := container.mounted(path.Clean(file))
@@ -140,8 +144,11 @@ func (c *checker) certificatePod(id Identity, p *Pod) (secretName string) {
 	if slices.ContainsFunc(p.Containers, func(c Container) bool { return c.Helper != nil }) {
 		c.sidecar(p, add)
 	}
-	if !given {
+	switch a := c.account(p.Namespace, p.Account); {
+	case !given:
 		add("no-certificate-parts", "it has nothing of its identity")
+	case len(bare) > 0 && a != nil && a.Labelled: // as in tokenPod
+		add("container-left-out", "container "+strings.Join(bare, ", ")+" has nothing of the identity")
 	}
 	return secretName
 }

@@ -27,17 +27,17 @@ import (
 
 // healthy are the dumps of running labs: `lab up --setup NAME`, `doctor dump --setup NAME`. After the point is what their
 // configuration says: injection=admission-policy, rolesAnywhere.helper.delivery=sidecar.
-var healthy = []string{"instance-profile", "irsa-s3", "irsa-s3.admission-policy", "irsa-cloudfront", "roles-anywhere", "roles-anywhere.sidecar"}
+var healthy = []string{"instance-profile", "irsa-s3", "irsa-s3.admission-policy", "irsa-cloudfront", "roles-anywhere", "roles-anywhere.sidecar", "roles-anywhere.admission-policy"}
 
 var (
 	tokens       = []string{"irsa-s3", "irsa-cloudfront", "irsa-s3.admission-policy"}
-	injected     = []string{"irsa-s3.admission-policy"}
-	certificated = []string{"roles-anywhere"}
+	injected     = []string{"irsa-s3.admission-policy", "roles-anywhere.admission-policy"}
+	certificated = []string{"roles-anywhere", "roles-anywhere.admission-policy"}
 	sidecars     = []string{"roles-anywhere.sidecar"}
 	machines     = []string{"instance-profile"}
 	everywhere   = healthy
 	// away are the setups in which pods must not reach their machine.
-	away = []string{"irsa-s3", "irsa-cloudfront", "irsa-s3.admission-policy", "roles-anywhere", "roles-anywhere.sidecar"}
+	away = []string{"irsa-s3", "irsa-cloudfront", "irsa-s3.admission-policy", "roles-anywhere", "roles-anywhere.sidecar", "roles-anywhere.admission-policy"}
 	// own are the setups in which each identity has a role of its own.
 	own = away
 )
@@ -370,15 +370,15 @@ var seeded = []fault{
 	}, "regions-differ", "helper-region", nil},
 	{"the helper is told no profile", both(certificated, sidecars), func(_ *testing.T, f *Facts) { helper(f).Profile = "" }, "helper-arguments", "helper-region", nil},
 	{"the certificate is not mounted", certificated, func(_ *testing.T, f *Facts) {
-		app(f).Mounts = slices.DeleteFunc(app(f).Mounts, func(m Mount) bool { return m.Volume == "certificate" })
+		app(f).Mounts = slices.DeleteFunc(app(f).Mounts, func(m Mount) bool { return strings.HasSuffix(m.Volume, "certificate") })
 	}, "certificate-not-mounted", "process-failed", nil},
 	{"the AWS configuration is not mounted", certificated, func(_ *testing.T, f *Facts) {
-		app(f).Mounts = slices.DeleteFunc(app(f).Mounts, func(m Mount) bool { return m.Volume == "aws-config" })
+		app(f).Mounts = slices.DeleteFunc(app(f).Mounts, func(m Mount) bool { return strings.HasSuffix(m.Volume, "aws-config") })
 	}, "aws-config-not-mounted", "no-profile", nil},
 	{"the pod has none of its parts", both(certificated), func(_ *testing.T, f *Facts) {
 		pod(f).Secrets, pod(f).ConfigMaps, pod(f).Containers = nil, nil, []Container{{Name: "app"}}
 	}, "no-certificate-parts", "no-credentials", nil},
-	{"the key is not readable", both(certificated, sidecars), func(_ *testing.T, f *Facts) { pod(f).FSGroup = nil }, "secret-unreadable", "token-file-denied", nil},
+	{"the key is not readable", both([]string{"roles-anywhere"}, sidecars), func(_ *testing.T, f *Facts) { pod(f).FSGroup = nil }, "secret-unreadable", "token-file-denied", nil},
 
 	{"the sidecar is not asked", sidecars, func(_ *testing.T, f *Facts) { delete(app(f).Env, "AWS_EC2_METADATA_SERVICE_ENDPOINT") }, "sidecar-not-asked", "imds-hop-limit", nil},
 	{"the sidecar may not be asked", sidecars, func(_ *testing.T, f *Facts) {
