@@ -477,14 +477,27 @@ func serviceAccount(c *preview.Change) []Sign {
 		s, _ := m[key].(string)
 		return s
 	}
-	for _, key := range []string{"eks.amazonaws.com/role-arn", "eks.amazonaws.com/audience"} {
+	for _, key := range []string{"eks.amazonaws.com/role-arn", "eks.amazonaws.com/audience", "k3s-aws-auth/certificate", "k3s-aws-auth/aws-config",
+		"k3s-aws-auth/role-arn", "k3s-aws-auth/profile-arn", "k3s-aws-auth/trust-anchor-arn"} { // docs/injection.md
 		if was, is := annotation(c.Before, key), annotation(c.After, key); was != is {
-			if unknown(is) {
+			switch {
+			case unknown(is):
 				is = "something that is known only after the update"
+			case is == "":
+				is = "nothing"
 			}
 			signs = append(signs, sign(Warning, "service-account-changed", fmt.Sprintf("%s of the ServiceAccount %s becomes %s", key, c.Now().Name(), is),
 				"its pods get another identity, or none", "see that the role trusts this ServiceAccount", c))
 		}
+	}
+	label := func(r *preview.Resource) string {
+		m, _ := r.Value("metadata", "labels").(map[string]any)
+		s, _ := m["k3s-aws-auth/injection"].(string)
+		return s
+	}
+	if label(c.Before) != label(c.After) && label(c.After) != "enabled" {
+		signs = append(signs, sign(Warning, "service-account-changed", "the ServiceAccount "+c.Now().Name()+" loses the label k3s-aws-auth/injection",
+			"the admission policy looks at it no longer: new pods go without their identity", "let their manifests have it first", c))
 	}
 	for _, key := range []string{"name", "namespace"} {
 		was, _ := c.Before.Value("metadata", key).(string)
