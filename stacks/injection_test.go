@@ -153,13 +153,15 @@ func TestInjectionOfCertificates(t *testing.T) {
 
 // TestInjectionIntoExistingClusters holds that the policy goes there too.
 func TestInjectionIntoExistingClusters(t *testing.T) {
-	o := newOwner(t, labIssuer, ownerJWKS(t))
-	o.change = injecting("admission-policy")
-	e, err := o.run(t, "irsa-s3")
-	require.NoError(t, err)
-	require.Len(t, e.of(policyType), 1)
-	provider := e.one(t, "pulumi:providers:kubernetes", "lab-kubernetes-adopting")
-	require.Equal(t, "lab-kubernetes-adopting", providerName(e.of(policyType)[0].Provider))
-	require.True(t, provider.Inputs["upsertExistingObjects"].BoolValue(), "what an earlier policy left is taken over")
-	require.Equal(t, e.one(t, "pulumi:providers:kubernetes", "lab-cluster-kubernetes").Inputs["clusterIdentifier"], provider.Inputs["clusterIdentifier"])
+	for _, setup := range []string{"irsa-s3", "roles-anywhere"} {
+		o := newOwner(t, labIssuer, ownerJWKS(t))
+		o.change = injecting("admission-policy")
+		e, err := o.run(t, setup)
+		require.NoError(t, err)
+		require.Len(t, e.of(policyType), 1)
+		provider := e.one(t, "pulumi:providers:kubernetes", "lab-kubernetes-adopting")
+		require.Equal(t, "lab-kubernetes-adopting", providerName(e.of(policyType)[0].Provider))
+		require.True(t, provider.Inputs["upsertExistingObjects"].BoolValue(), "what an earlier policy left is taken over")
+		require.Equal(t, e.one(t, "pulumi:providers:kubernetes", "lab-cluster-kubernetes").Inputs["clusterIdentifier"], provider.Inputs["clusterIdentifier"])
+	}
 }

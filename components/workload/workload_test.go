@@ -328,6 +328,32 @@ func TestExistingAccount(t *testing.T) {
 	}
 }
 
+// TestExistingAccountIsInjected holds that whoever makes a ServiceAccount is told all
+// that an admission policy reads of it.
+func TestExistingAccountIsInjected(t *testing.T) {
+	var annotate string
+	_, err := pulumitest.Run(t, pulumitest.Options{Preview: true}, func(ctx *pulumi.Context) error {
+		args := rolesAnywhereArgs()
+		args.ExistingAccount, args.Injector = true, &injection.Injector{}
+		args.Helper.Delivery, args.Demo = workload.DeliverySidecar, nil
+		w, err := workload.NewRolesAnywhere(ctx, "uploader", args)
+		if err == nil {
+			pulumitest.Result(ctx, w.Annotate, &annotate)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arn := "arn:aws:rolesanywhere:eu-central-1:111122223333:"
+	want := "kubectl --namespace default annotate serviceaccount uploader --overwrite k3s-aws-auth/certificate=uploader-rolesanywhere " +
+		"k3s-aws-auth/profile-arn=" + arn + "profile/2c3d k3s-aws-auth/role-arn=" + roleArn + " k3s-aws-auth/trust-anchor-arn=" + arn + "trust-anchor/0a1b" +
+		" && kubectl --namespace default label serviceaccount uploader --overwrite k3s-aws-auth/injection=enabled"
+	if annotate != want {
+		t.Errorf("annotate %q, want %q", annotate, want)
+	}
+}
+
 func TestWithoutDemo(t *testing.T) {
 	var prove string
 	recorder, err := pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {
