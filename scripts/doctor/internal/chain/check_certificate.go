@@ -37,6 +37,12 @@ func (c *checker) certificate(id Identity, pods []*Pod) {
 	made := false // that the names are the program's, not a pod's own
 	if a := c.account(id.Namespace, id.Account); a != nil {
 		made = a.PartOf
+		if a.Helper != nil {
+			helper = a.Helper
+		}
+		if a.Certificate != "" {
+			secretName, made = a.Certificate, true
+		}
 	}
 	for _, p := range pods {
 		name := c.certificatePod(id, p)
@@ -141,10 +147,17 @@ func (c *checker) certificatePod(id Identity, p *Pod) (secretName string) {
 			}
 		}
 	}
-	if slices.ContainsFunc(p.Containers, func(c Container) bool { return c.Helper != nil }) {
+	a := c.account(p.Namespace, p.Account)
+	for _, container := range p.Containers {
+		if container.Helper == nil {
+			continue
+		}
 		c.sidecar(p, add)
+		if a != nil && a.Helper != nil && container.Helper.Role != a.Helper.Role {
+			add("role-other", "container "+container.Name+" has --role-arn "+container.Helper.Role, "role", a.Helper.Role)
+		}
 	}
-	switch a := c.account(p.Namespace, p.Account); {
+	switch {
 	case !given:
 		add("no-certificate-parts", "it has nothing of its identity")
 	case len(bare) > 0 && a != nil && a.Labelled: // as in tokenPod

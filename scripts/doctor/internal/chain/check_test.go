@@ -380,6 +380,13 @@ var seeded = []fault{
 	}, "no-certificate-parts", "no-credentials", nil},
 	{"the key is not readable", both([]string{"roles-anywhere"}, sidecars), func(_ *testing.T, f *Facts) { pod(f).FSGroup = nil }, "secret-unreadable", "token-file-denied", nil},
 
+	{"the sidecar was made for another role", sidecars, func(_ *testing.T, f *Facts) {
+		now, made := *helper(f), *role(f)
+		now.Role += "-now"
+		made.ARN = now.Role
+		account(f).Helper, f.Account.Roles = &now, append(f.Account.Roles, made)
+		f.Account.Profiles[0].Roles = append(f.Account.Profiles[0].Roles, now.Role)
+	}, "role-other", "ra-unable-to-assume", nil},
 	{"the sidecar is not asked", sidecars, func(_ *testing.T, f *Facts) { delete(app(f).Env, "AWS_EC2_METADATA_SERVICE_ENDPOINT") }, "sidecar-not-asked", "imds-hop-limit", nil},
 	{"the sidecar may not be asked", sidecars, func(_ *testing.T, f *Facts) {
 		app(f).Env["AWS_EC2_METADATA_DISABLED"] = "true"
@@ -466,6 +473,31 @@ func TestDumpHasNoSecret(t *testing.T) {
 			require.NotContains(t, string(data), sign, file)
 		}
 	}
+}
+
+// TestAnnotationsTellOfCertificates holds that a service account which somebody else makes is known by its annotations,
+// before it has a pod.
+func TestAnnotationsTellOfCertificates(t *testing.T) {
+	f := load(t, "roles-anywhere.sidecar")
+	told := *helper(f)
+	f.Cluster.Pods, f.Stack = nil, nil
+	account(f).PartOf, account(f).Labelled, account(f).Certificate, account(f).Helper = false, true, "theirs", &told
+	require.Equal(t, []Identity{{"default", "uploader", told.Role, presentsCertificate}}, Identities(f))
+	f.Cluster.Injectors = []Injector{{Kind: admissionPolicy, Name: "lab", Works: true}}
+	found := Check(f)
+	require.Len(t, found, 1)
+	require.Equal(t, "certificate-secret-missing", found[0].ID)
+	require.Equal(t, "Secret default/theirs", found[0].Where)
+	told.Anchor += "0"
+	require.Equal(t, "anchor-missing", Check(f)[0].ID)
+
+	f = load(t, "roles-anywhere.admission-policy")
+	role := helper(f).Role
+	f.Cluster.Pods, f.Stack = nil, nil
+	account(f).PartOf = false
+	account(f).Certificate = "uploader-rolesanywhere"
+	require.Equal(t, []Identity{{"default", "uploader", role, presentsCertificate}}, Identities(f))
+	require.Empty(t, Check(f))
 }
 
 // TestUnseenIsNotJudged takes one part after another away: what was not looked at is no finding.

@@ -38,6 +38,7 @@ const (
 	partOf           = "k3s-aws-auth"
 	injectionLabel   = "k3s-aws-auth/injection"
 	annotationPrefix = "eks.amazonaws.com/"
+	ownPrefix        = "k3s-aws-auth/"
 	stsAudience      = "sts.amazonaws.com"
 )
 
@@ -155,9 +156,15 @@ func seconds(d time.Duration) *float64 {
 func (c *collector) serviceAccounts(ctx context.Context) {
 	core := c.Cluster.Client.CoreV1()
 	c.miss(partAccounts, each(ctx, func(o metav1.ListOptions) (runtime.Object, error) { return core.ServiceAccounts("").List(ctx, o) }, func(a *corev1.ServiceAccount) {
-		c.facts.Cluster.Accounts = append(c.facts.Cluster.Accounts, ServiceAccount{Namespace: a.Namespace, Name: a.Name,
+		out := ServiceAccount{Namespace: a.Namespace, Name: a.Name,
 			PartOf: a.Labels[partOfLabel] == partOf, Labelled: a.Labels[injectionLabel] == "enabled",
-			Role: a.Annotations[annotationPrefix+"role-arn"], Audience: a.Annotations[annotationPrefix+"audience"]})
+			Role: a.Annotations[annotationPrefix+"role-arn"], Audience: a.Annotations[annotationPrefix+"audience"],
+			Certificate: a.Annotations[ownPrefix+"certificate"]}
+		if role := a.Annotations[ownPrefix+"role-arn"]; role != "" {
+			out.Helper = &Helper{Role: role, Profile: a.Annotations[ownPrefix+"profile-arn"], Anchor: a.Annotations[ownPrefix+"trust-anchor-arn"],
+				SessionName: a.Annotations[ownPrefix+"session-name"]}
+		}
+		c.facts.Cluster.Accounts = append(c.facts.Cluster.Accounts, out)
 	}))
 }
 

@@ -128,6 +128,9 @@ type ServiceAccount struct {
 	Labelled bool   `json:"labelled,omitempty"`
 	Role     string `json:"role,omitempty"`
 	Audience string `json:"audience,omitempty"`
+	// Certificate is the Secret that the policy gives to pods, and Helper what it tells their sidecar.
+	Certificate string  `json:"certificate,omitempty"`
+	Helper      *Helper `json:"helper,omitempty"`
 }
 
 // Pod is a pod that has not ended.

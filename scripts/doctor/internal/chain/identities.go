@@ -51,7 +51,11 @@ func Identities(f *Facts) []Identity {
 		switch {
 		case a.Role != "":
 			add(a.Namespace, a.Name, a.Role, presentsToken)
-		case a.PartOf && f.given(a.Namespace, a.Name) != nil:
+		case a.Helper != nil:
+			add(a.Namespace, a.Name, a.Helper.Role, presentsCertificate)
+		case a.Certificate != "" && f.given(a.Namespace, a.Name) == nil:
+			add(a.Namespace, a.Name, "", presentsCertificate)
+		case (a.PartOf || a.Certificate != "") && f.given(a.Namespace, a.Name) != nil:
 			add(a.Namespace, a.Name, f.given(a.Namespace, a.Name).Role, presentsCertificate)
 		case a.PartOf && setup == presentsCertificate:
 			add(a.Namespace, a.Name, "", presentsCertificate)

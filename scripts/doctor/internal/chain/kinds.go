@@ -13,6 +13,8 @@ const (
 const (
 	suspended = "somebody suspended the identity: `identities[].suspended`, or a Deny by hand"
 	byHand    = "the trust policy was changed by hand"
+
+	madeBefore = "the pod was made before its service account's annotation changed, or its manifest names a role itself"
 )
 
 // kinds are all findings that there are, in the order of the chain and within a link from what hides others to what does not.
@@ -106,7 +108,7 @@ var kinds = []kind{
 	{"token-of-api-server", linkPod, Broken, "the projected token for <audience>", catalogue("sts-audience", 1), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
 	{"token-audience", linkPod, Broken, "the audience <audience>", catalogue("sts-audience", 0), podAgain, ""},
 	{"token-sub-path", linkPod, Broken, "the volume's directory mounted: the kubelet never renews a subPath", catalogue("sts-token-expired", 2), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
-	{"role-other", linkPod, Broken, "the role of the service account, <role>", because("the pod was made before its service account's annotation changed, or its manifest names a role itself", "sts-web-identity-denied"), podAgain, ""},
+	{"role-other", linkPod, Broken, "the role of the service account, <role>", slices.Concat(because(madeBefore, "sts-web-identity-denied"), because(madeBefore, "ra-unable-to-assume")), podAgain, ""},
 	{"secret-unreadable", linkPod, Broken, "files that the container's user may read", catalogue("token-file-denied", 0), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
 	{"certificate-not-mounted", linkPod, Broken, "the certificate's Secret at <file>", catalogue("process-failed", 1), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
 	{"no-certificate-parts", linkPod, Broken, "the certificate, the AWS configuration and the helper, or its sidecar", slices.Concat(catalogue("no-credentials", 2, 0, 1)), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
