@@ -18,7 +18,7 @@ var (
 	someActions   = []string{"s3:GetObject", "s3:GetObjectAcl", "s3:PutObject", "S3:getobject", "s3:ListBucket", "iam:PassRole", "iam:GetRole", "sts:AssumeRole"}
 	actionForms   = []string{"*", "s3:*", "s3:Get*", "s3:*Object", "s3:GetObject", "s3:PutObject", "iam:*", "*:Get*", "s3:?etObject", "iam:PassRole", "s3:*Object*", "S3:GETOBJECT"}
 	someResources = []string{"*", "arn:aws:s3:::b", "arn:aws:s3:::b/x", "arn:aws:s3:::b/x/y", "arn:aws:s3:::b/locked/y", "arn:aws:s3:::b/alice/k", "arn:aws:s3:::c/x", "arn:aws:iam::1:role/one", "arn:aws:iam::1:role/two", "arn:aws:iam::2:role/one"}
-	resourceForms = []string{"*", "arn:aws:s3:::b/*", "arn:aws:s3:::b/x*", "arn:aws:s3:::*/x", "arn:aws:s3:::b/?", "arn:aws:s3:::b/locked/*", "arn:aws:iam::1:role/*", "arn:aws:iam::*:role/one", "arn:aws:iam::1:role/one", "arn:aws:*", "arn:aws:s3:::b/${aws:username}/*", "arn:aws:s3:::b", "arn:*:s3:::b/x/y"}
+	resourceForms = []string{"*", "arn:aws:s3:::b/*", "arn:aws:s3:::b/x*", "arn:aws:s3:::*/x", "arn:aws:s3:::b/?", "arn:aws:s3:::b/locked/*", "arn:aws:iam::1:role/*", "arn:aws:iam::*:role/one", "arn:aws:iam::1:role/one", "arn:aws:*", "arn:aws:s3:::b/${aws:username}/*", "arn:aws:s3:::b", "arn:*:s3:::b/x/y", "arn:aws:s3:*:b/*", "arn:aws:iam:*:role/?ne"}
 	contextValues = map[string][][]string{
 		"aws:username":    {nil, {"alice"}, {"x"}},
 		"aws:sourceip":    {nil, {"10.0.0.1"}, {"10.1.0.1"}, {"203.0.113.7"}, {"2001:db8::1"}, {"no address"}},
@@ -181,7 +181,7 @@ func randomPair(r *rand.Rand) (before, after Policies) {
 func covered(list []Grant, req policy.Request) bool {
 	for _, g := range list {
 		action := actionGlob(g.Action).matches(strings.ToLower(req.Action)) || strings.HasPrefix(g.Action, "everything but ")
-		r, _, _ := arnGlob(g.Resource, policy.Version2012)
+		r, _ := resourceGlob(g.Resource, policy.Version2012)
 		if action && (r.matches(req.Resource) || strings.HasPrefix(g.Resource, "everything but ")) {
 			return true
 		}

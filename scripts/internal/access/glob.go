@@ -51,27 +51,31 @@ func (g glob) key() string {
 
 // matches tells whether a text is in the language.
 func (g glob) matches(text string) bool {
-	p, star, mark := 0, -1, 0
-	runes := []rune(text)
-	for t := 0; t < len(runes); {
-		switch {
-		case p < len(g) && g[p].wild == '*':
-			star, mark = p, t
-			p++
-		case p < len(g) && g[p].takes(runes[t]):
-			p++
-			t++
-		case star >= 0 && g[star].takes(runes[mark]):
-			mark++
-			p, t = star+1, mark
-		default:
-			return false
+	at := newBits(len(g) + 1) // how far in the pattern one can be
+	at.set(0)
+	skip := func() {
+		for i, t := range g {
+			if t.wild == '*' && at.has(i) {
+				at.set(i + 1)
+			}
 		}
 	}
-	for p < len(g) && g[p].wild == '*' {
-		p++
+	skip()
+	for _, r := range text {
+		next := newBits(len(g) + 1)
+		for i, t := range g {
+			switch {
+			case !at.has(i) || !t.takes(r):
+			case t.wild == '*':
+				next.set(i)
+			default:
+				next.set(i + 1)
+			}
+		}
+		at = next
+		skip()
 	}
-	return p == len(g)
+	return at.has(len(g))
 }
 
 func (t token) takes(r rune) bool {
@@ -122,8 +126,8 @@ func actionGlob(text string) glob {
 	return g
 }
 
-// arnGlob keeps wildcards inside their segment of the ARN, all but those of the last segment, as the evaluator does. Where
-// a policy variable could bring a colon, wildcards match everything: that is more than the pattern can be.
+// arnGlob keeps wildcards inside their segment of the ARN, all but those of the last segment. Where a policy variable could
+// bring a colon, wildcards match everything: that is more than the pattern can be.
 func arnGlob(text, version string) (g glob, segments int, variables bool) {
 	g, variables = tokens(text, version)
 	segments = 1
@@ -140,6 +144,23 @@ func arnGlob(text, version string) (g glob, segments int, variables bool) {
 		}
 	}
 	return g, segments, variables
+}
+
+// resourceGlob is arnGlob for resources, where a star that ends the segment of the region or the account goes beyond it (IAM
+// User Guide, "IAM JSON policy elements: Resource").
+func resourceGlob(text, version string) (g glob, variables bool) {
+	g, segments, variables := arnGlob(text, version)
+	segment := 1
+	for i, t := range g {
+		if t.wild != 0 || t.chars[0] != ':' || segment == segments {
+			continue
+		}
+		if segment > 3 && g[i-1].wild == '*' {
+			g[i-1].colon = true
+		}
+		segment++
+	}
+	return g, variables
 }
 
 // folded makes a glob blind to case as strings.EqualFold is.

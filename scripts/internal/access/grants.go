@@ -122,7 +122,7 @@ func special(docs layers, action, resource string) layers {
 func specialize(s *policy.Statement, resource, version string) bool {
 	keep := func(patterns []string) (plain bool, variable []string) {
 		for _, r := range patterns {
-			g, _, v := arnGlob(r, version)
+			g, v := resourceGlob(r, version)
 			switch {
 			case !g.matches(resource):
 			case v:
@@ -526,13 +526,13 @@ func ActionMatches(pattern, action string) bool {
 
 // ResourceMatches tells whether a resource of a statement has an ARN; a policy variable can be anything.
 func ResourceMatches(pattern, arn string) bool {
-	g, _, _ := arnGlob(pattern, policy.Version2012)
+	g, _ := resourceGlob(pattern, policy.Version2012)
 	return g.matches(arn)
 }
 
 // ResourcesOverlap tells whether two patterns of ARNs have one in common.
 func ResourcesOverlap(a, b string) bool {
-	x, _, _ := arnGlob(a, policy.Version2012)
-	y, _, _ := arnGlob(b, policy.Version2012)
+	x, _ := resourceGlob(a, policy.Version2012)
+	y, _ := resourceGlob(b, policy.Version2012)
 	return overlaps(x, y)
 }

@@ -76,7 +76,7 @@ func newProblem(before, after layers, principals []Principal, actions []string, 
 			for _, r := range append(slices.Clone(s.Resources), s.NotResources...) {
 				k := r + "\n" + d.Version
 				if _, known := p.resourceAt[k]; !known {
-					g, _, _ := arnGlob(r, d.Version)
+					g, _ := resourceGlob(r, d.Version)
 					p.resourceAt[k] = len(resourceGlobs)
 					resourceGlobs = append(resourceGlobs, g)
 				}
@@ -148,7 +148,7 @@ func (p *problem) rulesOf(s *policy.Statement, version string) []*rule {
 	case s.NotResources != nil:
 		variable := false
 		for _, r := range s.NotResources {
-			_, _, v := arnGlob(r, version)
+			_, v := resourceGlob(r, version)
 			variable = variable || v
 			base.resources = base.resources.or(in(r))
 		}
@@ -159,7 +159,7 @@ func (p *problem) rulesOf(s *policy.Statement, version string) []*rule {
 		}
 	case s.Resources != nil:
 		for _, r := range s.Resources {
-			if _, _, variable := arnGlob(r, version); variable {
+			if _, variable := resourceGlob(r, version); variable {
 				one := base
 				one.resources = in(r)
 				one.conditions = append(slices.Clone(base.conditions), p.unknown("resource "+r))

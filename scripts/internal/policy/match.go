@@ -111,8 +111,7 @@ func glob(pattern []glyph, text []rune) bool {
 // arnSegments is the number of colon-separated segments of an ARN; further colons belong to the last.
 const arnSegments = 6
 
-// globARN matches an ARN segment by segment, so that a wildcard cannot reach into the next one. A pattern with fewer
-// segments than an ARN covers the rest with its last.
+// globARN matches an ARN segment by segment. A pattern with fewer segments than an ARN covers the rest with its last.
 func globARN(pattern []glyph, text string) bool {
 	segments := splitPattern(pattern)
 	parts := strings.SplitN(text, ":", len(segments))
@@ -126,6 +125,52 @@ func globARN(pattern []glyph, text string) bool {
 	}
 	return true
 }
+
+// globResource matches the ARN of a resource. Other than in conditions, a star that ends the segment of the region or the
+// account "can expand to match beyond the colon boundaries" (IAM User Guide, "IAM JSON policy elements: Resource"), as in
+// arn:aws:ssm:*:parameter/x; partition and service are named in full.
+func globResource(pattern []glyph, text string) bool {
+	colon := make([]bool, len(pattern)) // the wildcards that match colons
+	segments := splitPattern(pattern)
+	beyond, start := false, 0
+	for i, s := range segments {
+		end := start + len(s)
+		for j := start; j < end; j++ {
+			colon[j] = i == len(segments)-1 || i > serviceSegment && j == end-1 && pattern[j].wild == '*'
+			beyond = beyond || colon[j] && i < len(segments)-1
+		}
+		start = end + 1
+	}
+	if !beyond {
+		return globARN(pattern, text)
+	}
+	at := make([]bool, len(pattern)+1) // how far in the pattern one can be
+	at[0] = true
+	skip := func() {
+		for i, g := range pattern {
+			at[i+1] = at[i+1] || at[i] && g.wild == '*'
+		}
+	}
+	skip()
+	for _, r := range text {
+		next := make([]bool, len(at))
+		for i, g := range pattern {
+			switch {
+			case !at[i], g.wild == 0 && g.r != r, g.wild != 0 && r == ':' && !colon[i]:
+			case g.wild == '*':
+				next[i] = true
+			default:
+				next[i+1] = true
+			}
+		}
+		at = next
+		skip()
+	}
+	return at[len(pattern)]
+}
+
+// serviceSegment is the segment of an ARN that names the service.
+const serviceSegment = 2
 
 func splitPattern(pattern []glyph) [][]glyph {
 	var out [][]glyph
@@ -150,7 +195,7 @@ func matchResource(pattern, resource, version string, a attributes) bool {
 		return true
 	}
 	compiled, _, ok := compile(pattern, version, a)
-	return ok && globARN(compiled, resource)
+	return ok && globResource(compiled, resource)
 }
 
 // match tells how the element names the principal.
