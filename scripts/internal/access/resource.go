@@ -18,7 +18,7 @@ type ResourceGrant struct {
 func CompareResource(before, after *policy.Document) (gained, lost []ResourceGrant) {
 	more := map[string][]string{}
 	for k, v := range strangers {
-		more[k] = []string{v}
+		more[k] = v
 	}
 	b, a := layers{{before}}, layers{{after}}
 	p, ok := newProblem(b, a, principalsOf(before, after), nil, more)

@@ -29,6 +29,7 @@ type domain struct {
 	globs    []glob
 	values   *partition // text
 	samples  []string   // other kinds: a value of each class
+	networks []string   // those that conditions name
 	n        int        // classes
 	failed   bool       // too many patterns: conditions on this key are opaque
 	asked    int        // globs from this one on are of questions, not of conditions
@@ -77,9 +78,12 @@ func newTheory(docs []*policy.Document, more map[string][]string) *theory {
 	})
 	for _, d := range t.keys {
 		d.asked = len(d.globs)
+		if d.kind == "address" {
+			d.networks = slices.Clone(raw[d.name])
+		}
 	}
 	for name, texts := range more {
-		if t.keys[strings.ToLower(name)] == nil && strangers[name] != "" && name != anchorKey {
+		if t.keys[strings.ToLower(name)] == nil && strangers[name] != nil && name != anchorKey {
 			continue // no condition asks who that is
 		}
 		d := t.domain(name)
@@ -88,7 +92,7 @@ func newTheory(docs []*policy.Document, more map[string][]string) *theory {
 		}
 		for _, v := range texts {
 			if d.kind == "text" {
-				d.add(literalGlob(v))
+				d.add(askedGlob(v))
 			} else {
 				raw[d.name] = append(raw[d.name], v)
 			}
@@ -188,6 +192,12 @@ func textGlob(base, value, version string) glob {
 	if base == "StringEqualsIgnoreCase" {
 		return folded(g)
 	}
+	return g
+}
+
+// askedGlob is the language of a text that a question is about; its wildcards stay within their segment.
+func askedGlob(text string) glob {
+	g, _, _ := arnGlob(text, policy.Version2008)
 	return g
 }
 
@@ -535,4 +545,22 @@ func addresses(values []string) []string {
 		}
 	}
 	return out
+}
+
+// anybodys tells whether an address can be a stranger's: no network that conditions name has it, but for those that are a good
+// part of the internet.
+func anybodys(address string, networks []string) bool {
+	a, err := netip.ParseAddr(address)
+	return err == nil && !slices.ContainsFunc(networks, func(text string) bool {
+		if one, err := netip.ParseAddr(text); err == nil {
+			return one.Unmap().WithZone("") == a
+		}
+		p, err := netip.ParsePrefix(text)
+		return err == nil && !Wide(p) && p.Contains(a)
+	})
+}
+
+// Wide tells whether a network is as good as the internet.
+func Wide(p netip.Prefix) bool {
+	return p.Addr().Is4() && p.Bits() <= 7 || p.Addr().Is6() && p.Bits() <= 16
 }

@@ -59,17 +59,19 @@ var certificateKeys = []string{cnKey, "aws:PrincipalTag/x509SAN/URI", "aws:Princ
 // freeKeys are chosen by whoever calls: a condition on them keeps nobody out.
 var freeKeys = []string{"sts:RoleSessionName", "aws:UserAgent", "aws:Referer"}
 
-// strangers has, for the condition keys that tell who calls and from where, the value of somebody unknown. Keys that are not
-// here are of the caller's choosing, or tell nothing about who it is. IAM User Guide, "AWS global condition context keys".
-var strangers = map[string]string{
-	"aws:PrincipalOrgID": "o-reviewstranger", "aws:PrincipalOrgPaths": "o-reviewstranger/r-0000/", "aws:PrincipalAccount": StrangerAccount,
-	"aws:PrincipalArn": "arn:aws:iam::" + StrangerAccount + ":role/" + stranger, "aws:SourceAccount": StrangerAccount,
-	"aws:SourceArn": "arn:aws:" + stranger + ":us-east-1:" + StrangerAccount + ":" + stranger, "aws:SourceOrgID": "o-reviewstranger",
-	"aws:SourceOrgPaths": "o-reviewstranger/r-0000/", "aws:SourceIp": "198.51.100.77", "aws:VpcSourceIp": "198.51.100.77",
-	"aws:SourceVpc": "vpc-0reviewstranger", "aws:SourceVpce": "vpce-0reviewstranger", "sts:ExternalId": stranger, "aws:userid": "AIDAREVIEWSTRANGER",
-	"aws:PrincipalIsAWSService": "false", "aws:PrincipalServiceName": stranger, "kms:CallerAccount": StrangerAccount, "aws:SourceOwner": StrangerAccount,
-	"aws:VpceAccount": StrangerAccount, "aws:VpceOrgID": "o-reviewstranger", "s3:DataAccessPointAccount": StrangerAccount,
-	"s3:DataAccessPointArn": "arn:aws:s3:us-east-1:" + StrangerAccount + ":accesspoint/" + stranger, "aws:FederatedProvider": stranger,
+// strangers has, for the condition keys that tell who calls and from where, the values of somebody unknown: what he has in an
+// account of his own he names as he likes. Keys that are not here are of the caller's choosing, or tell nothing about who it
+// is: aws:VpcSourceIp among them, since anybody may make a VPC with the same addresses. IAM User Guide, "AWS global condition
+// context keys".
+var strangers = map[string][]string{
+	"aws:PrincipalOrgID": {"o-reviewstranger"}, "aws:PrincipalOrgPaths": {"o-reviewstranger/*"}, "aws:PrincipalAccount": {StrangerAccount},
+	"aws:PrincipalArn": {"arn:*:*::" + StrangerAccount + ":*"}, "aws:SourceAccount": {StrangerAccount},
+	"aws:SourceArn": {"arn:*:*:*:" + StrangerAccount + ":*", "arn:aws:s3:::" + stranger}, "aws:SourceOrgID": {"o-reviewstranger"},
+	"aws:SourceOrgPaths": {"o-reviewstranger/*"}, "aws:SourceIp": {"198.51.100.77"},
+	"aws:SourceVpc": {"vpc-0reviewstranger"}, "aws:SourceVpce": {"vpce-0reviewstranger"}, "sts:ExternalId": {stranger}, "aws:userid": {"AIDAREVIEWSTRANGER", "AROAREVIEWSTRANGER:*"},
+	"aws:PrincipalIsAWSService": {"false"}, "aws:PrincipalServiceName": {stranger}, "kms:CallerAccount": {StrangerAccount}, "aws:SourceOwner": {StrangerAccount},
+	"aws:VpceAccount": {StrangerAccount}, "aws:VpceOrgID": {"o-reviewstranger"}, "s3:DataAccessPointAccount": {StrangerAccount},
+	"s3:DataAccessPointArn": {"arn:*:s3:*:" + StrangerAccount + ":accesspoint/*"}, "aws:FederatedProvider": {stranger, "arn:*:iam::" + StrangerAccount + ":*"},
 }
 
 // foreign are issuers that are not clusters'.
@@ -97,7 +99,7 @@ var assume = []string{"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sts:As
 func newTrust(before, after *policy.Document) (*trust, bool) {
 	more := map[string][]string{}
 	for k, v := range strangers {
-		more[k] = []string{v}
+		more[k] = v
 	}
 	principals := principalsOf(before, after)
 	for _, p := range principals {
@@ -290,38 +292,58 @@ func conditionsNow(before, after *policy.Document, who Principal) string {
 	return ": " + strings.Join(list, "; ")
 }
 
-// freeOnly tells whether two policies differ only in what a caller chooses freely.
+// freeOnly tells whether whoever may be the role after a change could before, with one choice of what a caller chooses freely.
 func freeOnly(before, after *policy.Document) bool {
-	free := func(c policy.Condition) bool {
-		return slices.ContainsFunc(freeKeys, func(k string) bool { return strings.EqualFold(k, c.Key) })
-	}
-	strip := func(d *policy.Document) *policy.Document {
-		out := &policy.Document{Version: d.Version}
-		for _, s := range d.Statements {
-			if s.Effect == "Deny" && slices.ContainsFunc(s.Conditions, free) {
-				continue // whoever calls avoids it
-			}
-			s.Conditions = slices.DeleteFunc(slices.Clone(s.Conditions), free)
-			out.Statements = append(out.Statements, s)
-		}
-		return out
-	}
 	if before == nil || after == nil {
 		return false
 	}
-	b, a := strip(before), strip(after)
-	p, ok := newProblem(layers{{b}}, layers{{a}}, principalsOf(b, a), nil, nil)
+	free := func(c policy.Condition) bool {
+		return slices.ContainsFunc(freeKeys, func(k string) bool { return strings.EqualFold(k, c.Key) })
+	}
+	widest := &policy.Document{Version: after.Version} // as if a caller could choose what suits each statement
+	for _, s := range after.Statements {
+		if s.Effect == "Deny" && slices.ContainsFunc(s.Conditions, free) {
+			continue
+		}
+		s.Conditions = slices.DeleteFunc(slices.Clone(s.Conditions), free)
+		widest.Statements = append(widest.Statements, s)
+	}
+	const anyName = "??*" // a session's name has two characters or more
+	more := map[string][]string{}
+	for _, k := range freeKeys {
+		more[k] = []string{anyName}
+	}
+	p, ok := newProblem(layers{{before}}, layers{{widest}}, principalsOf(before, after), nil, more)
 	if !ok {
 		return false
 	}
-	for who := range p.groups[2] {
-		for action := range p.groups[0] {
-			if len(p.beyond(p.after, p.before, cell{action, 0, who})) > 0 {
-				return false
+	choices := [][]literal{nil}
+	for _, k := range freeKeys {
+		d := p.domain(k)
+		if d.kind != "text" || d.failed {
+			continue
+		}
+		var longer [][]literal
+		for class := range d.n {
+			one := literal{key: d.name, set: newBits(d.n), all: true}
+			if one.set.set(class); one.set.within(p.matching(k, askedGlob(anyName)).set) {
+				for _, c := range choices {
+					longer = append(longer, append(slices.Clone(c), one))
+				}
 			}
 		}
+		choices = longer
 	}
-	return true
+	return slices.ContainsFunc(choices, func(choice []literal) bool {
+		for who := range p.groups[2] {
+			for action := range p.groups[0] {
+				if len(p.beyond(p.after, p.before, cell{action, 0, who}, choice...)) > 0 {
+					return false
+				}
+			}
+		}
+		return true
+	})
 }
 
 func ordered(list []Trustee) []Trustee {
@@ -412,12 +434,26 @@ func (t *trust) ask(s *policy.Statement) {
 // stranger restricts a context to that of somebody who has nothing to do with the account.
 func (t *theory) stranger() []literal {
 	var out []literal
-	for k, v := range strangers {
-		if t.keys[strings.ToLower(k)] == nil {
+	for k, patterns := range strangers {
+		d := t.keys[strings.ToLower(k)]
+		if d == nil {
 			continue
 		}
-		l := t.class(k, v)
-		l.absent = true
+		l := literal{key: d.name, set: newBits(d.n), all: true, absent: true}
+		switch {
+		case d.kind == "text" && !d.failed:
+			for _, v := range patterns {
+				l.set = l.set.or(t.matching(k, askedGlob(v)).set)
+			}
+		case d.kind == "address":
+			for i, a := range d.samples {
+				if anybodys(a, d.networks) {
+					l.set.set(i)
+				}
+			}
+		default: // compared as what it is not
+			l.set = fullBits(d.n)
+		}
 		out = append(out, l)
 	}
 	return out

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"k3s-aws-auth/scripts/internal/access"
 	"k3s-aws-auth/scripts/review/internal/preview"
 )
 
@@ -512,13 +513,9 @@ func listOf(v any) []string {
 	return list(v)
 }
 
-// world-wide: a network of at most this many bits is as good as the internet.
 func worldwide(source string) bool {
 	p, err := netip.ParsePrefix(source)
-	if err != nil {
-		return false
-	}
-	return p.Addr().Is4() && p.Bits() <= 7 || p.Addr().Is6() && p.Bits() <= 16
+	return err == nil && access.Wide(p)
 }
 
 // lets tells whether an opening contains another one.
