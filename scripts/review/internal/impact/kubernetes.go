@@ -2,6 +2,7 @@ package impact
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -105,7 +106,7 @@ func privileges(spec map[string]any) map[string]Level {
 			out[key] = level
 		}
 	}
-	if on(spec, "automountServiceAccountToken") {
+	if spec["automountServiceAccountToken"] != false { // what a ServiceAccount says of it counts less
 		out["automountServiceAccountToken"] = Warning
 	}
 	if name, _ := spec["serviceAccountName"].(string); name != "" {
@@ -122,6 +123,20 @@ func privileges(spec map[string]any) map[string]Level {
 		if key == "" || strings.Contains(key, "control-plane") || strings.Contains(key, "master") || key == "CriticalAddonsOnly" {
 			out["a toleration of the servers' taint"] = Warning
 		}
+	}
+	nodes, _ := spec["nodeSelector"].(map[string]any)
+	for key := range nodes {
+		if strings.Contains(key, "control-plane") || strings.Contains(key, "master") || strings.Contains(key, "etcd") {
+			out["a place on the servers"] = Warning
+		}
+	}
+	for _, v := range asList(spec["hostAliases"]) {
+		m, _ := v.(map[string]any)
+		out[fmt.Sprintf("another address of %s", strings.Join(list(m["hostnames"]), ", "))] = Warning
+	}
+	dns, _ := spec["dnsConfig"].(map[string]any)
+	for _, server := range list(dns["nameservers"]) {
+		out["the name server "+server] = Warning
 	}
 	for _, v := range asList(spec["volumes"]) {
 		m, _ := v.(map[string]any)
@@ -150,16 +165,14 @@ func privileges(spec map[string]any) map[string]Level {
 		if on(s, "privileged") {
 			out["privileged"] = Danger
 		}
-		if on(s, "allowPrivilegeEscalation") {
-			out["allowPrivilegeEscalation"] = Warning
-		}
 		if n, ok := s["runAsUser"].(float64); ok && n == 0 {
 			out["runAsUser 0"] = Warning
 		}
 		caps, _ := s["capabilities"].(map[string]any)
 		for _, name := range list(caps["add"]) {
 			level := Warning
-			if slices.Contains([]string{"ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "DAC_READ_SEARCH", "NET_ADMIN", "NET_RAW", "BPF"}, strings.TrimPrefix(name, "CAP_")) {
+			name = strings.TrimPrefix(strings.ToUpper(name), "CAP_")
+			if slices.Contains([]string{"ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "DAC_READ_SEARCH", "NET_ADMIN", "NET_RAW", "BPF"}, name) {
 				level = Danger
 			}
 			out["capability "+name] = level
@@ -173,18 +186,38 @@ func privileges(spec map[string]any) map[string]Level {
 				out[profile+" "+t] = Warning
 			}
 		}
+		if o, _ := s["seLinuxOptions"].(map[string]any); len(o) > 0 {
+			out[fmt.Sprintf("seLinuxOptions %v", o["type"])] = Warning
+		}
+		for _, v := range asList(s["sysctls"]) {
+			m, _ := v.(map[string]any)
+			out[fmt.Sprintf("sysctl %v", m["name"])] = Warning
+		}
 		if o, _ := s["windowsOptions"].(map[string]any); on(o, "hostProcess") {
 			out["hostProcess"] = Danger
 		}
 	}
 	security(spec)
-	if s, _ := spec["securityContext"].(map[string]any); s["seccompProfile"] == nil {
+	ofPod, _ := spec["securityContext"].(map[string]any)
+	if ofPod["seccompProfile"] == nil {
 		out["no seccomp profile for the pod"] = Warning
 	}
 	for _, kind := range []string{"containers", "initContainers", "ephemeralContainers"} {
 		for _, v := range asList(spec[kind]) {
 			m, _ := v.(map[string]any)
 			security(m)
+			own, _ := m["securityContext"].(map[string]any)
+			caps, _ := own["capabilities"].(map[string]any)
+			for what, kept := range map[string]bool{ // what Kubernetes allows where nothing is said
+				"allowPrivilegeEscalation":   own["allowPrivilegeEscalation"] != false,
+				"leave to run as root":       own["runAsNonRoot"] != true && (ofPod["runAsNonRoot"] != true || own["runAsNonRoot"] == false),
+				"a writable root filesystem": own["readOnlyRootFilesystem"] != true,
+				"the runtime's capabilities": !slices.Contains(list(caps["drop"]), "ALL"),
+			} {
+				if kept {
+					out[what] = Warning
+				}
+			}
 			if image, _ := m["image"].(string); image != "" && image != preview.Unknown {
 				out["an image of "+repository(image)] = Warning
 			}
@@ -195,8 +228,8 @@ func privileges(spec map[string]any) map[string]Level {
 			}
 			for _, e := range append(asList(m["env"]), asList(m["envFrom"])...) {
 				env, _ := e.(map[string]any)
-				if name, _ := env["name"].(string); strings.HasPrefix(name, "AWS_ENDPOINT_URL") {
-					out[fmt.Sprintf("%s %v", name, env["value"])] = Warning // tokens are sent there
+				if name, _ := env["name"].(string); decidesWhoAndWhere.MatchString(name) && env["value"] != nil && !unknown(env["value"]) {
+					out[fmt.Sprintf("%s %v", name, env["value"])] = Warning
 				}
 				from, _ := env["valueFrom"].(map[string]any)
 				for _, ref := range []any{from["secretKeyRef"], env["secretRef"]} {
@@ -209,6 +242,10 @@ func privileges(spec map[string]any) map[string]Level {
 	}
 	return out
 }
+
+// decidesWhoAndWhere matches the variables that say which identity an SDK takes, where it sends tokens and requests, and whose
+// certificates it trusts there (AWS SDKs and Tools Reference Guide, "Settings reference").
+var decidesWhoAndWhere = regexp.MustCompile(`^(AWS_(ENDPOINT_URL.*|ROLE_ARN|WEB_IDENTITY_TOKEN_FILE|PROFILE|CONFIG_FILE|SHARED_CREDENTIALS_FILE|CA_BUNDLE|CONTAINER_.*|EC2_METADATA_.*)|(?i:https?_proxy|all_proxy)|SSL_CERT_(FILE|DIR)|LD_PRELOAD)$`)
 
 // repository is what an image's name has before its tag and digest: who makes the image.
 func repository(image string) string {
@@ -232,6 +269,11 @@ func (w *world) pods(c *preview.Change) []Sign {
 	was, _ := podSpec(c.Before).(map[string]any)
 	old := privileges(was)
 	var signs []Sign
+	if from, _ := c.Before.Value("metadata", "namespace").(string); c.Before != nil && changed(c, "metadata") {
+		if to, _ := c.After.Value("metadata", "namespace").(string); to != from {
+			signs = append(signs, sign(Warning, "pod-privileged", fmt.Sprintf("%s moves to the namespace %s", c.Now().Name(), orUnknown(to)), "it is another ServiceAccount's, with what that may do", "see whose namespace it is", c))
+		}
+	}
 	now := privileges(spec)
 	for _, p := range sortedKeys(now) {
 		level := now[p]
@@ -260,6 +302,10 @@ func (w *world) pods(c *preview.Change) []Sign {
 
 // everyoneInCluster are the groups that everybody, or every pod, is in.
 var everyoneInCluster = []string{"system:authenticated", "system:unauthenticated", "system:serviceaccounts", "system:masters", "system:nodes"}
+
+// mightyRole matches the roles that every cluster has and that have a strong rule: in the whole cluster, or in a namespace, whose
+// ServiceAccounts one can then be (Kubernetes, "Using RBAC Authorization", and its bootstrap policy).
+var mightyRole = regexp.MustCompile(`^(cluster-admin|admin|edit|system:(masters|node|aggregate-to-admin|aggregate-to-edit|kube-controller-manager|kubelet-api-admin|persistent-volume-provisioner|controller:.*))$`)
 
 func (w *world) binding(c *preview.Change, kind string) []Sign {
 	if c.After == nil {
@@ -291,7 +337,7 @@ func (w *world) binding(c *preview.Change, kind string) []Sign {
 		level := Warning
 		why := "whoever is that may do what the role says"
 		_, name, _ := strings.Cut(who, " ")
-		strong := roleName == "cluster-admin" || slices.Contains([]string{"admin", "edit", "system:masters"}, roleName) && kind == "ClusterRoleBinding" || w.strongRole(roleName)
+		strong := mightyRole.MatchString(roleName) || w.strongRole(roleName)
 		if slices.ContainsFunc(everyoneInCluster, func(g string) bool { return name == g || strings.HasPrefix(name, g+":") }) {
 			level, why = Danger, "everybody in the cluster, or every pod of a namespace, is that"
 			if who == "Group system:masters" {
@@ -364,17 +410,33 @@ func (r rbacRule) covers(o rbacRule) bool {
 	return in(r.group, o.group) && resource && in(r.verb, o.verb) && in(r.name, o.name)
 }
 
-// strongRules lead to every ServiceAccount, or to a machine (Kubernetes, "Role Based Access Control Good Practices").
-var strongRules = []rbacRule{
-	{"", "secrets", "get", ""}, {"", "secrets", "list", ""}, {"", "secrets", "watch", ""}, {"", "serviceaccounts/token", "create", ""},
-	{"", "pods", "create", ""}, {"", "pods", "patch", ""}, {"", "pods", "update", ""}, {"", "pods/exec", "create", ""}, {"", "pods/exec", "get", ""}, {"", "pods/attach", "create", ""}, {"", "pods/ephemeralcontainers", "patch", ""},
-	{"", "nodes/proxy", "get", ""}, {"", "nodes/proxy", "create", ""}, {"", "persistentvolumes", "create", ""}, {"", "users", "impersonate", ""}, {"", "groups", "impersonate", ""}, {"", "serviceaccounts", "impersonate", ""},
-	{"apps", "deployments", "create", ""}, {"apps", "deployments", "patch", ""}, {"apps", "deployments", "update", ""}, {"apps", "daemonsets", "create", ""}, {"apps", "daemonsets", "patch", ""}, {"apps", "statefulsets", "create", ""}, {"apps", "statefulsets", "patch", ""}, {"apps", "replicasets", "create", ""},
-	{"batch", "jobs", "create", ""}, {"batch", "cronjobs", "create", ""}, {"batch", "cronjobs", "patch", ""},
-	{"rbac.authorization.k8s.io", "clusterroles", "escalate", ""}, {"rbac.authorization.k8s.io", "roles", "escalate", ""}, {"rbac.authorization.k8s.io", "clusterroles", "bind", ""}, {"rbac.authorization.k8s.io", "roles", "bind", ""},
-	{"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "create", ""}, {"admissionregistration.k8s.io", "mutatingwebhookconfigurations", "patch", ""}, {"admissionregistration.k8s.io", "mutatingadmissionpolicies", "create", ""},
-	{"certificates.k8s.io", "certificatesigningrequests/approval", "update", ""}, {"certificates.k8s.io", "signers", "approve", ""},
-}
+// strongRules lead to every ServiceAccount, or to a machine (Kubernetes, "Role Based Access Control Good Practices"). K3s makes of
+// a HelmChart whatever it says, as cluster-admin.
+var strongRules = func() (list []rbacRule) {
+	add := func(group, resources, verbs string) {
+		for _, r := range strings.Fields(resources) {
+			for _, v := range strings.Fields(verbs) {
+				list = append(list, rbacRule{group, r, v, ""})
+			}
+		}
+	}
+	const write = "create patch update"
+	add("", "secrets", "get list watch")
+	add("", "serviceaccounts/token", "create")
+	add("", "pods replicationcontrollers persistentvolumes", write)
+	add("", "pods/exec pods/attach nodes/proxy", "create get")
+	add("", "pods/ephemeralcontainers", "patch update")
+	add("", "users groups serviceaccounts", "impersonate")
+	add("apps", "deployments daemonsets statefulsets replicasets", write)
+	add("batch", "jobs cronjobs", write)
+	add("rbac.authorization.k8s.io", "clusterroles roles", "escalate bind")
+	add("admissionregistration.k8s.io", "mutatingwebhookconfigurations validatingwebhookconfigurations mutatingadmissionpolicies mutatingadmissionpolicybindings", write)
+	add("apiregistration.k8s.io", "apiservices", write)
+	add("certificates.k8s.io", "certificatesigningrequests/approval", "update patch")
+	add("certificates.k8s.io", "signers", "approve sign")
+	add("helm.cattle.io", "helmcharts helmchartconfigs", write)
+	return list
+}()
 
 func (r rbacRule) strong() bool {
 	return slices.ContainsFunc(strongRules, func(s rbacRule) bool { s.name = r.name; return r.covers(s) })
@@ -577,8 +639,17 @@ func service(c *preview.Change) []Sign {
 			return []Sign{sign(Warning, "cluster-configuration", fmt.Sprintf("the Service %s leads to others (%s)", c.Now().Name(), p), "what is sent to its name goes there", "see who answers there", c)}
 		}
 	}
-	if c.After.Value("spec", "externalIPs") != nil && !sameValue(c.Before.Value("spec", "externalIPs"), c.After.Value("spec", "externalIPs")) {
+	if more := difference(list(c.After.Value("spec", "externalIPs")), list(c.Before.Value("spec", "externalIPs"))); len(more) > 0 {
 		return []Sign{sign(Warning, "open-to-internet", "the Service "+c.Now().Name()+" takes external addresses", "traffic for them goes to its pods", "leave them out", c)}
+	}
+	old, now := list(c.Before.Value("spec", "loadBalancerSourceRanges")), list(c.After.Value("spec", "loadBalancerSourceRanges"))
+	if len(old) > 0 && (len(now) == 0 || len(difference(now, old)) > 0) {
+		return []Sign{sign(Warning, "open-to-internet", "the Service "+c.Now().Name()+" lets in other addresses", "more may try", "name the addresses that need it", c)}
+	}
+	for _, key := range []string{"service.beta.kubernetes.io/aws-load-balancer-internal", "service.beta.kubernetes.io/aws-load-balancer-scheme"} {
+		if c.Before != nil && !sameValue(c.Before.Value("metadata", "annotations", key), c.After.Value("metadata", "annotations", key)) {
+			return []Sign{sign(Warning, "open-to-internet", "the load balancer of the Service "+c.Now().Name()+" changes between internal and internet-facing", "anybody may try", "keep it internal", c)}
+		}
 	}
 	return nil
 }
