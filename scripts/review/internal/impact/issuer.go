@@ -1,6 +1,7 @@
 package impact
 
 import (
+	"cmp"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -277,31 +278,28 @@ func (w *world) distributions() []Sign {
 		} else if changed(c, "aliases") {
 			add(Warning, "distribution-changed", name+" answers for other names", "it publishes keys for those issuers too")
 		}
-		domains := func(r *preview.Resource) (out []string) {
-			for _, v := range asList(r.Value("origins")) {
-				m, _ := v.(map[string]any)
-				d, _ := m["domainName"].(string)
-				path, _ := m["originPath"].(string)
-				out = append(out, d+path)
-			}
-			return out
-		}
+		was, is := answers(c.Before), answers(c.After)
 		if unknown(c.After.Value("origins")) {
 			add(Warning, "unclear", name+": its origins are known only after the update", be)
-		} else if added := difference(domains(c.After), domains(c.Before)); len(added) > 0 {
+		} else if added := difference(is.origins, was.origins); len(added) > 0 {
 			add(Danger, "issuer-origin-changed", name+" takes its documents from "+orUnknown(strings.Join(added, ", ")), be)
 		} else if changed(c, "origins") {
 			add(Warning, "distribution-changed", name+" changes how it reads its origin", "the bucket may refuse it, or answer to others too")
 		}
-		for _, p := range differs(c, "defaultCacheBehavior", "orderedCacheBehaviors") {
-			level, why := Warning, "documents may be old, or readable and changeable on the way"
-			was, is := fmt.Sprint(c.Before.Value(p)), fmt.Sprint(c.After.Value(p))
-			for _, word := range []string{"lambdaFunctionAssociations", "functionAssociations", "lambdaArn", "functionArn"} {
-				if strings.Contains(is, word) && !strings.Contains(was, word) {
-					level, why = Danger, "code answers in place of the bucket: "+be
-				}
+		for _, path := range sortedKeys(is.from) {
+			before, known := was.from[path]
+			if !known {
+				before = was.from["*"]
 			}
-			add(level, "distribution-changed", name+" changes "+p, why)
+			if before != is.from[path] && slices.Contains(was.origins, is.from[path]) {
+				add(Danger, "issuer-origin-changed", fmt.Sprintf("%s takes %s from %s", name, path, is.from[path]), be)
+			}
+		}
+		if code := difference(is.code, was.code); len(code) > 0 {
+			add(Danger, "distribution-changed", name+" runs "+orUnknown(strings.Join(code, ", ")), "code answers in place of the bucket: "+be)
+		}
+		for _, p := range differs(c, "defaultCacheBehavior", "orderedCacheBehaviors") {
+			add(Warning, "distribution-changed", name+" changes "+p, "documents may be old, or readable and changeable on the way")
 		}
 		for _, p := range differs(c, "viewerCertificate", "restrictions", "webAclId", "customErrorResponses", "originGroups") {
 			add(Warning, "distribution-changed", name+" changes "+p, "AWS may no longer reach the documents, or trust who answers")
@@ -324,6 +322,40 @@ func (w *world) distributions() []Sign {
 		}
 	}
 	return signs
+}
+
+// answering is what a distribution answers with.
+type answering struct {
+	origins []string          // domain and path of each
+	from    map[string]string // the origin of what a pattern of paths has; of all else under "*"
+	code    []string          // ARNs of functions
+}
+
+func answers(r *preview.Resource) answering {
+	out := answering{from: map[string]string{}}
+	byID := map[any]string{}
+	for _, v := range asList(r.Value("origins")) {
+		m, _ := v.(map[string]any)
+		d, _ := m["domainName"].(string)
+		path, _ := m["originPath"].(string)
+		out.origins = append(out.origins, d+path)
+		byID[m["originId"]] = d + path
+	}
+	for _, v := range append(slices.Clone(asList(r.Value("orderedCacheBehaviors"))), r.Value("defaultCacheBehavior")) {
+		m, _ := v.(map[string]any)
+		if origin, known := byID[m["targetOriginId"]]; known {
+			pattern, _ := m["pathPattern"].(string)
+			out.from[cmp.Or(pattern, "*")] = origin
+		}
+		for _, p := range [][2]string{{"functionAssociations", "functionArn"}, {"lambdaFunctionAssociations", "lambdaArn"}} {
+			for _, f := range asList(m[p[0]]) {
+				f, _ := f.(map[string]any)
+				arn, _ := f[p[1]].(string)
+				out.code = append(out.code, arn)
+			}
+		}
+	}
+	return out
 }
 
 // domain is a name of the DNS as names compare: without regard to case, and with or without the dot at its end.
