@@ -677,10 +677,8 @@ func roleOf(r *preview.Resource, profiles map[string]string) string {
 		}
 		known = n != "" && n != preview.Unknown
 	}
-	if known {
-		if role := profiles[n]; role != "" {
-			return role
-		}
+	if known { // what is written counts, before what the engine says it was made of
+		return profiles[n]
 	}
 	for _, urn := range r.PropertyDependencies["iamInstanceProfile"] {
 		if profiles[urn] != "" && preview.TypeOf(urn) == typeProfile {
@@ -709,7 +707,11 @@ func (w *world) rolesInReachOfPods() [2]map[string]bool {
 	return roles
 }
 
+// hopLimit is that of the metadata service, 0 where it is off or nothing is said.
 func hopLimit(r *preview.Resource) int {
+	if metadataOff(r) {
+		return 0
+	}
 	return number(r.Value("metadataOptions", "httpPutResponseHopLimit"))
 }
 
@@ -732,7 +734,7 @@ func (w *world) roleSigns(i *Identity, h *holder, was, is role) []Sign {
 	for _, arn := range i.ManagedGained {
 		name := arn[strings.LastIndex(arn, "/")+1:]
 		switch {
-		case slices.Contains(mighty, name):
+		case isMighty(arn):
 			add(Danger, "permissions-escalate", i.Name+" gains the managed policy "+name, "it contains everything, or the way there", less)
 		case slices.Contains(is.unknown, arn):
 			add(Warning, "policy-unknown", i.Name+" gains the managed policy "+name,
@@ -774,6 +776,10 @@ func (w *world) roleSigns(i *Identity, h *holder, was, is role) []Sign {
 // mighty are AWS's managed policies that contain everything, or the way there (AWS Managed Policy Reference Guide).
 var mighty = []string{"AdministratorAccess", "IAMFullAccess", "PowerUserAccess", "AdministratorAccess-Amplify", "AdministratorAccess-AWSElasticBeanstalk",
 	"AmazonSSMFullAccess", "AWSOrganizationsFullAccess", "AWSCloudFormationFullAccess"}
+
+func isMighty(arn string) bool {
+	return strings.Contains(arn, ":iam::aws:policy/") && slices.Contains(mighty, arn[strings.LastIndex(arn, "/")+1:])
+}
 
 func (w *world) trustSigns(i *Identity, was, is role, add func(level Level, id, what, why, safe string)) {
 	for _, t := range i.TrustGained {
@@ -857,6 +863,8 @@ func boundarySigns(i *Identity, was, is role, add func(level Level, id, what, wh
 	switch {
 	case was.bounded && !is.bounded:
 		add(Danger, "boundary-removed", i.Name+" loses its permissions boundary", "nothing limits what its policies may grant from now on", safe)
+	case was.bounded && was.boundary != is.boundary && isMighty(is.boundary):
+		add(Danger, "boundary-removed", fmt.Sprintf("the permissions boundary of %s becomes %s", i.Name, is.boundary), "it limits nothing that matters", safe)
 	case was.bounded && was.boundary != is.boundary:
 		what := is.boundary
 		if what == "" {

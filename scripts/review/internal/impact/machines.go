@@ -149,10 +149,8 @@ func (w *world) bootData() []Sign {
 				continue
 			}
 			// Key material in what is not plain text is seen only here.
-			for _, pattern := range []*regexp.Regexp{privateKey, accessKey} {
-				if pattern.MatchString(is) && !pattern.MatchString(was) && !pattern.MatchString(fmt.Sprint(c.After.Inputs["userData"])) {
-					signs = append(signs, sign(Danger, "secret-plain", name+": a secret would be in its user data", "every process on the machine reads it, and pods where they reach the metadata service", "give it by a parameter that the machine's role reads", c))
-				}
+			if showsSecret(was+textOf(c.After.Inputs["userData"]), is) {
+				signs = append(signs, sign(Danger, "secret-plain", name+": a secret would be in its user data", "every process on the machine reads it, and pods where they reach the metadata service", "give it by a parameter that the machine's role reads", c))
 			}
 			if m := joinToken.FindString(is); m != "" && !joinToken.MatchString(was) {
 				signs = append(signs, sign(Danger, "secret-plain", name+": a join token would be in its user data", "whoever reads it can join a machine to the cluster", "give it by a parameter that the machine's role reads", c))
@@ -312,7 +310,10 @@ func (w *world) machines() []Sign {
 			for _, p := range differs(c, "vpcSecurityGroupIds", "securityGroups", "securityGroupNames", "networkInterfaces") {
 				signs = append(signs, sign(Warning, "machine-reached", fmt.Sprintf("%s changes its %s", c.Now().Name(), p), "other addresses may reach it", "see which rules the new groups have", c))
 			}
-			for _, p := range differs(c, "keyName", "associatePublicIpAddress", "sourceDestCheck") {
+			for _, p := range differs(c, "keyName", "associatePublicIpAddress", "sourceDestCheck", "subnetId") {
+				if p == "subnetId" && w.madeHere(c.After, p) {
+					continue
+				}
 				signs = append(signs, sign(Warning, "machine-reached", fmt.Sprintf("%s changes its %s", c.Now().Name(), p), "somebody else may get onto the machine, or pass through it", "leave it as it was", c))
 			}
 			for _, p := range differs(c, "rootBlockDevice", "ebsBlockDevices", "blockDeviceMappings") {
@@ -425,6 +426,12 @@ func (w *world) addresses() []Sign {
 			case len(differs(c, "instanceId", "allocationId", "instance", "networkInterface")) > 0:
 				signs = append(signs, sign(Warning, "address-moved", "the address "+c.Now().Name()+" leads to another machine", "clients of the API server reach that one", "see that it is a server", c))
 			}
+		}
+	}
+	for _, c := range w.byType["aws:lb/targetGroupAttachment:TargetGroupAttachment"] {
+		to, known := c.After.Text("targetId")
+		if c.Op != preview.Import && known && (c.Before == nil && !w.initial || changed(c, "targetId")) && !slices.ContainsFunc(w.byType[typeInstance], func(m *preview.Change) bool { return m.After != nil && m.After.ID == to }) {
+			signs = append(signs, sign(Warning, "address-moved", "the load balancer's target "+c.Now().Name()+" becomes "+to+", which is no machine of this stack", "clients of the API server reach that one", "see that it is a server", c))
 		}
 	}
 	for _, c := range w.byType["aws:lb/loadBalancer:LoadBalancer"] {
@@ -581,7 +588,7 @@ func (w *world) firewall() []Sign {
 				continue
 			}
 			list, clear := openings(c.After)
-			if !clear && c.Before != nil && (t == typeSecurityGroup || len(differs(c, "cidrIpv4", "cidrIpv6", "cidrBlocks", "ipv6CidrBlocks", "prefixListId", "prefixListIds")) > 0) {
+			if !clear && c.Before == nil && !w.initial && !groupIsNew(w, group(c.After)) || !clear && c.Before != nil && (t == typeSecurityGroup || len(differs(c, "cidrIpv4", "cidrIpv6", "cidrBlocks", "ipv6CidrBlocks", "prefixListId", "prefixListIds")) > 0) {
 				signs = append(signs, sign(Warning, "unclear", "whom "+c.Now().Name()+" lets in is known only after the update", "the preview cannot show it", "make it exist first", c))
 			}
 			old := had[group(c.After)]

@@ -433,8 +433,11 @@ func (w *world) serverRoles() map[string]bool {
 	w.servants = map[string]bool{}
 	for _, s := range []side{before, after} {
 		profiles := w.machineRoles(s)
+		if len(w.servants) > 0 {
+			break // a machine that is new says nothing of who has the keys anyway
+		}
 		for _, m := range w.byType[typeInstance] {
-			if r := s.of(m); r != nil && isServer(r) && (s == before || m.Before == nil) {
+			if r := s.of(m); r != nil && isServer(r) {
 				if role := roleOf(r, profiles); role != "" {
 					w.servants[role] = true
 				}

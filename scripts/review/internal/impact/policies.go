@@ -25,9 +25,29 @@ func (w *world) resourcePolicies() []Sign {
 		if !known || o.policy == "" || c.Op == preview.Import || c.Op == preview.Same && c.Before == c.After {
 			continue
 		}
-		signs = append(signs, w.resourcePolicy(c, o.policy)...)
+		for _, part := range apart(c) {
+			signs = append(signs, w.resourcePolicy(part, o.policy)...)
+		}
 	}
 	return signs
+}
+
+// settingOf are the properties that name what a setting is of.
+var settingOf = []string{"bucket", "keyId", "queueUrl", "arn", "secretArn", "repository", "vpcEndpointId", "accessPointArn", "eventBusName", "fileSystemId", "backupVaultName", "resourceArn"}
+
+// apart makes of a setting that moves from one thing to another what it is: it goes from the one, and is new for the other.
+func apart(c *preview.Change) []*preview.Change {
+	if c.Before == nil || c.After == nil || c.Now().Type == typeBucket || c.Now().Type == typeOldBucket {
+		return []*preview.Change{c}
+	}
+	for _, p := range settingOf {
+		was, wasKnown := c.Before.Text(p)
+		is, known := c.After.Text(p)
+		if wasKnown && known && was != is || wasKnown && c.After.Value(p) == preview.Unknown && !slices.Equal(c.Before.PropertyDependencies[p], c.After.PropertyDependencies[p]) {
+			return []*preview.Change{{Op: preview.Delete, Before: c.Before}, {Op: preview.Create, After: c.After}}
+		}
+	}
+	return []*preview.Change{c}
 }
 
 func (w *world) resourcePolicy(c *preview.Change, property string) []Sign {
@@ -99,10 +119,22 @@ func (w *world) resourcePolicy(c *preview.Change, property string) []Sign {
 			signs = append(signs, sign(Warning, "resource-policy-gained", text, "somebody else may use it", "name one principal, with a condition on the source where it is a service", c))
 		}
 	}
+	if len(gained) == 0 && !endpoint && denies(old) {
+		if more, _ := access.CompareResource(w.delegating(old), w.delegating(is.parsed)); len(more) > 0 {
+			signs = append(signs, sign(Warning, "resource-policy-changed", fmt.Sprintf("the policy %s no longer keeps the account's identities from %s on %s", now.Name(), more[0].Action, more[0].Resource),
+				"those whose own policies allow it may do it", "keep the denial", c))
+		}
+	}
 	if issuer && c.Before != nil && old != nil && slices.ContainsFunc(lost, func(g access.ResourceGrant) bool { return access.ActionMatches(g.Action, "s3:GetObject") }) {
-		signs = append(signs, w.unreachable(c, is.parsed)...)
+		signs = append(signs, w.unreachable(c, old, is.parsed)...)
 	}
 	return signs
+}
+
+// delegating is a policy as it counts for the account's own identities, whose policies may allow everything.
+func (w *world) delegating(d *policy.Document) *policy.Document {
+	all := policy.Statement{Effect: "Allow", Principal: &policy.PrincipalElement{AWS: []string{w.account}}, Actions: []string{"*"}, Resources: []string{"*"}}
+	return &policy.Document{Version: d.Version, Statements: append(slices.Clone(d.Statements), all)}
 }
 
 func denies(d *policy.Document) bool {
@@ -145,10 +177,10 @@ func (w *world) writesKeys(c *preview.Change, g access.Grant) bool {
 	return false
 }
 
-// unreachable tells whether AWS can still read the issuer's documents: over TLS, without credentials or by CloudFront.
-func (w *world) unreachable(c *preview.Change, d *policy.Document) []Sign {
+// unreachable tells whether AWS can no longer read one of the issuer's documents: over TLS, without credentials or by CloudFront.
+func (w *world) unreachable(c *preview.Change, old, now *policy.Document) []Sign {
 	bucket, _ := c.After.Text("bucket")
-	for _, who := range []*policy.Principal{nil, {Service: "cloudfront.amazonaws.com"}} {
+	reads := func(d *policy.Document, arn string) bool {
 		context := map[string][]string{"aws:SecureTransport": {"true"}}
 		for _, s := range d.Statements {
 			for _, k := range s.Conditions {
@@ -157,15 +189,16 @@ func (w *world) unreachable(c *preview.Change, d *policy.Document) []Sign {
 				}
 			}
 		}
-		for _, t := range w.targets() {
-			if t.id == "writes-key-set" && strings.Contains(t.arn, ":s3:::"+bucket+"/") {
-				if policy.Evaluate(policy.Request{Action: "s3:GetObject", Resource: t.arn, Principal: who, Context: context}, d).Decision == policy.Allow {
-					return nil
-				}
-			}
+		return slices.ContainsFunc([]*policy.Principal{nil, {Service: "cloudfront.amazonaws.com"}}, func(who *policy.Principal) bool {
+			return policy.Evaluate(policy.Request{Action: "s3:GetObject", Resource: arn, Principal: who, Context: context}, d).Decision == policy.Allow
+		})
+	}
+	for _, t := range w.targets() {
+		if t.id == "writes-key-set" && strings.Contains(t.arn, ":s3:::"+bucket+"/") && reads(old, t.arn) && !reads(now, t.arn) {
+			return []Sign{sign(Danger, "issuer-unreachable", "the policy "+c.Now().Name()+" no longer lets AWS read the issuer's documents", "no token can be verified", "keep reading of the two documents allowed", c)}
 		}
 	}
-	return []Sign{sign(Danger, "issuer-unreachable", "the policy "+c.Now().Name()+" no longer lets anybody read the issuer's documents", "no token can be verified", "keep reading of the two documents allowed", c)}
+	return nil
 }
 
 // parameters: what servers and agents read at boot.
@@ -349,11 +382,15 @@ func (w *world) tagsThatDecide() []Sign {
 	}
 	var signs []Sign
 	for _, c := range w.p.Changes {
-		if c.Before == nil || c.After == nil || !changed(c, "tags") {
+		path := []string{"tags"}
+		if c.Now().Type == "pulumi:providers:aws" {
+			path = []string{"defaultTags", "tags"}
+		}
+		if c.Before == nil || c.After == nil {
 			continue
 		}
-		was, _ := c.Before.Value("tags").(map[string]any)
-		is, _ := c.After.Value("tags").(map[string]any)
+		was, _ := c.Before.Value(path...).(map[string]any)
+		is, _ := c.After.Value(path...).(map[string]any)
 		keys := map[string]bool{}
 		for _, m := range []map[string]any{was, is} {
 			for k := range m {
@@ -365,6 +402,68 @@ func (w *world) tagsThatDecide() []Sign {
 		for _, k := range sortedKeys(keys) {
 			signs = append(signs, sign(Warning, "tag-decides", fmt.Sprintf("the tag %s of %s becomes %v", k, c.Now().Name(), is[k]), "a policy of this stack asks for that tag", "see whom it lets in with that value", c))
 		}
+	}
+	return signs
+}
+
+// identifying are the properties by which AWS knows a thing: who makes it again writes over the one that is there.
+var identifying = map[string]string{
+	typeRolePolicy: "role name", "aws:iam/userPolicy:UserPolicy": "user name", "aws:iam/groupPolicy:GroupPolicy": "group name",
+	typeBucketPolicy: "bucket", typeAccessBlock: "bucket", typeBucketACL: "bucket", "aws:s3/bucketOwnershipControls:BucketOwnershipControls": "bucket",
+	"aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2": "bucket", "aws:s3/bucketVersioningV2:BucketVersioningV2": "bucket",
+	"aws:s3/bucketObjectv2:BucketObjectv2": "bucket key", "aws:s3/bucketObject:BucketObject": "bucket key", typeParameter: "name",
+	"aws:kms/keyPolicy:KeyPolicy": "keyId", "aws:sqs/queuePolicy:QueuePolicy": "queueUrl", "aws:sns/topicPolicy:TopicPolicy": "arn",
+	"aws:secretsmanager/secretPolicy:SecretPolicy": "secretArn", "aws:ecr/repositoryPolicy:RepositoryPolicy": "repository",
+}
+
+// identityOf is what a thing is known by, whatever its logical name; empty where that is not known.
+func identityOf(r *preview.Resource) string {
+	if r == nil {
+		return ""
+	}
+	if kind, ok := kubernetesKind(r.Type); ok {
+		name, _ := r.Value("metadata", "name").(string)
+		namespace, _ := r.Value("metadata", "namespace").(string)
+		if name == "" || name == preview.Unknown {
+			return ""
+		}
+		return kind + "\n" + namespace + "\n" + name
+	}
+	id := r.Type[strings.LastIndex(r.Type, "/")+1:]
+	for _, p := range strings.Fields(identifying[r.Type]) {
+		text, known := r.Text(p)
+		if !known {
+			return ""
+		}
+		id += "\n" + text
+	}
+	if identifying[r.Type] == "" {
+		return ""
+	}
+	return id
+}
+
+// sameThing: two resources of the stack that are one thing. Which of the two is in force is a matter of order: what is new is
+// written over what is there, and what goes is deleted after that.
+func (w *world) sameThing() []Sign {
+	var signs []Sign
+	there := map[string]*preview.Change{}
+	for _, c := range w.p.Changes {
+		if id := identityOf(c.Before); id != "" {
+			there[id] = c
+		}
+	}
+	for _, c := range w.p.Changes {
+		id := identityOf(c.After)
+		other := there[id]
+		if id == "" || other == nil || other == c || c.Op == preview.Import || identityOf(c.Before) == id {
+			continue
+		}
+		what := c.Now().Name() + " is written over " + other.Now().Name()
+		if identityOf(other.After) != id {
+			what = c.Now().Name() + " is the same thing as " + other.Now().Name() + ", which is deleted after it is made"
+		}
+		signs = append(signs, sign(Warning, "same-thing", what, "what the other one denied or held is gone", "keep one resource; to rename it give it an alias", c, other))
 	}
 	return signs
 }

@@ -152,6 +152,7 @@ func Review(p *preview.Preview) *Report {
 		}
 	}
 	signs = append(signs, w.signs()...)
+	signs = append(signs, w.unsaid(signs)...)
 	signs = append(signs, previewSigns(p)...)
 	r.Signs = append(r.Signs, merged(signs)...)
 	if !slices.ContainsFunc(r.Signs, func(s Sign) bool { return s.Level == Danger && s.ID != early }) {

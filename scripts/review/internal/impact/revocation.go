@@ -30,6 +30,8 @@ func (w *world) revocations() []Sign {
 			signs = append(signs, sign(Warning, "certificate-unrevoked", name+" is switched off", why, safe, c))
 		case !wasKnown || !isKnown:
 			signs = append(signs, sign(Warning, "unclear", name+" is known only after the update", why, "make what it is computed from exist first", c))
+		case changed(c, "trustAnchorArn"):
+			signs = append(signs, sign(Warning, "certificate-unrevoked", name+" is for another trust anchor", why, safe, c))
 		default:
 			if gone := difference(was, is); len(gone) > 0 {
 				signs = append(signs, sign(Warning, "certificate-unrevoked", fmt.Sprintf("%s no longer has %s", name, strings.Join(gone, ", ")), why, safe, c))

@@ -1,6 +1,7 @@
 package impact
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -17,7 +18,7 @@ func (w *world) signs() []Sign {
 	for _, look := range []func() []Sign{
 		w.issuers, w.trustAnchors, w.revocations, w.profilesOff, w.keysAndCertificates, w.servers, w.keySets, w.documents, w.distributions, w.dns, w.buckets,
 		w.resourcePolicies, w.metadata, w.machines, w.bootData, w.protection, w.data, w.plainSecrets, w.parameters, w.firewall, w.kubernetes,
-		w.addresses, w.routes, w.tagsThatDecide, w.userThings, w.notUnderstood,
+		w.addresses, w.routes, w.tagsThatDecide, w.userThings, w.sameThing, w.notUnderstood,
 	} {
 		all = append(all, look()...)
 	}
@@ -45,7 +46,7 @@ func (w *world) issuers() []Sign {
 	}
 	for _, c := range w.byType[typeOIDCProvider] {
 		if c.Before == nil {
-			if url, _ := c.After.Text("url"); c.Op == preview.Create && !w.initial && c.After.ParentType() != "k3s-aws-auth:oidcissuer:Provider" {
+			if url, _ := c.After.Text("url"); c.Op == preview.Create && !w.initial && !w.publishesFor(c.After) {
 				signs = append(signs, sign(Warning, "issuer-added", "IAM trusts another issuer, "+orUnknown(host(url)), "whoever has its keys can be every role that names it", "see whose it is, and which roles name it", c))
 			}
 			continue
@@ -110,6 +111,27 @@ func (w *world) issuers() []Sign {
 		}
 	}
 	return signs
+}
+
+// publishesFor tells whether the stack publishes the documents of a provider's issuer, as far as the preview knows its URL.
+func (w *world) publishesFor(provider *preview.Resource) bool {
+	if provider.ParentType() != "k3s-aws-auth:oidcissuer:Provider" {
+		return false
+	}
+	url, known := provider.Text("url")
+	name, _, _ := strings.Cut(host(url), "/")
+	return !known || slices.ContainsFunc(w.p.Changes, func(c *preview.Change) bool {
+		switch r := c.After; {
+		case r == nil:
+		case r.Type == typeBucket:
+			bucket, _ := r.Text("bucket")
+			return bucket != "" && strings.HasPrefix(name, bucket+".s3.")
+		case r.Type == typeDistribution:
+			own, _ := r.Output("domainName").(string)
+			return slices.ContainsFunc(append(list(r.Value("aliases")), own), func(a string) bool { return domain(a) == domain(name) })
+		}
+		return false
+	})
 }
 
 // signingIssuers reads the issuers from a server's boot data, in their order.
@@ -465,10 +487,19 @@ func (w *world) keySets() []Sign {
 	return signs
 }
 
+// parts are the changes of a type, those of settings that move taken apart.
+func (w *world) parts(typ string) []*preview.Change {
+	var out []*preview.Change
+	for _, c := range w.byType[typ] {
+		out = append(out, apart(c)...)
+	}
+	return out
+}
+
 // buckets: what becomes public.
 func (w *world) buckets() []Sign {
 	var signs []Sign
-	for _, c := range w.byType[typeAccessBlock] {
+	for _, c := range w.parts(typeAccessBlock) {
 		if c.Op == preview.Same {
 			continue
 		}
@@ -518,7 +549,7 @@ func (w *world) buckets() []Sign {
 			}
 		}
 	}
-	for _, c := range w.byType["aws:s3/bucketOwnershipControls:BucketOwnershipControls"] {
+	for _, c := range w.parts("aws:s3/bucketOwnershipControls:BucketOwnershipControls") {
 		was, _ := c.Before.Text("rule", "objectOwnership")
 		is, _ := c.After.Text("rule", "objectOwnership")
 		if was == "BucketOwnerEnforced" && is != was && (c.Op != preview.Delete || !w.bucketGoes(c.Before)) {
@@ -576,33 +607,35 @@ func (w *world) metadata() []Sign {
 			if c.After == nil || c.Op == preview.Same {
 				continue
 			}
-			was, is := number(c.Before.Value("metadataOptions", "httpPutResponseHopLimit")), number(c.After.Value("metadataOptions", "httpPutResponseHopLimit"))
 			const why = "pods reach the machine's role through the metadata service, whatever identity they have"
 			const safe = "keep the hop limit at 1 and give pods identities of their own"
-			switch {
+			said := func(r *preview.Resource) bool { return metadataOff(r) || r.Value("metadataOptions", "httpPutResponseHopLimit") != nil }
+			switch was, is := hopLimit(c.Before), hopLimit(c.After); {
+			case !said(c.After) && (c.Before == nil || said(c.Before)):
+				signs = append(signs, sign(Warning, "hop-limit-high", "nothing says the hop limit of "+c.Now().Name(), "an image or the account may make it 2: "+why, safe, c))
 			case is < 2:
 			case isServer(c.After):
 				if was < 2 {
 					signs = append(signs, sign(Danger, "hop-limit-raised", "a server's hop limit is "+fmt.Sprint(is), why+"; a server's role reads the signing key", safe, c))
 				}
-			case c.Before != nil && was < is && was < 2:
+			case c.Before != nil && was < 2:
 				signs = append(signs, sign(Danger, "hop-limit-raised", fmt.Sprintf("the hop limit goes from %d to %d", was, is), why, safe, c))
 			case c.Before == nil:
 				signs = append(signs, sign(Warning, "hop-limit-high", fmt.Sprintf("a new machine has hop limit %d", is), why, safe, c))
 			}
-			wasTokens, _ := c.Before.Text("metadataOptions", "httpTokens")
-			isTokens, _ := c.After.Text("metadataOptions", "httpTokens")
-			endpoint, _ := c.After.Text("metadataOptions", "httpEndpoint")
-			if isTokens != "required" && endpoint != "disabled" && (c.Before == nil || wasTokens == "required" || wasTokens == "") {
-				if c.Before != nil && wasTokens == isTokens {
-					continue
-				}
+			was, _ := c.Before.Text("metadataOptions", "httpTokens")
+			is, _ := c.After.Text("metadataOptions", "httpTokens")
+			if is != "required" && !metadataOff(c.After) && (c.Before == nil || metadataOff(c.Before) || was != is && was != "optional") {
 				signs = append(signs, sign(Danger, "imdsv1", "the metadata service answers without a session token (IMDSv1)",
 					"one forged request from a pod or a web application is enough to take the machine's credentials", "keep httpTokens at required", c))
 			}
 		}
 	}
 	return signs
+}
+
+func metadataOff(r *preview.Resource) bool {
+	return r.Value("metadataOptions", "httpEndpoint") == "disabled"
 }
 
 func (w *world) protection() []Sign {
@@ -656,11 +689,29 @@ func (w *world) data() []Sign {
 	return signs
 }
 
-var (
-	privateKey = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----|` +
-		`(?i:aws_?secret_?access_?key|aws_?session_?token)["']?\s*[=:]\s*["']?[A-Za-z0-9/+=]{30,}`)
-	accessKey = regexp.MustCompile(`\b(AKIA|ASIA)[0-9A-Z]{16}\b|\bK10[0-9a-f]{32,}::[^\s"']+`)
-)
+// secretForms are what secrets look like: private keys as PEM and as JSON Web Keys, those of AWS, and tokens.
+var secretForms = []*regexp.Regexp{
+	regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----`),
+	regexp.MustCompile(`"kty"[^{}]*"d"\s*:\s*"[\w-]{20,}"|"d"\s*:\s*"[\w-]{20,}"[^{}]*"kty"`),
+	regexp.MustCompile(`(?i:aws_?secret_?access_?key|aws_?session_?token)["']?\s*[=:]\s*["']?[A-Za-z0-9/+=]{30,}`),
+	regexp.MustCompile(`\b(AKIA|ASIA)[0-9A-Z]{16}\b|\bK10[0-9a-f]{32,}::[^\s"']+`),
+	regexp.MustCompile(`\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{16,}`),
+}
+
+// pemInBase64 is PEM that was encoded once more, as Kubernetes and kubeconfigs have it.
+var pemInBase64 = regexp.MustCompile(`LS0tLS1CRUdJTi[A-Za-z0-9+/=\s]+`)
+
+// showsSecret tells whether a text has a form of secret that an earlier one had not.
+func showsSecret(before, after string) bool {
+	plain := func(text string) string {
+		return text + pemInBase64.ReplaceAllStringFunc(text, func(s string) string {
+			data, _ := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(s), "")) // what there is of it
+			return string(data)
+		})
+	}
+	before, after = plain(before), plain(after)
+	return slices.ContainsFunc(secretForms, func(f *regexp.Regexp) bool { return f.MatchString(after) && !f.MatchString(before) })
+}
 
 // plainSecrets: values that were secret and no longer are, and key material in plain.
 func (w *world) plainSecrets() []Sign {
@@ -722,7 +773,7 @@ func exposed(path string, before, after any, report func(string)) {
 	case string:
 		switch {
 		case v == preview.Secret || v == preview.Unknown || before == v:
-		case before == preview.Secret, unmasked(before, v), privateKey.MatchString(v) && !matchesText(before, privateKey), accessKey.MatchString(v) && !matchesText(before, accessKey):
+		case before == preview.Secret, unmasked(before, v), showsSecret(textOf(before), v):
 			report(path)
 		}
 	case map[string]any:
@@ -732,7 +783,15 @@ func exposed(path string, before, after any, report func(string)) {
 		}
 		b, _ := before.(map[string]any)
 		for k, x := range v {
-			exposed(strings.TrimPrefix(path+"."+k, "."), b[k], x, report)
+			at := strings.TrimPrefix(path+"."+k, ".")
+			exposed(at, b[k], x, report)
+			name := k // the name makes the secret: of the property, or of the variable
+			if n, ok := v["name"].(string); ok && k == "value" {
+				name = n
+			}
+			if showsSecret(name+"="+textOf(b[k]), name+"="+textOf(x)) {
+				report(at)
+			}
 		}
 	case []any:
 		if before == preview.Secret {
@@ -750,10 +809,7 @@ func exposed(path string, before, after any, report func(string)) {
 	}
 }
 
-func matchesText(v any, pattern *regexp.Regexp) bool {
-	s, _ := v.(string)
-	return pattern.MatchString(s)
-}
+func textOf(v any) string { s, _ := v.(string); return s }
 
 // unmasked tells whether a text that was partly secret is no longer.
 func unmasked(before any, after string) bool {

@@ -51,7 +51,7 @@ var opinions = map[string]opinion{
 	"aws:rolesanywhere/trustAnchor:TrustAnchor": {judged: "enabled source", quiet: "name notificationSettings", made: true, gone: true},
 	"aws:rolesanywhere/profile:Profile":         {judged: "enabled sessionPolicy managedPolicyArns roleArns durationSeconds requireInstanceProperties", quiet: "name acceptRoleSessionName", made: true, gone: true},
 
-	typeCRL: {judged: "enabled crlData", quiet: "name trustAnchorArn", made: true, gone: true},
+	typeCRL: {judged: "enabled crlData trustAnchorArn", quiet: "name", made: true, gone: true},
 
 	// Of what type it is decides; see typed.
 	typeCloudControl: {},
@@ -77,7 +77,7 @@ var opinions = map[string]opinion{
 	"aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule":                                    {quiet: everything, made: true, gone: true},
 	"aws:lb/loadBalancer:LoadBalancer":                                                           {judged: "internal", quiet: "name namePrefix loadBalancerType subnets subnetMappings enableCrossZoneLoadBalancing enableDeletionProtection idleTimeout ipAddressType accessLogs", made: true, gone: true},
 	"aws:lb/targetGroup:TargetGroup":                                                             {quiet: everything, made: true, gone: true},
-	"aws:lb/targetGroupAttachment:TargetGroupAttachment":                                         {quiet: "port availabilityZone targetGroupArn targetId", made: true, gone: true},
+	"aws:lb/targetGroupAttachment:TargetGroupAttachment":                                         {judged: "targetId", quiet: "port availabilityZone targetGroupArn", made: true, gone: true},
 	"aws:lb/listener:Listener":                                                                   {fresh: "defaultActions", quiet: "loadBalancerArn port protocol", made: true, gone: true},
 	"aws:acm/certificate:Certificate":                                                            {judged: "domainName subjectAlternativeNames privateKey certificateBody certificateChain", quiet: "validationMethod options keyAlgorithm earlyRenewalDuration validationOptions", made: true, gone: true},
 	"aws:acm/certificateValidation:CertificateValidation":                                        {quiet: everything, made: true, gone: true},
@@ -271,6 +271,71 @@ func (w *world) notUnderstood() []Sign {
 		}
 	}
 	return signs
+}
+
+// unsaid are warnings of what is judged elsewhere and cannot be seen any more, since it is known only after the update or masked,
+// where none of the signs is about its resource.
+func (w *world) unsaid(said []Sign) []Sign {
+	var signs []Sign
+	told := map[string]bool{}
+	for _, s := range said {
+		for _, name := range s.Resources {
+			told[name] = true
+		}
+	}
+	for _, c := range w.p.Changes {
+		o, known := opinionOf(c.Now().Type)
+		if !known || told[c.Now().Name()] || c.Before == nil || c.After == nil || c.Op == preview.Import || c.Before == c.After {
+			continue
+		}
+		var gone []string
+		for _, p := range changedProperties(c) {
+			follows := (strings.HasPrefix(c.Now().Type, "tls:") || isObject(c.Now().Type) || p == o.policy) && w.madeHere(c.After, p) // judged by what it is made of
+			if (has(o.judged, p) || p == o.policy) && !follows && conceals(c.Before.Inputs[p], c.After.Inputs[p]) {
+				gone = append(gone, p)
+			}
+		}
+		if len(gone) > 0 {
+			signs = append(signs, sign(Warning, "unclear", fmt.Sprintf("%s of %s cannot be seen in the preview", strings.Join(gone, ", "), c.Now().Name()),
+				"it is known only after the update, or secret, and decides who may do what", "make what it is computed from exist first", c))
+		}
+	}
+	return signs
+}
+
+// madeHere tells whether a property is computed from something that is made in the same change.
+func (w *world) madeHere(r *preview.Resource, property string) bool {
+	return slices.ContainsFunc(r.PropertyDependencies[property], func(urn string) bool {
+		c := w.byURN[urn]
+		return c != nil && (c.Op == preview.Create || c.Op == preview.Replace)
+	})
+}
+
+// conceals tells whether a value has something unknown or secret where an earlier one had something else.
+func conceals(before, after any) bool {
+	switch v := after.(type) {
+	case string:
+		return before != after && (strings.Contains(v, preview.Unknown) || strings.Contains(v, preview.Secret) && !strings.Contains(textOf(before), preview.Secret))
+	case map[string]any:
+		b, _ := before.(map[string]any)
+		for k, x := range v {
+			if conceals(b[k], x) {
+				return true
+			}
+		}
+	case []any:
+		b, _ := before.([]any)
+		for i, x := range v {
+			var old any
+			if i < len(b) {
+				old = b[i]
+			}
+			if conceals(old, x) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // oddities are the properties of something new that nothing here has an opinion on; the provider's defaults are none.

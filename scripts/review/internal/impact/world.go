@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k3s-aws-auth/scripts/internal/access"
@@ -287,10 +288,16 @@ func firstLine(s string) string {
 	return line
 }
 
-// number reads a number of a property, 0 where there is none.
+// number reads a number of a property, which may be written as text; 0 where there is none.
 func number(v any) int {
-	f, _ := v.(float64)
-	return int(f)
+	switch v := v.(type) {
+	case float64:
+		return int(v)
+	case string:
+		n, _ := strconv.Atoi(v)
+		return n
+	}
+	return 0
 }
 
 // list reads a list of texts.
