@@ -206,3 +206,22 @@ func TestBlindSpots(t *testing.T) {
 			same(inline(strings.TrimSuffix(allow("s3:GetObject", "*"), "}]}")+`,"Condition":{"StringEquals":{"aws:ResourceTag/team":"a"}}}]}`)))},
 	})
 }
+
+// TestPaths: each of the ways is said where somebody gains it on everything, with its own reason where it is gained alone, and no
+// action is listed twice.
+func TestPaths(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range paths {
+		if seen[p.action] {
+			t.Errorf("%s is there twice", p.action)
+		}
+		seen[p.action] = true
+		if _, known := kindsOfResources[p.kind]; !known && p.kind != "everything" {
+			t.Errorf("%s is of the kind %s, which is none", p.action, p.kind)
+		}
+		r := judge(permissionChange(allow("sqs:SendMessage", "*"), statements(`{"Effect":"Allow","Action":"sqs:SendMessage","Resource":"*"}`, `{"Effect":"Allow","Action":"`+p.action+`","Resource":"*"}`))...)
+		if r.Verdict == Quiet || p.kind != "everything" && r.Verdict != Danger && !strings.HasPrefix(p.action, "kms:") && !strings.HasPrefix(p.action, "secretsmanager:") {
+			t.Errorf("%s on everything: verdict %s", p.action, r.Verdict)
+		}
+	}
+}

@@ -609,7 +609,9 @@ func (w *world) metadata() []Sign {
 			}
 			const why = "pods reach the machine's role through the metadata service, whatever identity they have"
 			const safe = "keep the hop limit at 1 and give pods identities of their own"
-			said := func(r *preview.Resource) bool { return metadataOff(r) || r.Value("metadataOptions", "httpPutResponseHopLimit") != nil }
+			said := func(r *preview.Resource) bool {
+				return metadataOff(r) || r.Value("metadataOptions", "httpPutResponseHopLimit") != nil
+			}
 			switch was, is := hopLimit(c.Before), hopLimit(c.After); {
 			case !said(c.After) && (c.Before == nil || said(c.Before)):
 				signs = append(signs, sign(Warning, "hop-limit-high", "nothing says the hop limit of "+c.Now().Name(), "an image or the account may make it 2: "+why, safe, c))
