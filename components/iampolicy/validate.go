@@ -22,8 +22,12 @@ var (
 	conditionKeyPattern = regexp.MustCompile(`^[0-9A-Za-z._-]+(/[0-9A-Za-z._~/-]+)?:[^\s/]+(/[^\x00-\x1f]*\S)?$`)
 	variablePattern     = regexp.MustCompile(`\$\{[^}]*\}`)
 	// arnPattern is what IAM takes as a resource: six parts, of which the last, as
-	// names of objects do, may have anything in it that a policy may.
-	arnPattern = regexp.MustCompile(`^arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:[^\x00-\x1f]+$`)
+	// names of objects do, may have anything in it that a policy may. Fewer do
+	// where none is empty, since a * at the end of a part goes beyond it.
+	arnPattern       = regexp.MustCompile(`^arn:([^:\s]+):([^:\s]+):(?:([^:\s]*):[^:\s]*:([^\x00-\x1f]+)|[^:\s]+(?::[^:\s]+)?)$`)
+	partitionPattern = regexp.MustCompile(`^(\*|aws[a-z-]*)$`)
+	servicePattern   = regexp.MustCompile(`^[0-9A-Za-z-]+$`)
+	iamPath          = regexp.MustCompile(`^(\*$|root$|\$|(user|federated-user|role|group|instance-profile|mfa|server-certificate|policy|sms-mfa|saml-provider|oidc-provider|report|access-report)/)`)
 )
 
 // ValidateIdentity reports everything that makes the statement unfit for an
@@ -77,8 +81,8 @@ func (s Statement) faults() []error {
 		arns []string
 	}{{"resources", s.Resources}, {"notResources", s.NotResources}} {
 		for i, arn := range list.arns {
-			if !IsResource(arn) {
-				errs = append(errs, fmt.Errorf("%s[%d]: is %q, must be an ARN (arn:partition:service:region:account:resource) or *", list.key, i, arn))
+			if must := ResourceFault(arn); must != "" {
+				errs = append(errs, fmt.Errorf("%s[%d]: is %q, must be %s", list.key, i, arn, must))
 			}
 		}
 	}
@@ -127,11 +131,34 @@ func IsOperator(text string) bool { return operatorPattern.MatchString(text) }
 // service:name, and behind a slash a tag's key, in which tags have spaces.
 func IsConditionKey(text string) bool { return conditionKeyPattern.MatchString(text) }
 
-// IsResource reports whether IAM takes the text as a resource: * or an ARN, with
-// wildcards and policy variables.
-func IsResource(text string) bool {
+// NoARN is what ResourceFault says of a text that is none at all.
+const NoARN = "an ARN (arn:partition:service:region:account:resource) or *"
+
+// ResourceFault returns what a resource must be, and "" where IAM takes it: * or an
+// ARN, with wildcards and policy variables. The words of IAM's refusals, each a
+// MalformedPolicyDocument: "Partition … is not valid for resource", "Resource
+// vendor must be fully qualified and cannot contain regexes", "IAM resource …
+// cannot contain region information", "IAM resource path must either be "*", root,
+// or start with user/, …".
+func ResourceFault(text string) string {
+	if text == "*" {
+		return ""
+	}
 	// A variable may have colons, and spaces in its default value.
-	return text == "*" || arnPattern.MatchString(variablePattern.ReplaceAllString(text, "v"))
+	parts := arnPattern.FindStringSubmatch(variablePattern.ReplaceAllString(text, "$$"))
+	switch {
+	case parts == nil:
+		return NoARN
+	case !partitionPattern.MatchString(parts[1]):
+		return "an ARN with a partition in full, or * for it: IAM takes nothing else there"
+	case !servicePattern.MatchString(parts[2]):
+		return "an ARN that names its service in full: IAM takes no wildcards there"
+	case parts[2] == "iam" && (parts[4] == "" || parts[3] != ""):
+		return "an ARN of IAM without a region, such as arn:aws:iam::111122223333:role/x"
+	case parts[2] == "iam" && !iamPath.MatchString(parts[4]):
+		return "an ARN of IAM that ends in *, or begins its last part with the kind, such as role/"
+	}
+	return ""
 }
 
 func (p *Principal) faults() []error {

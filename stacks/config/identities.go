@@ -200,8 +200,12 @@ func validateStatement(at string, s Statement, demo bool, c *Config, p *Problems
 	each(at+".notActions", s.NotActions, validateAction, p)
 	resource := func(key, value string, p *Problems) {
 		validatePlaceholders(key, value, demo, p)
-		if !iampolicy.IsResource(substitute(value, sampleBucketArn)) {
+		switch must := iampolicy.ResourceFault(substitute(value, sampleBucketArn)); must {
+		case "":
+		case iampolicy.NoARN:
 			p.Add(key, Quote(value), "*, an ARN (arn:partition:service:region:account:resource) or %s/...", DemoBucketArn)
+		default:
+			p.Add(key, Quote(value), "%s", must)
 		}
 		validateCharacters(key, value, p)
 		c.inPartition(key, value, p)

@@ -14,6 +14,7 @@ const (
 	maxIdentityName = 40   // Kubernetes: pod names and labels 63, with room for what is added to them
 	maxUserTags     = 8    // S3: an object has at most 10 tags, and the program adds two
 	maxExternalID   = 1224 // STS
+	maxIssuer       = 255  // IAM: the URL of an OIDC provider
 )
 
 var (

@@ -39,6 +39,11 @@ func TestTakesWhatIAMTakes(t *testing.T) {
 		"keys of an OIDC provider":           {"*", conditions{"StringEquals": {"oidc.eks.eu-central-1.amazonaws.com/id/ABC:sub": {"x"}, "token.actions.githubusercontent.com:aud": {"y"}}}},
 		"keys with colons":                   {"*", conditions{"StringEquals": {"kms:EncryptionContext:aws:s3:arn": {"x"}, "aws:ResourceTag/eks:cluster-name": {"y"}}}},
 		"any partition":                      {"arn:*:s3:::example/*", nil},
+		"an ARN of fewer parts":              {"arn:aws:logs:*", nil},
+		"a parameter of any account":         {"arn:aws:ssm:*:parameter/x", nil},
+		"an account of AWS":                  {"arn:aws:iam::aws:policy/*", nil},
+		"all of IAM":                         {"arn:aws:iam::*:*", nil},
+		"an access point":                    {"arn:aws:s3:*:111122223333:accesspoint/x", nil},
 		"dates":                              {"*", conditions{"DateLessThan": {"aws:CurrentTime": {"2026-12-31T00:00:00Z", "2026-12-31", "1798675200"}}}},
 		"numbers":                            {"*", conditions{"NumericLessThanEqualsIfExists": {"s3:max-keys": {"10", "0.5"}}}},
 		"addresses":                          {"*", conditions{"NotIpAddress": {"aws:SourceIp": {"203.0.113.7", "203.0.113.7/24", "2001:db8::/32"}}}},
@@ -70,17 +75,27 @@ func TestRefusesWhatIAMRefuses(t *testing.T) {
 		"no such day": {"*", conditions{"DateGreaterThan": {"aws:CurrentTime": {"2026-13-31"}}}, "must be a date"},
 		"date without its quotes": {"*", conditions{"DateLessThan": {"aws:CurrentTime": {"2026-12-31 00:00:00 +0000 UTC"}}},
 			`conditions.DateLessThan["aws:CurrentTime"][0]: found the date "2026-12-31 00:00:00 +0000 UTC": must be text: put it in quotes`},
-		"number":                   {"*", conditions{"NumericEquals": {"s3:max-keys": {"ten"}}}, "must be a number for NumericEquals"},
-		"truth":                    {"*", conditions{"Bool": {"aws:SecureTransport": {"yes"}}}, `must be "true" or "false" for Bool`},
-		"address":                  {"*", conditions{"IpAddress": {"aws:SourceIp": {"203.0.113"}}}, "must be an address or a block"},
-		"binary":                   {"*", conditions{"BinaryEquals": {"x:y": {"%"}}}, "must be base64"},
-		"no ARN":                   {"*", conditions{"ArnLike": {"aws:SourceArn": {"topic"}}}, "must be an ARN"},
-		"another partition":        {"*", conditions{"ArnLike": {"aws:SourceArn": {"arn:aws-cn:sns:*:*:x"}}}, "must be in partition aws, that of eu-central-1"},
-		"a resource's":             {"arn:aws-us-gov:s3:::x", nil, `resources[0]: found "arn:aws-us-gov:s3:::x": must be in partition aws, that of eu-central-1`},
-		"beyond Latin-1":           {"arn:aws:s3:::x/€", nil, "characters up to U+00FF"},
-		"a control character":      {"arn:aws:s3:::x/\t", nil, "resources[0]"},
-		"a default without quotes": {"arn:aws:s3:::x/${aws:PrincipalTag/team, x}", nil, "a policy variable of IAM"},
-		"a key with a space":       {"*", conditions{"StringEquals": {"aws:Source Ip": {"x"}}}, "must be a condition key"},
+		"number":                    {"*", conditions{"NumericEquals": {"s3:max-keys": {"ten"}}}, "must be a number for NumericEquals"},
+		"truth":                     {"*", conditions{"Bool": {"aws:SecureTransport": {"yes"}}}, `must be "true" or "false" for Bool`},
+		"address":                   {"*", conditions{"IpAddress": {"aws:SourceIp": {"203.0.113"}}}, "must be an address or a block"},
+		"binary":                    {"*", conditions{"BinaryEquals": {"x:y": {"%"}}}, "must be base64"},
+		"any service":               {"arn:aws:*:::x", nil, `resources[0]: found "arn:aws:*:::x": must be an ARN that names its service in full`},
+		"some services":             {"arn:aws:s*:::x", nil, "names its service in full"},
+		"a service by a variable":   {"arn:aws:${aws:PrincipalTag/service}:::x", nil, "names its service in full"},
+		"some partitions":           {"arn:aws-*:s3:::x", nil, "a partition in full"},
+		"a partition by a variable": {"arn:${aws:PrincipalTag/p}:s3:::x", nil, "a partition in full"},
+		"a role in a region":        {"arn:aws:iam:eu-central-1:111122223333:role/x", nil, "an ARN of IAM without a region"},
+		"a role in any region":      {"arn:aws:iam:*:111122223333:role/x", nil, "an ARN of IAM without a region"},
+		"nothing of IAM":            {"arn:aws:iam::111122223333:uploader", nil, "such as role/"},
+		"all kinds of IAM":          {"arn:aws:iam::111122223333:*/uploader", nil, "such as role/"},
+		"an ARN without its parts":  {"arn:aws:s3::x", nil, "must be *, an ARN"},
+		"no ARN":                    {"*", conditions{"ArnLike": {"aws:SourceArn": {"topic"}}}, "must be an ARN"},
+		"another partition":         {"*", conditions{"ArnLike": {"aws:SourceArn": {"arn:aws-cn:sns:*:*:x"}}}, "must be in partition aws, that of eu-central-1"},
+		"a resource's":              {"arn:aws-us-gov:s3:::x", nil, `resources[0]: found "arn:aws-us-gov:s3:::x": must be in partition aws, that of eu-central-1`},
+		"beyond Latin-1":            {"arn:aws:s3:::x/€", nil, "characters up to U+00FF"},
+		"a control character":       {"arn:aws:s3:::x/\t", nil, "resources[0]"},
+		"a default without quotes":  {"arn:aws:s3:::x/${aws:PrincipalTag/team, x}", nil, "a policy variable of IAM"},
+		"a key with a space":        {"*", conditions{"StringEquals": {"aws:Source Ip": {"x"}}}, "must be a condition key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			statement := map[string]any{"actions": []string{"s3:ListBucket"}, "resources": []string{c.resource}}
@@ -145,9 +160,17 @@ func TestIssuersThatNobodyReads(t *testing.T) {
 		_, err := loadMap(values)
 		require.ErrorContains(t, err, `issuer.register[0]: found "`+url+`": must be an issuer that AWS reaches`)
 	}
+	long := "https://oidc.example.com/" + strings.Repeat("a", 231)
 	values := valid()
-	values["k3s-aws-auth:issuer"] = `{"register":["https://svc.example.com","https://container.googleapis.com/v1/projects/p/locations/europe-west1/clusters/local"]}`
+	values["k3s-aws-auth:issuer"] = `{"register":["` + long + `"]}`
 	_, err := loadMap(values)
+	require.ErrorContains(t, err, "at most 255 characters")
+	values["k3s-aws-auth:issuer"] = `{"register":["` + long[:255] + `"]}`
+	_, err = loadMap(values)
+	require.NoError(t, err)
+	values = valid()
+	values["k3s-aws-auth:issuer"] = `{"register":["https://svc.example.com","https://container.googleapis.com/v1/projects/p/locations/europe-west1/clusters/local"]}`
+	_, err = loadMap(values)
 	require.NoError(t, err)
 }
 

@@ -282,9 +282,9 @@ func validateIssuerURLs(key string, urls []string, p *Problems) {
 		at := fmt.Sprintf("%s[%d]", key, i)
 		host, found := strings.CutPrefix(url, "https://")
 		host, _, _ = strings.Cut(host, "/")
-		if !found || rules.Hostname(host) != "" || !issuerPattern.MatchString(url) {
+		if !found || rules.Hostname(host) != "" || !issuerPattern.MatchString(url) || len(url) > maxIssuer {
 			p.Add(at, Quote(url), "the URL of an issuer as it stands in tokens: https://, a host name in lower case, "+
-				"no port or query, one slash at its end at most, which stands in the tokens too")
+				"no port or query, one slash at its end at most, which stands in the tokens too, at most %d characters", maxIssuer)
 		}
 		if name, private := privateName(host); private {
 			p.Add(at, Quote(url), "an issuer that AWS reaches: names that end in %s lead nowhere in public DNS, and STS fetches the keys from there", name)
