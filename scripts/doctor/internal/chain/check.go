@@ -288,8 +288,16 @@ func (c *checker) identity(id Identity) {
 		}
 		c.machineRole(id)
 	}
+	var workloads []string
 	for _, p := range pods {
 		c.anyPod(id, p)
+		if p.Workload != "" && !slices.Contains(workloads, p.Workload) {
+			workloads = append(workloads, p.Workload)
+		}
+	}
+	if len(workloads) > 1 {
+		slices.Sort(workloads)
+		c.add("account-shared", "service account "+id.String(), []Identity{id}, "pods of "+strings.Join(workloads, ", ")+" have it", "namespace", id.Namespace, "account", id.Account)
 	}
 }
 

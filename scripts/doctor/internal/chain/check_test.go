@@ -307,6 +307,12 @@ var seeded = []fault{
 	}, "static-keys-first", "session-expired", nil},
 	{"half an access key", everywhere, func(_ *testing.T, f *Facts) { app(f).Static = []string{"AWS_ACCESS_KEY_ID"} }, "half-keys", "partial-credentials", nil},
 	{"the pod is on its node's network", away, func(_ *testing.T, f *Facts) { pod(f).HostNetwork = true }, "host-network", "denied-node", nil},
+	{"two workloads have one service account", everywhere, func(_ *testing.T, f *Facts) {
+		one := *pod(f)
+		one.Name, one.Workload = "other", "Deployment other"
+		pod(f).Workload = "StatefulSet uploader"
+		f.Cluster.Pods = append(f.Cluster.Pods, one)
+	}, "account-shared", "", nil},
 	{"another pod has access keys", everywhere, func(_ *testing.T, f *Facts) {
 		f.Cluster.Pods = append(f.Cluster.Pods, Pod{Namespace: "shop", Name: "cart", Account: "default", Containers: []Container{{Name: "app", Static: []string{"AWS_ACCESS_KEY_ID"}}}})
 	}, "static-keys", "session-unknown", nil},

@@ -398,8 +398,27 @@ func (c *collector) pods(pods []corev1.Pod, secrets []corev1.Secret, configMaps 
 	}
 }
 
+// ofCronJob is how a CronJob names its Jobs: with the minute for which they are.
+var ofCronJob = regexp.MustCompile(`-[0-9]{7,}$`)
+
+// workloadOf is the workload that a pod is of. A Deployment's ReplicaSet has its name with the hash of the template, which the
+// pod has as a label
+// (https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#pod-template-hash-label).
+func workloadOf(p *corev1.Pod) string {
+	owner := metav1.GetControllerOf(p)
+	switch {
+	case owner == nil:
+		return ""
+	case owner.Kind == "ReplicaSet" && p.Labels["pod-template-hash"] != "":
+		return "Deployment " + strings.TrimSuffix(owner.Name, "-"+p.Labels["pod-template-hash"])
+	case owner.Kind == "Job" && ofCronJob.MatchString(owner.Name):
+		return "CronJob " + ofCronJob.ReplaceAllString(owner.Name, "")
+	}
+	return owner.Kind + " " + owner.Name
+}
+
 func podOf(p *corev1.Pod, from func(kind, name, prefix string) []string) Pod {
-	out := Pod{Namespace: p.Namespace, Name: p.Name, Account: p.Spec.ServiceAccountName, Node: p.Spec.NodeName, Phase: string(p.Status.Phase), HostNetwork: p.Spec.HostNetwork}
+	out := Pod{Namespace: p.Namespace, Name: p.Name, Account: p.Spec.ServiceAccountName, Node: p.Spec.NodeName, Workload: workloadOf(p), Phase: string(p.Status.Phase), HostNetwork: p.Spec.HostNetwork}
 	for name := range strings.SplitSeq(p.Annotations[annotationPrefix+"skip-containers"], ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			out.Skip = append(out.Skip, name)

@@ -399,3 +399,23 @@ func TestNoCluster(t *testing.T) {
 	require.Equal(t, "the cluster", r.Unseen[0].What)
 	require.Contains(t, r.Unseen[0].Why, "refused")
 }
+
+func TestWorkloads(t *testing.T) {
+	controls := true
+	for _, c := range []struct {
+		kind, owner, hash, want string
+	}{
+		{"ReplicaSet", "app-7d4f9c", "7d4f9c", "Deployment app"},
+		{"ReplicaSet", "by-hand", "", "ReplicaSet by-hand"},
+		{"Job", "report-29392345", "", "CronJob report"},
+		{"Job", "report-2", "", "Job report-2"},
+		{"StatefulSet", "db", "", "StatefulSet db"},
+	} {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{Kind: c.kind, Name: c.owner, Controller: &controls}}}}
+		if c.hash != "" {
+			p.Labels = map[string]string{"pod-template-hash": c.hash}
+		}
+		require.Equal(t, c.want, workloadOf(p))
+	}
+	require.Empty(t, workloadOf(&corev1.Pod{}))
+}

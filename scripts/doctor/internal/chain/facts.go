@@ -135,10 +135,12 @@ type ServiceAccount struct {
 
 // Pod is a pod that has not ended.
 type Pod struct {
-	Namespace   string        `json:"namespace"`
-	Name        string        `json:"name"`
-	Account     string        `json:"serviceAccount"`
-	Node        string        `json:"node,omitempty"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Account   string `json:"serviceAccount"`
+	Node      string `json:"node,omitempty"`
+	// Workload is what the pod is of, such as Deployment app; empty for one of nobody's.
+	Workload    string        `json:"workload,omitempty"`
 	Phase       string        `json:"phase,omitempty"`
 	Waiting     string        `json:"waiting,omitempty"`
 	HostNetwork bool          `json:"hostNetwork,omitempty"`

@@ -119,6 +119,8 @@ var kinds = []kind{
 	{"no-region", linkPod, Broken, "AWS_REGION or AWS_DEFAULT_REGION", catalogue("no-region", 0), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
 	{"host-network", linkPod, Risk, "the pod's own network: on its node's it reaches the node's role whatever the hop limit", catalogue("denied-node", 0), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
 
+	{"account-shared", linkPod, Risk, "a service account for each workload: pods with one account have one role, and CloudTrail cannot tell them apart", because("several workloads were given one service account, so each may do what any of them needs", ""), "kubectl --namespace <namespace> get pods --output custom-columns=POD:.metadata.name,ACCOUNT:.spec.serviceAccountName", "identities.md"},
+
 	{"static-keys", linkKeys, Risk, "no long-term access keys in the cluster", because("somebody put an access key where an identity would do", "session-unknown"), "aws iam list-access-keys --user-name <user>", "identities.md"},
 	{"cluster-certificate-ends", linkKeys, Risk, "a certificate with time left", because("K3s renews its certificates only when it starts, and the kubeconfig's is renewed by an `up`", ""), "k3s certificate check   (on each server)", "cluster.md"},
 }
