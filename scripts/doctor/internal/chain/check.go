@@ -78,6 +78,7 @@ func Check(f *Facts) []Finding {
 	for _, id := range c.ids {
 		c.identity(id)
 	}
+	c.refused()
 	c.staticKeys()
 	c.connection()
 	return merged(c.found)

@@ -188,8 +188,8 @@ func (f *Facts) provides(issuer string) *Provider {
 }
 
 // audience is the audience that the tokens of an identity should have.
-func (c *checker) audience(id Identity) string {
-	if a := c.account(id.Namespace, id.Account); a != nil && a.Audience != "" {
+func (f *Facts) audience(id Identity) string {
+	if a := f.account(id.Namespace, id.Account); a != nil && a.Audience != "" {
 		return a.Audience
 	}
 	return stsAudience

@@ -25,8 +25,8 @@ type Access struct {
 	AWS     aws.Config
 	// Web fetches what the world sees, without credentials.
 	Web *http.Client
-	// NoSecrets leaves Secrets unread, NoToken asks for no token.
-	NoSecrets, NoToken bool
+	// NoSecrets leaves Secrets unread, NoToken asks for no token. Sessions asks for sessions of all identities.
+	NoSecrets, NoToken, Sessions bool
 }
 
 // Collect looks at everything and changes nothing: it lists, gets, and asks for one token that nobody takes. What cannot
@@ -36,6 +36,9 @@ func Collect(ctx context.Context, a Access, stack *Stack) *Facts {
 	c := &collector{Access: a, facts: f}
 	c.cluster(ctx)
 	c.parallel(func() { c.account(ctx) }, func() { c.issuers(ctx) })
+	if a.Sessions {
+		c.sessions(ctx)
+	}
 	slices.SortFunc(f.Unseen, func(a, b Unseen) int { return strings.Compare(a.What, b.What) })
 	return f
 }

@@ -52,6 +52,8 @@ type world struct {
 	token     string
 	roles     []string
 	instances []string
+	// sessions lets tokens be made that STS takes.
+	sessions bool
 }
 
 func (w *world) count(what string) bool {
@@ -95,7 +97,8 @@ func (w *world) cluster(rw http.ResponseWriter, r *http.Request) {
 		write("MutatingWebhookConfigurationList", "admissionregistration.k8s.io/v1", []any{})
 	case strings.HasSuffix(path, "/token") && r.Method == http.MethodPost:
 		// The client may write protobuf: the audience is in it as it is.
-		if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), Nobody) || strings.Contains(string(body), stsAudience) {
+		body, _ := io.ReadAll(r.Body)
+		if usable := strings.Contains(string(body), stsAudience); usable == strings.Contains(string(body), Nobody) || usable && !w.sessions {
 			rw.WriteHeader(http.StatusBadRequest)
 			return
 		}
@@ -129,6 +132,8 @@ func (w *world) account(rw http.ResponseWriter, r *http.Request) {
 				arn, url.PathEscape(trust), url.PathEscape(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`))
 		}
 		inner.WriteString("</RoleDetailList>")
+	case "AssumeRoleWithWebIdentity":
+		fmt.Fprintf(&inner, `<AssumedRoleUser><Arn>%s/doctor</Arn></AssumedRoleUser><Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>secret-of-a-session</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2030-01-01T00:00:00Z</Expiration></Credentials>`, r.PostForm.Get("RoleArn"))
 	case "ListOpenIDConnectProviders":
 		fmt.Fprintf(&inner, `<OpenIDConnectProviderList><member><Arn>arn:aws:iam::111122223333:oidc-provider/%s</Arn></member></OpenIDConnectProviderList>`, host(w.issuer))
 	case "GetOpenIDConnectProvider":
@@ -418,4 +423,40 @@ func TestWorkloads(t *testing.T) {
 		require.Equal(t, c.want, workloadOf(p))
 	}
 	require.Empty(t, workloadOf(&corev1.Pod{}))
+}
+
+// TestSessions asks for sessions: what AWS refuses is found where nothing else says why, and no credential stays.
+func TestSessions(t *testing.T) {
+	look := func(w *world, change func(*Facts)) (*Facts, *Report) {
+		access := w.start(t)
+		access.Sessions = true
+		w.identity("one", 1)
+		w.identity("two", 2)
+		f := Collect(context.Background(), access, nil)
+		if change != nil {
+			change(f)
+		}
+		return f, Examine(f)
+	}
+	f, r := look(&world{sessions: true}, nil)
+	require.Empty(t, r.Findings)
+	require.NoError(t, r.err())
+	require.Len(t, f.Sessions, 2)
+	require.Equal(t, "arn:aws:iam::111122223333:role/one/doctor", f.Sessions[0].Caller)
+	text, err := json.Marshal(f)
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "secret-of-a-session")
+	require.NotContains(t, string(text), ".c2lnbmF0dXJl", "a token's signature")
+
+	_, r = look(&world{sessions: true, forbidden: []string{"AssumeRoleWithWebIdentity"}}, nil)
+	require.Len(t, r.Findings, 2)
+	require.Equal(t, "session-refused", r.Findings[0].ID)
+	require.Contains(t, r.Findings[0].Seen, "AccessDenied")
+	_, r = look(&world{sessions: true, forbidden: []string{"AssumeRoleWithWebIdentity"}}, func(f *Facts) { f.Account.Providers = nil })
+	require.Len(t, r.Findings, 1, "why it is refused was found")
+	require.Equal(t, "provider-missing", r.Findings[0].ID)
+
+	_, r = look(&world{}, nil) // no token may be made
+	require.Empty(t, r.Findings)
+	require.Len(t, r.Unseen, 2)
 }

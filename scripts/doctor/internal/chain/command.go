@@ -33,7 +33,7 @@ var outputs = []string{asText, asJSON, asSARIF}
 
 type options struct {
 	setup, stack, state, kubeconfig, region string
-	noSecrets, noToken                      bool
+	noSecrets, noToken, sessions            bool
 	from, output                            string
 	watch                                   bool
 	every                                   time.Duration
@@ -49,12 +49,14 @@ func (o *options) what(cmd *cobra.Command) {
 	s.StringVar(&o.kubeconfig, "kubeconfig", "", "`FILE` that leads to the cluster; KUBECONFIG where empty")
 	s.StringVar(&o.region, "region", "", "region of the stack; that of the environment where empty")
 	s.BoolVar(&o.noSecrets, "no-secrets", false, "read no Secrets: certificates in them are then not judged")
+	s.BoolVar(&o.sessions, "sessions", false, "ask STS for a session of every identity whose pods present tokens, as such a pod would, and throw it away")
 	s.BoolVar(&o.noToken, "no-token", false, "ask for no token: which key signs is then not judged")
 }
 
 const whatIsRead = `It reads the cluster of your kubeconfig, the account of your AWS credentials and the issuer's documents, and changes
 nothing. Of Secrets it takes the names and public certificates. It asks the API server for one token, for an audience that
-nobody takes, reads its claims and throws it away; --no-token and --no-secrets leave these out.`
+nobody takes, reads its claims and throws it away; --no-token and --no-secrets leave these out. With --sessions it also asks for
+a token of each identity and for a session with it: CloudTrail then has one named doctor.`
 
 // Commands are `doctor check` and `doctor dump`.
 func Commands() []*cobra.Command { return []*cobra.Command{checkCommand(), dumpCommand()} }
@@ -139,7 +141,7 @@ func (o *options) collector(ctx context.Context) (func(context.Context) *Facts, 
 	} else if access, err = Here(ctx, o.kubeconfig, o.region); err != nil {
 		return nil, err
 	}
-	access.NoSecrets, access.NoToken = o.noSecrets, o.noToken
+	access.NoSecrets, access.NoToken, access.Sessions = o.noSecrets, o.noToken, o.sessions
 	return func(ctx context.Context) *Facts { return Collect(ctx, access, known) }, nil
 }
 

@@ -24,6 +24,8 @@ type Facts struct {
 	// Issuers are the documents of each issuer as an anonymous client sees them.
 	Issuers []Issuer `json:"issuers,omitempty"`
 	Account Account  `json:"account"`
+	// Sessions are those that were asked for, where they were.
+	Sessions []Session `json:"sessions,omitempty"`
 	// Unseen says what could not be looked at, and why.
 	Unseen []Unseen `json:"unseen,omitempty"`
 }
@@ -52,6 +54,7 @@ const (
 	partProfiles   = "profiles of Roles Anywhere"
 	partCRLs       = "revocation lists"
 	partInstances  = "instances"
+	partSessions   = "sessions"
 )
 
 // sees tells whether a part was looked at: what is missing from it is then missing.

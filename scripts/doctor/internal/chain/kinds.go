@@ -80,6 +80,8 @@ var kinds = []kind{
 	{"trust-conditions", linkRole, Risk, "a trust policy that asks for nothing but subject and audience, or certificate and trust anchor: the rest doctor cannot see", because("the trust policy has more conditions, which may shut the identity out", ""), "aws iam get-role --role-name <name> --query Role.AssumeRolePolicyDocument", "identities.md"},
 	{"trust-broad", linkRole, Risk, "a trust policy that names one identity", because("the trust policy was widened: others can be this role", ""), up, "identities.md"},
 
+	{"session-refused", linkRole, Broken, "a session of <role> (--sessions)", because("AWS refuses what the policies that were read allow: an organization's policy, or the policy of the VPC endpoint that STS is reached by", "sts-web-identity-denied"), "aws cloudtrail lookup-events --lookup-attributes AttributeKey=EventName,AttributeValue=AssumeRoleWithWebIdentity", ""},
+
 	{"certificate-secret-missing", linkCertificate, Broken, "the Secret with the identity's certificate", catalogue("mount-secret-missing", 0), upRefresh, ""},
 	{"aws-config-missing", linkCertificate, Broken, "the ConfigMap with the identity's AWS configuration", catalogue("mount-secret-missing", 0), upRefresh, ""},
 	{"certificate-unreadable", linkCertificate, Broken, "a certificate and its key in PEM", catalogue("helper-files", 0), up, ""},
