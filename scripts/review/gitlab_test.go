@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"sigs.k8s.io/yaml"
 )
@@ -136,6 +137,15 @@ func TestGitLabJudge(t *testing.T) {
 	if !judge() {
 		t.Error("a maintainer's acceptance does not count")
 	}
+	// A step of a rotation is judged by what the state says of the step before.
+	retired := unpack(t, "rotation-key-retired")
+	put("preview.json", string(retired))
+	for since, approved := range map[time.Duration]bool{time.Hour: false, 48 * time.Hour: true} {
+		put("state.json", string(lastChanged(t, retired, time.Now().Add(-since))))
+		if judge() != approved {
+			t.Errorf("%s after the step before: approved is %v", since, !approved)
+		}
+	}
 	put("preview.json", string(unpack(t, "harmless-permissions-changed")))
 	for _, status := range []string{"failed", "skipped", "running"} {
 		job(status)
@@ -183,6 +193,7 @@ case "$method $path" in
 "GET merge_requests/7/pipelines?per_page=100") cat "$GITLAB_STUB/pipelines.json" ;;
 "GET pipelines/3/jobs?per_page=100") cat "$GITLAB_STUB/jobs.json" ;;
 "GET jobs/4/artifacts/preview.json") cat "$GITLAB_STUB/preview.json" ;;
+"GET jobs/4/artifacts/state.json") cat "$GITLAB_STUB/state.json" ;;
 "GET merge_requests/7/notes?per_page=100&sort=asc&page=1") cat "$GITLAB_STUB/notes.json" ;;
 "GET members/all/"*) cat "$GITLAB_STUB/member-${path#members/all/}" ;;
 "POST merge_requests/7/notes"|"POST merge_requests/7/approve"|"POST merge_requests/7/unapprove") ;;
