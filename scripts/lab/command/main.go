@@ -31,7 +31,7 @@ func root() *cobra.Command {
   lab down                       take everything down`,
 	}
 	cli.Strict(cmd)
-	cmd.AddCommand(runCommand(), upCommand(), verifyCommand(), previewCommand(), downCommand(), statusCommand(), envCommand(), pulumiCommand(), serveCommand(), toolsCommand(), scaleCommand(), scaleStepCommand())
+	cmd.AddCommand(runCommand(), upCommand(), verifyCommand(), previewCommand(), downCommand(), statusCommand(), envCommand(), pulumiCommand(), clientsCommand(), serveCommand(), toolsCommand(), scaleCommand(), scaleStepCommand())
 	for _, c := range cmd.Commands() {
 		if c.Args == nil {
 			c.Args = cli.NoArgs

@@ -57,7 +57,7 @@ func TestImportsNothingOfTheProduct(t *testing.T) {
 	_, scripts, err := directories()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}",
-		"./lab", "./lab/command", "./lab/pulumi-language-go", "./lab/pulumi-resource-aws", "./lab/pulumi-resource-tls", "./lab/machine-commands", "./lab/awscli", "./lab/sandbox")
+		"./lab", "./lab/command", "./lab/pulumi-language-go", "./lab/pulumi-resource-aws", "./lab/pulumi-resource-tls", "./lab/machine-commands", "./lab/awscli", "./lab/sandbox", "./lab/clients/go")
 	cmd.Dir = scripts
 	out, err := cmd.Output()
 	require.NoError(t, err)
@@ -75,7 +75,7 @@ func TestImportsNothingOfTheProduct(t *testing.T) {
 // TestCommandLine holds which mistakes are the caller's (exit code 2).
 func TestCommandLine(t *testing.T) {
 	for _, args := range []string{"up --setup none", "up --sutep irsa-s3", "up irsa-s3", "run --setup none", "run all", "down --setup none",
-		"verify --setup none", "env --setup none", "env irsa-s3", "status now", "serve", "tools x", "pulumi"} {
+		"verify --setup none", "env --setup none", "env irsa-s3", "status now", "serve", "tools x", "pulumi", "clients", "clients --setup none -- x"} {
 		t.Run(args, func(t *testing.T) {
 			cmd := root()
 			cmd.SetArgs(strings.Fields(args))

@@ -111,7 +111,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	m, err := machines.New(machines.Options{
 		Dir: filepath.Join(dir, "machines"), Sockets: sockets, Kubernetes: tools.Kubernetes, K3s: tools.K3s,
-		Gate: g, EC2: served.EC2, ELB: served.ELB, Sandbox: box, AWS: client, Images: images(tools), Log: log,
+		Gate: g, EC2: served.EC2, ELB: served.ELB, Sandbox: box, AWS: client, Images: images(tools, o.Dir), Log: log,
 		HostEnv: []string{"AWS_ENDPOINT_URL=" + lab.Endpoint, "AWS_CA_BUNDLE=" + state.CABundle(dir), "SSL_CERT_FILE=" + state.CABundle(dir)},
 	})
 	if err != nil {

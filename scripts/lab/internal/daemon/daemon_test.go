@@ -79,7 +79,7 @@ func TestAddressBase(t *testing.T) {
 
 func TestImagesWithoutAWSCLI(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	images := images(&build.Tools{Probe: "/cache/aws", SigningHelper: "/cache/helper"})
+	images := images(&build.Tools{Probe: "/cache/aws", SigningHelper: "/cache/helper"}, "/lab")
 	cli := images["public.ecr.aws/aws-cli/aws-cli"]
 	require.Equal(t, map[string]string{"/usr/local/bin/aws": "/cache/aws"}, cli.Files, "the lab's own client, under the CLI's name")
 	require.Equal(t, cli, images["amazon/aws-cli"])
@@ -98,7 +98,7 @@ func TestImagesWithAWSCLI(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(installed, "aws"), []byte("#!/bin/sh\n"), 0o700))
 	require.NoError(t, os.Symlink(filepath.Join(installed, "aws"), filepath.Join(bin, "aws")))
 	t.Setenv("PATH", bin)
-	cli := images(&build.Tools{Probe: "/cache/aws"})["amazon/aws-cli"]
+	cli := images(&build.Tools{Probe: "/cache/aws"}, "/lab")["amazon/aws-cli"]
 	require.Equal(t, []string{filepath.Join(installed, "aws")}, cli.Entrypoint, "the program itself, not the link to it")
 
 	require.NoError(t, os.Remove(filepath.Join(bin, "aws")))

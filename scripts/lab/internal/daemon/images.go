@@ -8,16 +8,23 @@ import (
 
 	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/kubelet"
+	"k3s-aws-auth/scripts/lab/internal/state"
 )
 
-// images says which program of this machine stands for which container image.
-func images(tools *build.Tools) map[string]kubelet.Image {
+// images says which program of this machine stands for which container image. dir is the lab's directory.
+func images(tools *build.Tools, dir string) map[string]kubelet.Image {
 	client := awsClient(tools)
+	own := awsClient(tools)
+	own.Entrypoint = nil
+	own.Files[state.ClientMount] = state.Client(dir)
+	own.Env = append(own.Env, "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt") // Node.js has its own list of CAs
 	return map[string]kubelet.Image{
 		"public.ecr.aws/aws-cli/aws-cli": client,
 		"amazon/aws-cli":                 client,
 		// The SDK for Go under the CLI's name, to compare the two clients; on AWS an image that a user builds of lab/awscli.
 		"k3s-aws-auth/sdk-client": sdkClient(tools),
+		// A client of somebody's own, which `lab clients` has put there.
+		state.ClientImage: own,
 		"public.ecr.aws/rolesanywhere/credential-helper": {
 			Files:      map[string]string{"/usr/local/bin/aws_signing_helper": tools.SigningHelper},
 			Entrypoint: []string{"/usr/local/bin/aws_signing_helper"},

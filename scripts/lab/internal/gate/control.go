@@ -23,6 +23,9 @@ import (
 //	POST   /_lab/jwks                  {"flush":true} and {"ttlSeconds":N} for the cache of issuers' keys
 //	GET    /_lab/latency               the delays by host
 //	POST   /_lab/latency               replace them: {"rules":[{"host":"sts.*.amazonaws.com","connectMs":4,"requestMs":40}]}
+//	POST   /_lab/trouble               fail calls for a while, and end sessions early: {"troubles":[{"source":"pod/","action":
+//	                                   "AssumeRoleWithWebIdentity","code":"Throttling","message":"Rate exceeded","status":400,
+//	                                   "until":TIME}],"longestSession":"20s"}
 //	GET    /_lab/revocations           the CRLs of Roles Anywhere with their serial numbers
 func (g *Gate) Control() http.Handler {
 	mux := http.NewServeMux()
@@ -127,6 +130,7 @@ func (g *Gate) Control() http.Handler {
 	})
 	mux.HandleFunc("GET /_lab/latency", g.latencyControl)
 	mux.HandleFunc("POST /_lab/latency", g.latencyControl)
+	mux.HandleFunc("POST /_lab/trouble", g.troubleControl)
 	mux.HandleFunc("GET /_lab/revocations", func(w http.ResponseWriter, _ *http.Request) { controlJSON(w, g.Revocations()) })
 	return mux
 }

@@ -47,6 +47,8 @@ type Gate struct {
 	order    []Service
 	offset   time.Duration
 	skews    map[string]time.Duration
+	troubles []Trouble
+	longest  time.Duration
 	dns      []DNSRecord
 	servers  map[*http.Server]struct{}
 	closed   bool

@@ -76,6 +76,10 @@ func (g *Gate) finish(w http.ResponseWriter, c *Call, service Service) {
 	if c.Resource == "" && len(requests) > 0 && requests[0].Resource != "*" {
 		c.Resource = requests[0].Resource
 	}
+	if e := g.trouble(c); e != nil {
+		WriteError(w, c, e)
+		return
+	}
 	if e := g.authorize(c, service, requests); e != nil {
 		WriteError(w, c, e)
 		return

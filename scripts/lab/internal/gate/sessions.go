@@ -62,7 +62,7 @@ func (g *Gate) newSession(spec sessionSpec) (Credentials, *Principal) {
 		tags[k] = v
 	}
 	credentials := Credentials{AccessKeyID: newID("ASIA"), SecretAccessKey: newSecret(), SessionToken: newToken(),
-		Expiration: now.Add(spec.duration).Truncate(time.Second), LastUpdated: now}
+		Expiration: now.Add(g.cut(spec.duration)).Truncate(time.Second), LastUpdated: now}
 	p := Principal{Type: TypeAssumedRole, ARN: g.ARN("sts", "", "assumed-role/"+spec.role.name+"/"+spec.name), RoleARN: spec.role.arn,
 		Account: g.AccountID(), UserID: spec.role.id + ":" + spec.name, RoleName: spec.role.name, SessionName: spec.name,
 		SourceIdentity: spec.sourceIdentity, Tags: tags, TransitiveTags: spec.transitive, AccessKeyID: credentials.AccessKeyID,

@@ -162,6 +162,9 @@ func (s *stsService) verifyToken(c *Call, text string) (*tokenClaims, providerVi
 	}
 	c.Detail("iss", claims.Issuer)
 	c.Detail("sub", claims.Subject)
+	if claims.IssuedAt != nil {
+		c.Detail("iat", stamp(claims.IssuedAt.Time()))
+	}
 	c.Detail("aud", strings.Join(claims.Audience, ","))
 	c.Detail("exp", strconv.FormatInt(claims.Expiry.Time().Unix(), 10))
 	provider, ok := s.g.iam.providerByIssuer(claims.Issuer)

@@ -80,6 +80,15 @@ func Passphrase(dir string) string { return filepath.Join(dir, "passphrase") }
 // DaemonLog is the log of a lab's daemon.
 func DaemonLog(dir string) string { return filepath.Join(dir, "daemon.log") }
 
+// What `lab clients` runs: the image, where its files are in the container, and where in a lab's directory.
+const (
+	ClientImage = "k3s-aws-auth/client"
+	ClientMount = "/client"
+)
+
+// Client is the directory of a lab's with the files of a client.
+func Client(dir string) string { return filepath.Join(dir, "client") }
+
 func file(dir string) string { return filepath.Join(dir, "lab.json") }
 
 // Save writes the lab's file, whole or not at all.
