@@ -35,8 +35,8 @@ doctor: ## say where the chain from pod to AWS breaks: SETUP=one setup whose lab
 rotate: ## rotate, revoke or suspend something of a stack: ARGS="key 2026-11 --stack prod --plan"
 	@go -C scripts run ./rotate $(ARGS)
 
-refusals: ## try every caller that must be refused, in the lab: SETUP=all or one setup; ONLY=part,part of their names
-	go -C scripts run ./refusals --setup $(SETUP) $(if $(ONLY),--only $(ONLY))
+refusals: ## try every caller that must be refused, in the lab: SETUP=all or one setup; ONLY=part,part of their names; CONFIG=key=value
+	go -C scripts run ./refusals --setup $(SETUP) $(if $(ONLY),--only $(ONLY)) $(if $(CONFIG),--config $(CONFIG))
 
 test: ## run all tests; those that need the lab's programs skip, see test-lab
 	go test ./...

@@ -106,15 +106,19 @@ func (p *Parts) injected() (*injected, error) {
 	i.add("skipped", skippedExpression)
 	i.add("pending", allContainers+fmt.Sprintf(`.filter(c, !(c.name in variables.skipped) && !(c.name in [%s]) &&
   !c.?env.orValue([]).exists(e, e.name.matches("^(%s)$")))`, strings.Join(helpers, ", "), strings.Join(p.Own, "|")))
+	refuse(`[`+strings.Join(r.annotations, ", ")+`].exists(value, value == "")`, "an annotation of the ServiceAccount is empty")
 	i.add("own", `size(variables.pending) == 0 ? "" :`+"\n"+strings.Join(refused, "")+`""`)
 	i.add("environment", environment(env))
+	// The API server tells who is refused the whole expression that failed, and
+	// the reason behind it. This one is short.
+	i.patch(`variables.own == "" ? [] : [JSONPatch{op: "test", path: "/kind", value: variables.own}]`)
 	// Lists that an apply configuration may not touch are in these: a command, a
 	// volume's sources. The containers come last, since they are no longer
 	// pending then.
 	list := func(of string) string {
 		return `(has(object.spec.` + of + `) ? [] : [JSONPatch{op: "add", path: "/spec/` + of + `", value: []}])`
 	}
-	i.patch("size(variables.pending) == 0 || variables.own != \"\" ? [] :\n" +
+	i.patch("size(variables.pending) == 0 ? [] :\n" +
 		strings.Join(append([]string{list("volumes"), list("initContainers")}, parenthesised(patches)...), " +\n"))
 	i.apply(containersExpression("c.name in variables.pending.map(p, p.name)", mounts...))
 	return i, r.err
@@ -131,8 +135,12 @@ func parenthesised(list []string) []string {
 	return out
 }
 
-// renderer writes a manifest's parts in CEL. It keeps the first error.
-type renderer struct{ err error }
+// renderer writes a manifest's parts in CEL. It keeps the first error, and which
+// annotations it needs.
+type renderer struct {
+	err         error
+	annotations []string
+}
 
 // placeholder is a value that a policy finds out for each pod.
 var placeholder = regexp.MustCompile(`^\$\{(.*)\}$`)
@@ -144,6 +152,9 @@ func (r *renderer) value(path string, input any) string {
 	switch v.Kind() { //nolint:exhaustive // the rest is no part of a manifest
 	case reflect.String:
 		if m := placeholder.FindStringSubmatch(v.String()); m != nil {
+			if m[0] != AppImage && !slices.Contains(r.annotations, m[1]) {
+				r.annotations = append(r.annotations, m[1])
+			}
 			return m[1]
 		}
 		return strconv.Quote(v.String())

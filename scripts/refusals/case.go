@@ -18,6 +18,8 @@ type Case struct {
 	Name string
 	// For says by a setup's facts whether it is tried there; nil means everywhere.
 	For func(setups.Setup) bool
+	// Here says by the stack itself whether it is tried there; nil means always.
+	Here func(*Target) bool
 	// What is tried, in words.
 	What string
 	// Code is the error code that AWS answers, or the HTTP status where the service has no codes (the metadata service,
@@ -53,7 +55,7 @@ type Result struct {
 
 // cases are all of them, in the order in which they are tried.
 var cases = slices.Concat(signedCases, permissionCases, metadataCases, tokenCases, issuerCases, bucketCases, edgeCases, certificateCases,
-	sessionCases)
+	sessionCases, injectionCases)
 
 // casesOf are the cases of a setup whose names contain one of the given parts; all where none is given.
 func casesOf(setup setups.Setup, only []string) []Case {

@@ -30,6 +30,7 @@ type options struct {
 	here   bool
 	stack  string
 	lab    string
+	config []string
 }
 
 func command() *cobra.Command {
@@ -48,6 +49,7 @@ providers, buckets, trust anchors, pods) it removes.`,
   refusals --only token-,jwks                  cases whose names contain one of these
   refusals --list                              what there is, and which error each case must get
   eval "$(lab env)"; refusals --here           the stack that this shell's variables lead to
+  refusals --setup roles-anywhere --config injection=admission-policy --only injection-
   refusals --json | jq '.[] | select(.ok|not)' what was not refused as it must`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
@@ -61,6 +63,7 @@ providers, buckets, trust anchors, pods) it removes.`,
 	f.BoolVar(&o.keep, "keep", false, "leave the labs running that were started")
 	f.BoolVar(&o.here, "here", false, "use this shell's AWS, Kubernetes and Pulumi variables, and start no lab")
 	f.StringVar(&o.stack, "stack", "organization/k3s-aws-auth/lab", "the stack's full name in Pulumi's backend")
+	f.StringArrayVar(&o.config, "config", nil, "key=value of the configuration of labs that are started (repeatable)")
 	f.StringVar(&o.lab, "lab", "", "the lab's program; built by `go run` where empty")
 	return cmd
 }

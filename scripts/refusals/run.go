@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +65,7 @@ func trySetup(ctx context.Context, o options, setup setups.Setup, wanted []Case)
 	if err := t.control(ctx); err != nil {
 		return nil, fmt.Errorf("what is right is refused, so refusals prove nothing: %w", err)
 	}
+	wanted = slices.DeleteFunc(slices.Clone(wanted), func(c Case) bool { return c.Here != nil && !c.Here(t) })
 	for i, c := range wanted {
 		if ctx.Err() != nil {
 			break
@@ -107,7 +109,11 @@ func environment(ctx context.Context, o options, setup string) (env map[string]s
 	if env, err := labEnvironment(ctx, lab, setup); err == nil {
 		return env, nothing, nil
 	}
-	if _, err := lab(ctx, "up", "--setup", setup, "--json"); err != nil {
+	up := []string{"up", "--setup", setup, "--json"}
+	for _, change := range o.config {
+		up = append(up, "--config", change)
+	}
+	if _, err := lab(ctx, up...); err != nil {
 		return nil, nil, err
 	}
 	done = func() error {

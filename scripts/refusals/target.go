@@ -61,6 +61,8 @@ type Identity struct {
 	Pod    corev1.Pod `json:"-"`
 	Bucket string     `json:"-"`
 	Prefix string     `json:"-"`
+	// Injected is set where the API server gives pods their identity.
+	Injected bool `json:"-"`
 }
 
 // cached is what several cases use and nobody changes.
@@ -157,6 +159,11 @@ func (t *Target) config(c aws.Credentials) aws.Config {
 // locate finds the identity's demo pod, which says in its environment where it writes.
 func (t *Target) locate(ctx context.Context) error {
 	id := &t.Identity
+	account, err := t.Cluster.Client.CoreV1().ServiceAccounts(id.Namespace).Get(ctx, id.ServiceAccount, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	id.Injected = account.Labels["k3s-aws-auth/injection"] == "enabled"
 	pods, err := t.Cluster.Client.CoreV1().Pods(id.Namespace).List(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector("spec.serviceAccountName", id.ServiceAccount).String()})
 	if err != nil {

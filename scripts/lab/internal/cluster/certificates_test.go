@@ -267,7 +267,16 @@ func TestCertificatePolicy(t *testing.T) {
 				return err != nil
 			}, 20*time.Second, 50*time.Millisecond)
 			require.ErrorContains(t, err, "no such key: "+missing)
+			require.Less(t, len(err.Error()), 400, "a reason that somebody finds: %v", err)
 		}
+	})
+	t.Run("variables", func(t *testing.T) { // the API server ends policies that cost too much
+		pod := must("image-volume", func(p *corev1.Pod) {
+			for i := range 2000 {
+				p.Spec.Containers[0].Env = append(p.Spec.Containers[0].Env, corev1.EnvVar{Name: fmt.Sprintf("VARIABLE_%d", i), Value: "x"})
+			}
+		})
+		require.Len(t, pod.Spec.Containers[0].Env, 2000+4)
 	})
 	t.Run("everybody else is left alone", func(t *testing.T) {
 		for delivery := range deliveries {
