@@ -27,17 +27,19 @@ import (
 
 // healthy are the dumps of running labs: `lab up --setup NAME`, `doctor dump --setup NAME`. After the point is what their
 // configuration says: injection=admission-policy, rolesAnywhere.helper.delivery=sidecar.
-var healthy = []string{"instance-profile", "irsa-s3", "irsa-s3.admission-policy", "irsa-cloudfront", "roles-anywhere", "roles-anywhere.sidecar", "roles-anywhere.admission-policy"}
+var healthy = []string{"instance-profile", "irsa-s3", "irsa-s3.admission-policy", "irsa-cloudfront", "roles-anywhere", "roles-anywhere.sidecar", "roles-anywhere.admission-policy",
+	"roles-anywhere.sidecar.admission-policy"}
 
 var (
 	tokens       = []string{"irsa-s3", "irsa-cloudfront", "irsa-s3.admission-policy"}
-	injected     = []string{"irsa-s3.admission-policy", "roles-anywhere.admission-policy"}
+	injected     = []string{"irsa-s3.admission-policy", "roles-anywhere.admission-policy", "roles-anywhere.sidecar.admission-policy"}
 	certificated = []string{"roles-anywhere", "roles-anywhere.admission-policy"}
 	sidecars     = []string{"roles-anywhere.sidecar"}
 	machines     = []string{"instance-profile"}
 	everywhere   = healthy
 	// away are the setups in which pods must not reach their machine.
-	away = []string{"irsa-s3", "irsa-cloudfront", "irsa-s3.admission-policy", "roles-anywhere", "roles-anywhere.sidecar", "roles-anywhere.admission-policy"}
+	away = []string{"irsa-s3", "irsa-cloudfront", "irsa-s3.admission-policy", "roles-anywhere", "roles-anywhere.sidecar", "roles-anywhere.admission-policy",
+		"roles-anywhere.sidecar.admission-policy"}
 	// own are the setups in which each identity has a role of its own.
 	own = away
 )
