@@ -45,13 +45,13 @@ type Parts struct {
 // containers that are to get the parts; and what the maker of such a pod reads.
 type Refusal struct{ Condition, Message string }
 
-// Values of [Parts] that a policy finds out for each pod: what its ServiceAccount
-// says in an annotation, without which the pod is refused, and the image of its
-// first container that is to get the parts.
+// AppImage stands in [Parts] for the image of a pod's first container that is to
+// get them.
 const AppImage = "${variables.pending[0].image}"
 
-// Annotation is the value of an annotation. Parameters have no type that a list of
-// texts would take.
+// Annotation stands in [Parts] for what the pod's ServiceAccount says in an
+// annotation, without which the pod is refused. Parameters have no type that a list
+// of texts would take, hence string.
 func Annotation(key string) string { return `${string(params.metadata.annotations["` + key + `"])}` }
 
 // injected gives the parts to pods.
