@@ -194,14 +194,12 @@ func gone(err error) bool {
 
 // userData is what the owner gave the machine: K3s's files and unit, and the commands that fetch and start it.
 func userData(keys *pki, address, issuer string) ([]byte, error) {
-	config := map[string]any{"token": keys.token, "tls-san": []string{address}}
+	// For whoever wants injection: admission-policy; without a policy they do nothing.
+	flags := []string{"feature-gates=MutatingAdmissionPolicy=true", "runtime-config=admissionregistration.k8s.io/v1beta1=true"}
 	if issuer != "" {
-		config["kube-apiserver-arg"] = []string{
-			"service-account-issuer=" + issuer, "service-account-issuer=https://kubernetes.default.svc.cluster.local",
-			// For whoever wants injection: admission-policy; without a policy they do nothing.
-			"feature-gates=MutatingAdmissionPolicy=true", "runtime-config=admissionregistration.k8s.io/v1beta1=true",
-		}
+		flags = append(flags, "service-account-issuer="+issuer, "service-account-issuer=https://kubernetes.default.svc.cluster.local")
 	}
+	config := map[string]any{"token": keys.token, "tls-san": []string{address}, "kube-apiserver-arg": flags}
 	k3s, err := yaml.Marshal(config)
 	if err != nil {
 		return nil, err
