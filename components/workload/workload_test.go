@@ -617,7 +617,7 @@ func TestInjectedPodIsOrdinary(t *testing.T) {
 				t.Fatal(err)
 			}
 			pulumitest.Golden(t, name+"/account.json", recorder.Get(t, "uploader-account").JSON())
-			pulumitest.Golden(t, name+"/pod.json",
+			pulumitest.Golden(t, "web-identity-injected/pod.json", // of all alike
 				strings.ReplaceAll(recorder.Get(t, "uploader-pod").JSON(), quoted(t, script(t)), `"<demo.sh>"`))
 			if helper != nil {
 				pulumitest.Golden(t, name+"/policy.json", recorder.Get(t, "lab-injection-policy").JSON())
