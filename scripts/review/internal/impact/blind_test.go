@@ -63,6 +63,7 @@ func TestBlindSpots(t *testing.T) {
 	off := imds(props{"httpEndpoint": "disabled", "httpTokens": "optional", "httpPutResponseHopLimit": 2.0})
 	one := props{"httpTokens": "required", "httpPutResponseHopLimit": 1.0}
 	machine := func(was, is props) []*preview.Change { return pair(typeInstance, "c-agent-0", was, is) }
+	boots := func(flags string) props { return props{"userData": "ROLE=server\nkube-apiserver-arg:\n" + flags} }
 	fresh := func(r *preview.Resource) []*preview.Change { return []*preview.Change{there, created(r)} }
 	text := func(v string) []*preview.Change {
 		return fresh(res(typeParameter, "p", props{"name": "/app/x", "type": "String", "insecureValue": v}))
@@ -142,6 +143,11 @@ func TestBlindSpots(t *testing.T) {
 		{"a metadata service that goes off", Quiet, machine(imds(one), off)},
 		{"somebody else's profile", Warning, machine(props{"iamInstanceProfile": "a"}, props{"iamInstanceProfile": "b"})},
 		{"another subnet", Warning, machine(props{"subnetId": "a"}, props{"subnetId": "b"})},
+
+		{"a flag by a digit", Danger, pair(typeInstance, "c-server-0", boots(""), boots("  - anonymous-auth=1\n"))},
+		{"a flag by a letter", Danger, pair(typeInstance, "c-server-0", boots(""), boots("  - service-account-lookup=F\n"))},
+		{"a flag that is off", Warning, pair(typeInstance, "c-server-0", boots(""), boots("  - anonymous-auth=0\n"))},
+		{"sessions named by callers", Warning, pair(typeRAProfile, "p", props{}, props{"acceptRoleSessionName": true})},
 
 		{"a private key", Danger, text(key)},
 		{"a private key in base64", Danger, text(base64.StdEncoding.EncodeToString([]byte(key)))},

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k3s-aws-auth/scripts/internal/access"
@@ -195,13 +196,15 @@ func (w *world) bootsLikeAnother(c *preview.Change, text string) bool {
 // dangerousFlags are flags of the API server, the controller manager and the kubelet that decide who is who (Kubernetes'
 // command line reference of kube-apiserver and kubelet).
 func dangerousFlag(name, value string) string {
+	on, err := strconv.ParseBool(value) // as Kubernetes reads it: 1 and T are true too
+	off := err == nil && !on
 	switch name {
 	case "authorization-mode":
 		if strings.Contains(value, "AlwaysAllow") {
 			return "everybody may do everything in the cluster"
 		}
 	case "anonymous-auth":
-		if value == "true" {
+		if on {
 			return "callers without credentials are let in as system:anonymous"
 		}
 	case "insecure-port", "insecure-bind-address":
@@ -213,7 +216,7 @@ func dangerousFlag(name, value string) string {
 	case "token-auth-file", "basic-auth-file":
 		return "whoever writes that file makes users"
 	case "service-account-lookup":
-		if value == "false" {
+		if off {
 			return "tokens of deleted ServiceAccounts stay good"
 		}
 	case "read-only-port":

@@ -201,7 +201,6 @@ var paths = []path{
 	{"guardduty:UpdateDetector", "everything", "it can switch off the record"},
 	{"securityhub:DisableSecurityHub", "everything", "it can switch off the record"},
 	{"logs:DeleteLogStream", "everything", "it can switch off the record"},
-	{"logs:PutRetentionPolicy", "everything", "it can switch off the record"},
 	{"cloudwatch:DeleteAlarms", "everything", "it can switch off the alarms"},
 	{"cloudwatch:DisableAlarmActions", "everything", "it can switch off the alarms"},
 	{"events:PutRule", "everything", "it can switch off the alarms"},

@@ -298,6 +298,9 @@ func (w *world) profilesOff() []Sign {
 		if gone := difference(list(c.Before.Value("roleArns")), list(c.After.Value("roleArns"))); len(gone) > 0 && !slices.ContainsFunc(list(c.After.Value("roleArns")), func(s string) bool { return unknown(s) }) {
 			signs = append(signs, sign(Warning, "profile-roles", name+" no longer gives "+strings.Join(names(gone), ", "), "pods of that identity get no session", "take the pods away first", c))
 		}
+		if c.After.Value("acceptRoleSessionName") == true && c.Before.Value("acceptRoleSessionName") != true {
+			signs = append(signs, sign(Warning, "profile-roles", name+" lets callers name their sessions", "policies that ask for a session's name, and the record of who it was, count on what callers say", "leave the name to the certificate", c))
+		}
 		if c.Before.Value("requireInstanceProperties") == true && c.After.Value("requireInstanceProperties") != true {
 			signs = append(signs, sign(Warning, "profile-roles", name+" no longer asks for instance properties", "requests need to say less about where they come from", "keep it", c))
 		}

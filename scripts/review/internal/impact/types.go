@@ -49,7 +49,7 @@ var opinions = map[string]opinion{
 	"aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive": {judged: "policyArns", quiet: "roleName"},
 
 	"aws:rolesanywhere/trustAnchor:TrustAnchor": {judged: "enabled source", quiet: "name notificationSettings", made: true, gone: true},
-	"aws:rolesanywhere/profile:Profile":         {judged: "enabled sessionPolicy managedPolicyArns roleArns durationSeconds requireInstanceProperties", quiet: "name acceptRoleSessionName", made: true, gone: true},
+	"aws:rolesanywhere/profile:Profile":         {judged: "enabled sessionPolicy managedPolicyArns roleArns durationSeconds requireInstanceProperties acceptRoleSessionName", quiet: "name", made: true, gone: true},
 
 	typeCRL: {judged: "enabled crlData trustAnchorArn", quiet: "name", made: true, gone: true},
 
