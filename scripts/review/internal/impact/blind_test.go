@@ -134,6 +134,12 @@ func TestBlindSpots(t *testing.T) {
 		r.Parent = urn("k3s-aws-auth:oidcissuer:Provider", "p")
 		return fresh(r)
 	}
+	handed := func(typ, property string, v any) []*preview.Change {
+		return []*preview.Change{there, same(res(typePrivateKey, "signing-key-1", nil)), created(res(typ, "x", props{property: v}, needs(property, urn(typePrivateKey, "signing-key-1"))))}
+	}
+	request := func(name, holder string) *preview.Resource {
+		return res(typeCertRequest, name, props{"subject": props{"commonName": holder}})
+	}
 	judgeAll(t, []kindCase{
 		{"a hop limit as text", Danger, machine(imds(one), imds(props{"httpTokens": "required", "httpPutResponseHopLimit": "2"}))},
 		{"no hop limit any more", Warning, machine(imds(one), imds(props{"httpTokens": "required"}))},
@@ -148,6 +154,17 @@ func TestBlindSpots(t *testing.T) {
 		{"a flag by a letter", Danger, pair(typeInstance, "c-server-0", boots(""), boots("  - service-account-lookup=F\n"))},
 		{"a flag that is off", Warning, pair(typeInstance, "c-server-0", boots(""), boots("  - anonymous-auth=0\n"))},
 		{"sessions named by callers", Warning, pair(typeRAProfile, "p", props{}, props{"acceptRoleSessionName": true})},
+
+		{"the signing key in a Secret", Danger, handed("kubernetes:core/v1:Secret", "stringData", preview.Secret)},
+		{"the signing key in an object", Danger, handed("aws:s3/bucketObjectv2:BucketObjectv2", "content", preview.Secret)},
+		{"the signing key in a pod", Danger, handed(podType, "spec", props{"containers": []any{props{"env": []any{props{"name": "KEY", "value": preview.Secret}}}}})},
+		{"the public key in an object", Quiet, handed("aws:s3/bucketObjectv2:BucketObjectv2", "content", "public")},
+		{"a second certificate of a name", Warning, []*preview.Change{same(request("a", "default.uploader")), created(request("b", "default.uploader"))}},
+		{"a certificate of another name", Quiet, []*preview.Change{same(request("a", "default.uploader")), created(request("b", "default.reader"))}},
+		{"another role in a ConfigMap", Warning, pair("kubernetes:core/v1:ConfigMap", "m", props{"data": props{"config": "role_arn = arn:aws:iam::111122223333:role/a"}}, props{"data": props{"config": "role_arn = arn:aws:iam::111122223333:role/b"}})},
+		{"another setting in a ConfigMap", Quiet, pair("kubernetes:core/v1:ConfigMap", "m", props{"data": props{"config": "role_arn = arn:aws:iam::111122223333:role/a"}}, props{"data": props{"config": "role_arn = arn:aws:iam::111122223333:role/a\nregion = eu-central-1"}})},
+		{"the servers' role on a first agent", Danger, []*preview.Change{created(res(typeProfile, "servers", props{"name": "servers", "role": "servers"})),
+			created(res(typeInstance, "c-server-0", props{"iamInstanceProfile": "servers", "metadataOptions": one})), created(res(typeInstance, "c-agent-0", props{"iamInstanceProfile": "servers", "metadataOptions": one}))}},
 
 		{"a private key", Danger, text(key)},
 		{"a private key in base64", Danger, text(base64.StdEncoding.EncodeToString([]byte(key)))},

@@ -598,8 +598,21 @@ func configMap(c *preview.Change) []Sign {
 	if ns == "kube-system" && (c.Before == nil || c.After == nil || len(differs(c, "data", "binaryData")) > 0) {
 		return []Sign{sign(Warning, "cluster-configuration", "the ConfigMap "+c.Now().Name()+" of kube-system changes", "the cluster itself reads it", "look at what reads it", c)}
 	}
+	arns := func(r *preview.Resource) (out []string) {
+		data, _ := r.Value("data").(map[string]any)
+		for _, k := range sortedKeys(data) {
+			out = append(out, identityARN.FindAllString(textOf(data[k]), -1)...)
+		}
+		return out
+	}
+	if more := difference(arns(c.After), arns(c.Before)); c.Before != nil && len(more) > 0 {
+		return []Sign{sign(Warning, "service-account-changed", fmt.Sprintf("the ConfigMap %s names %s", c.Now().Name(), strings.Join(more, ", ")), "pods that read it may take another identity", "see that it is theirs", c)}
+	}
 	return nil
 }
+
+// identityARN matches what an SDK or the credential helper is told to take an identity by.
+var identityARN = regexp.MustCompile(`arn:aws[a-z-]*:(iam::[0-9]{12}:role|rolesanywhere:[a-z0-9-]+:[0-9]{12}:(profile|trust-anchor))/[0-9A-Za-z_+=,.@/-]+`)
 
 func namespace(c *preview.Change) []Sign {
 	if c.Before == nil || c.After == nil {

@@ -274,14 +274,7 @@ func flagSigns(c *preview.Change, before, after map[string][]string) []Sign {
 func (w *world) machines() []Sign {
 	var signs []Sign
 	was, is := w.machineRoles(before), w.machineRoles(after)
-	serverRoles := map[string]bool{}
-	for _, c := range w.byType[typeInstance] {
-		if c.Before != nil && isServer(c.Before) {
-			if r := roleOf(c.Before, was); r != "" {
-				serverRoles[r] = true
-			}
-		}
-	}
+	serverRoles := w.serverRoles()
 	const safe = "give each kind of machine a role of its own"
 	gets := func(c *preview.Change, role string) {
 		if v, _ := c.After.Text("iamInstanceProfile"); role == "" && v == "" && len(c.After.PropertyDependencies["iamInstanceProfile"]) == 0 {

@@ -228,15 +228,32 @@ func (w *world) parameters() []Sign {
 		case c.Before != nil && c.Op != preview.Replace && slices.Contains(changedProperties(c), "value") && private:
 			signs = append(signs, sign(Warning, "parameter-changed", "the value of the parameter "+name+" changes", "machines that boot from now on have another key or token", "see what it is computed from", c))
 		}
-		if c.After != nil && value == preview.Secret && !strings.Contains(name, "/server/") {
-			for _, urn := range difference(c.After.PropertyDependencies["value"], dependenciesOf(c.Before, "value")) {
-				if key := w.byURN[urn]; key != nil && key.Now().Type == typePrivateKey && slices.Contains([]string{"signing", "ca"}, w.useOf(key)) {
-					signs = append(signs, sign(Danger, "reads-signing-key", "the parameter "+name+" gets the private key "+lastName(urn), "whoever may read that parameter can be every identity", "keep private keys below server/", c))
-				}
-			}
-		}
 		if plain != "" && private && c.After != nil && !sameValue(c.Before.Value("insecureValue"), plain) {
 			signs = append(signs, sign(Warning, "parameter-plain", "the parameter "+name+" has its value in plain", "state and previews show it", "use value, which is always secret", c))
+		}
+	}
+	return signs
+}
+
+// keysHandedOn: private keys that sign tokens or certificates and get somewhere new: not into certificates, nor below server/.
+func (w *world) keysHandedOn() []Sign {
+	var signs []Sign
+	for _, c := range w.p.Changes {
+		if c.After == nil || c.Op == preview.Import || c.Op == preview.Same && c.Before == c.After || strings.HasPrefix(c.Now().Type, "tls:") {
+			continue
+		}
+		if name, _ := c.After.Text("name"); c.Now().Type == typeParameter && strings.Contains(name, "/server/") {
+			continue
+		}
+		for _, p := range sortedKeys(c.After.PropertyDependencies) {
+			if !holdsSecret(c.After.Inputs[p]) {
+				continue // a public key
+			}
+			for _, urn := range difference(c.After.PropertyDependencies[p], dependenciesOf(c.Before, p)) {
+				if key := w.byURN[urn]; key != nil && key.Now().Type == typePrivateKey && slices.Contains([]string{"signing", "ca"}, w.useOf(key)) {
+					signs = append(signs, sign(Danger, "reads-signing-key", fmt.Sprintf("%s gets the private key %s", c.Now().Name(), lastName(urn)), "whoever may read it there can be every identity", "keep private keys in parameters below server/", c))
+				}
+			}
 		}
 	}
 	return signs

@@ -18,7 +18,7 @@ func (w *world) signs() []Sign {
 	for _, look := range []func() []Sign{
 		w.issuers, w.trustAnchors, w.revocations, w.profilesOff, w.keysAndCertificates, w.servers, w.keySets, w.documents, w.distributions, w.dns, w.buckets,
 		w.resourcePolicies, w.metadata, w.machines, w.bootData, w.protection, w.data, w.plainSecrets, w.parameters, w.firewall, w.kubernetes,
-		w.addresses, w.routes, w.tagsThatDecide, w.userThings, w.sameThing, w.notUnderstood,
+		w.addresses, w.routes, w.tagsThatDecide, w.userThings, w.sameThing, w.keysHandedOn, w.notUnderstood,
 	} {
 		all = append(all, look()...)
 	}
@@ -230,6 +230,18 @@ func (w *world) keysAndCertificates() []Sign {
 				"nodes that hold the old token cannot join again", "rotate the token with k3s token rotate", c))
 		}
 	}
+	named := map[string]*preview.Change{}
+	for _, c := range w.byType[typeCertRequest] {
+		if name, known := c.Before.Text("subject", "commonName"); known {
+			named[name] = c
+		}
+	}
+	for _, c := range w.byType[typeCertRequest] {
+		name, known := c.After.Text("subject", "commonName")
+		if other := named[name]; known && other != nil && other != c && c.Op != preview.Import && c.Before == nil {
+			signs = append(signs, sign(Warning, "certificate-subject", fmt.Sprintf("%s asks for a second certificate that names %s", c.Now().Name(), name), "a certificate is whom it names: whoever gets this one is that identity", "give each identity a name of its own", c))
+		}
+	}
 	for _, t := range []string{typeSelfSigned, typeLocallySigned} {
 		for _, c := range w.byType[t] {
 			signs = append(signs, certificateSigns(c)...)
@@ -290,7 +302,7 @@ func (w *world) useOf(key *preview.Change) string {
 		case r.Type == typeSelfSigned && slices.Contains(r.PropertyDependencies["privateKeyPem"], urn) && r.Value("isCaCertificate") == true,
 			r.Type == typeLocallySigned && slices.Contains(r.PropertyDependencies["caPrivateKeyPem"], urn):
 			return "ca"
-		case r.Type == "tls:index/certRequest:CertRequest":
+		case r.Type == typeCertRequest:
 			if use == "" {
 				use = "leaf"
 			}

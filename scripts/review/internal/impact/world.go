@@ -36,6 +36,7 @@ const (
 	typePrivateKey     = "tls:index/privateKey:PrivateKey"
 	typeSelfSigned     = "tls:index/selfSignedCert:SelfSignedCert"
 	typeLocallySigned  = "tls:index/locallySignedCert:LocallySignedCert"
+	typeCertRequest    = "tls:index/certRequest:CertRequest"
 	typeIngressRule    = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 	typeSecurityGroup  = "aws:ec2/securityGroup:SecurityGroup"
 	typeDefaultGroup   = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
