@@ -276,7 +276,8 @@ func withoutSigning(text string) string {
 	})
 }
 
-// retired is the issuers of the cluster that no server signs for as the stack is, and that the change takes from all of them.
+// retired is the issuers of the cluster that no server signs for as the stack is, and that no server accepts after the change: those
+// that the servers have, and those whose documents the stack publishes, which servers may have had until an update ended early.
 func (w *world) retired() map[string]bool {
 	if w.retiredIssuers == nil {
 		w.retiredIssuers = w.findRetired()
@@ -288,6 +289,11 @@ func (w *world) findRetired() map[string]bool {
 	gone := map[string]bool{}
 	for _, c := range w.byType[typeInstance] {
 		for _, issuer := range signingIssuers(c.Before) {
+			gone[host(issuer)] = true
+		}
+	}
+	for _, c := range w.p.Changes {
+		if issuer := discovered(c.Before); issuer != "" {
 			gone[host(issuer)] = true
 		}
 	}
@@ -330,23 +336,37 @@ func (w *world) accepted(issuer string) bool {
 	})
 }
 
-// ofRetired tells whether what is deleted is part of a retired issuer: of the component whose discovery document names it.
+// ofRetired tells whether what is deleted is part of a retired issuer: of the component whose discovery document names it, or of one
+// whose discovery document is gone already, beside an issuer that has its own.
 func (w *world) ofRetired(gone *preview.Change) bool {
-	retired := w.retired()
-	if gone.Op != preview.Delete || len(retired) == 0 || gone.Before.Parent == "" {
+	if gone.Op != preview.Delete || gone.Before.Parent == "" {
 		return false
 	}
+	others := false
 	for _, c := range w.p.Changes {
-		if c.Before == nil || c.Before.Parent != gone.Before.Parent || !isObject(c.Before.Type) || !isDiscovery(c.Before) {
+		if c.Before == nil || !isObject(c.Before.Type) || !isDiscovery(c.Before) {
 			continue
 		}
-		var document struct {
-			Issuer string `json:"issuer"`
+		if c.Before.Parent == gone.Before.Parent {
+			return w.retired()[host(discovered(c.Before))]
 		}
-		text, known := content(c.Before)
-		return known && json.Unmarshal([]byte(text), &document) == nil && retired[host(document.Issuer)]
+		others = others || c.After != nil
 	}
-	return false
+	return others && w.p.Complete && strings.HasPrefix(gone.Before.ParentType(), "k3s-aws-auth:oidcissuer:")
+}
+
+// discovered is the issuer that a discovery document names; empty for anything else.
+func discovered(r *preview.Resource) string {
+	if r == nil || !isObject(r.Type) || !isDiscovery(r) {
+		return ""
+	}
+	var document struct {
+		Issuer string `json:"issuer"`
+	}
+	if text, known := content(r); !known || json.Unmarshal([]byte(text), &document) != nil {
+		return ""
+	}
+	return document.Issuer
 }
 
 // endedParameter tells whether a parameter has a signing key that no server fetches any more.
@@ -402,7 +422,39 @@ func (w *world) retiredAuthority(ca string) bool {
 			return false
 		}
 	}
-	return anchored
+	return anchored || w.untrusted(w.byURN[ca])
+}
+
+// untrusted tells whether a CA's certificate is in none of the trust anchors that there are, as the stack is: it was there, and an
+// update that took it away has ended before its end.
+func (w *world) untrusted(ca *preview.Change) bool {
+	if ca == nil || ca.Before == nil {
+		return false
+	}
+	text, _ := ca.Before.Output("certPem").(string)
+	own := certificates(text)
+	anchors := 0
+	for _, c := range w.byType[typeTrustAnchor] {
+		if c.Before == nil {
+			continue
+		}
+		bundle := certificates(c.Before.Value("source", "sourceData", "x509CertificateData"))
+		if len(bundle) == 0 || len(difference(own, bundle)) != len(own) {
+			return false
+		}
+		anchors++
+	}
+	return len(own) == 1 && anchors > 0
+}
+
+// forgotten tells whether a key has ended, and no key set has it any more, as the stack is: an update that took it away has ended
+// before its end.
+func (w *world) forgotten(c *preview.Change) bool {
+	own, sets := keyID(c.Before), w.keySetsBefore()
+	return w.ended(c.Before.URN) && own != "" && len(sets) > 0 && !slices.ContainsFunc(sets, func(r *preview.Resource) bool {
+		ids := keyIDs(r)
+		return len(ids) == 0 || slices.Contains(ids, own)
+	})
 }
 
 // retiredKey tells whether a private key is that of retired CAs alone.

@@ -212,8 +212,8 @@ func (w *world) keysAndCertificates() []Sign {
 		}
 		switch w.useOf(c) {
 		case "signing":
-			if c.Op == preview.Delete && w.publishedWithout(c) {
-				continue // a key that signs no more, and whose removal from the key set is judged there
+			if c.Op == preview.Delete && (w.publishedWithout(c) || w.forgotten(c)) {
+				continue // a key that signs no more, and whose removal from the key set is judged there, or was
 			}
 			signs = append(signs, sign(Danger, "signing-key-replaced", "a signing key is "+verb(c),
 				"every token in use becomes invalid, for AWS and inside the cluster, and the old key is gone for good",

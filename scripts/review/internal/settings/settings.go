@@ -346,6 +346,9 @@ func (c *check) openTo(e *Environment) string {
 // Variables are those that the workflows read.
 var Variables = []string{"PULUMI_STACK", "PULUMI_BACKEND_URL", "AWS_REGION", "AWS_PREVIEW_ROLE_ARN", "AWS_DRIFT_ROLE_ARN", "AWS_APPLY_ROLE_ARN"}
 
+// Optional are variables that switch something on.
+var Optional = []string{"REVIEW_ACCOUNT"}
+
 func (c *check) variables() {
 	if c.Variables == nil {
 		c.unknown("variables")
