@@ -49,7 +49,7 @@ func (t *Target) Injection(ctx context.Context) ([]Case, error) {
 			return "ok", t.Cluster.Put(ctx, pod.Namespace, pod.Name, t.Identity.Bucket, t.Identity.Prefix+"lab/injected.txt")
 		}},
 		{"an ordinary StatefulSet", "StatefulSet", t.Identity.ServiceAccount, session, t.callers},
-		{"a Job of an ordinary CronJob, once it is done", "CronJob", t.Identity.ServiceAccount, session, t.log},
+		{"a Job of an ordinary CronJob, once it is done", "CronJob", t.Identity.ServiceAccount, session, t.logged},
 		{"a Deployment of another ServiceAccount", "Deployment", "default", "untouched", func(_ context.Context, pod *corev1.Pod) (string, error) {
 			return untouched(pod), nil
 		}},
@@ -98,14 +98,23 @@ func (t *Target) caller(ctx context.Context, pod *corev1.Pod, container string) 
 	if err != nil {
 		return "", err
 	}
-	var answer struct{ Arn string }
-	return answer.Arn, errors.Join(json.Unmarshal([]byte(said), &answer), ctx.Err())
+	return arn([]byte(said))
 }
 
-// log is what a pod's container has printed.
-func (t *Target) log(ctx context.Context, pod *corev1.Pod) (string, error) {
+// logged is who AWS said that a pod is, which its container has printed.
+func (t *Target) logged(ctx context.Context, pod *corev1.Pod) (string, error) {
 	said, err := t.Cluster.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: prove.Container}).DoRaw(ctx)
-	return string(said), err
+	if err != nil {
+		return "", err
+	}
+	return arn(said)
+}
+
+// arn reads STS's answer.
+func arn(said []byte) (string, error) {
+	var answer struct{ Arn string }
+	err := json.Unmarshal(said, &answer)
+	return answer.Arn, err
 }
 
 // untouched tells what a pod has that its manifest does not say.
