@@ -137,8 +137,37 @@ func TestBlindSpots(t *testing.T) {
 	handed := func(typ, property string, v any) []*preview.Change {
 		return []*preview.Change{there, same(res(typePrivateKey, "signing-key-1", nil)), created(res(typ, "x", props{property: v}, needs(property, urn(typePrivateKey, "signing-key-1"))))}
 	}
+	const anchorARN = "arn:aws:rolesanywhere:eu-central-1:111122223333:trust-anchor/a"
+	trusted := same(res(typeTrustAnchor, "anchor", props{}, output("arn", anchorARN)))
 	request := func(name, holder string) *preview.Resource {
 		return res(typeCertRequest, name, props{"subject": props{"commonName": holder}})
+	}
+	moved := func(typ string, p props) []*preview.Change {
+		in := func(namespace string) props {
+			out := props{"metadata": props{"name": "x", "namespace": namespace}}
+			for k, v := range p {
+				out[k] = v
+			}
+			return out
+		}
+		return pair(typ, "x", in("a"), in("b"))
+	}
+	volumes := func(volume props, mount props) props {
+		return props{"spec": props{"volumes": []any{volume}, "containers": []any{props{"volumeMounts": []any{mount}}}}}
+	}
+	host := func(readOnly bool) props {
+		return volumes(props{"name": "h", "hostPath": props{"path": "/opt"}}, props{"name": "h", "readOnly": readOnly})
+	}
+	tokens := func(seconds float64) props {
+		return volumes(props{"name": "t", "projected": props{"sources": []any{props{"serviceAccountToken": props{"audience": "a", "expirationSeconds": seconds}}}}}, props{"name": "t"})
+	}
+	annotated := func(seconds string) props {
+		return props{"metadata": props{"annotations": props{"eks.amazonaws.com/token-expiration": seconds}}}
+	}
+	group := res(typeSecurityGroup, "g", props{})
+	group.ID = "sg-1"
+	rule := func(id string) *preview.Resource {
+		return res(typeIngressRule, "r", props{"securityGroupId": id, "cidrIpv4": "10.0.0.0/8", "ipProtocol": "tcp", "fromPort": 22.0, "toPort": 22.0}, needs("securityGroupId", group.URN))
 	}
 	judgeAll(t, []kindCase{
 		{"a hop limit as text", Danger, machine(imds(one), imds(props{"httpTokens": "required", "httpPutResponseHopLimit": "2"}))},
@@ -188,6 +217,15 @@ func TestBlindSpots(t *testing.T) {
 		{"another name server", Warning, pair(podType, "p", props{"spec": props{}}, props{"spec": props{"dnsConfig": props{"nameservers": []any{"203.0.113.9"}}}})},
 		{"a place on the servers", Warning, pair(podType, "p", props{"spec": props{}}, props{"spec": props{"nodeSelector": props{"node-role.kubernetes.io/control-plane": "true"}}})},
 		{"another namespace", Warning, pair(podType, "p", props{"metadata": props{"namespace": "a"}}, props{"metadata": props{"namespace": "b"}})},
+		{"a Secret for another namespace", Warning, moved("kubernetes:core/v1:Secret", props{"data": preview.Secret})},
+		{"a binding for another namespace", Danger, moved("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding", props{"roleRef": props{"name": "edit"}, "subjects": []any{props{"kind": "ServiceAccount", "namespace": "a", "name": "b"}}})},
+		{"a path of the machine to write to", Danger, pair(podType, "p", host(true), host(false))},
+		{"a path of the machine to read again", Quiet, pair(podType, "p", host(false), host(true))},
+		{"a token for a month", Warning, pair(podType, "p", tokens(86400.0), tokens(2592000.0))},
+		{"a token for an hour", Quiet, pair(podType, "p", tokens(86400.0), tokens(3600.0))},
+		{"tokens for a month", Warning, pair("kubernetes:core/v1:ServiceAccount", "a", annotated("86400"), annotated("2592000"))},
+		{"a rule of another group", Warning, []*preview.Change{there, same(group), updated(rule("sg-1"), rule("sg-2"))}},
+		{"an issuer's bucket without a policy", Danger, []*preview.Change{object(jwksKey), updated(documents(jwksKey), res(typeBucketPolicy, "policy", props{"bucket": "b"}, parent(typeBucketIssuer)))}},
 		{"a proxy", Warning, env("https_proxy", "http://203.0.113.9")},
 		{"another role", Warning, env("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/x")},
 		{"another variable", Quiet, env("LOG_LEVEL", "debug")},
@@ -221,6 +259,9 @@ func TestBlindSpots(t *testing.T) {
 		{"a boundary that nobody knows", Warning, bounded("arn:aws:iam::111122223333:policy/other")},
 		{"keys for a server that is none", Danger, beside(wider, signing, server, servers, created(res(typeProfile, "p", props{"name": "p", "role": "uploader"})),
 			created(res(typeInstance, "evil-server", props{"iamInstanceProfile": "p", "metadataOptions": one})))},
+		{"who may exchange the CA", Danger, beside(permissionChange(allow("s3:GetObject", "*"), statements(`{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}`, `{"Effect":"Allow","Action":"rolesanywhere:UpdateTrustAnchor","Resource":"`+anchorARN+`"}`)), trusted)},
+		{"who may switch it off", Warning, beside(permissionChange(allow("s3:GetObject", "*"), statements(`{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}`, `{"Effect":"Allow","Action":"rolesanywhere:DisableTrustAnchor","Resource":"`+anchorARN+`"}`)), trusted)},
+		{"who may look at it", Quiet, beside(permissionChange(allow("s3:GetObject", "*"), statements(`{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}`, `{"Effect":"Allow","Action":"rolesanywhere:GetTrustAnchor","Resource":"`+anchorARN+`"}`)), trusted)},
 		{"somebody else's issuer", Warning, published("https://evil.example.com")},
 		{"the stack's issuer", Quiet, published("https://b.s3.eu-central-1.amazonaws.com")},
 		{"an issuer that begins like the stack's", Warning, published("https://b.s3evil.example.com")},

@@ -51,6 +51,12 @@ func (w *world) kubernetes() []Sign {
 		if !ok || c.Op == preview.Import || c.Op == preview.Same && c.Before == c.After {
 			continue
 		}
+		if from, to := namespaceOf(c.Before), namespaceOf(c.After); c.Before != nil && c.After != nil && from != to && slices.Contains([]string{"Role", "RoleBinding", "Secret", "ConfigMap", "Service"}, kind) {
+			if kind == "Secret" || kind == "ConfigMap" {
+				signs = append(signs, sign(Warning, "cluster-configuration", fmt.Sprintf("the %s %s moves to the namespace %s", kind, c.Now().Name(), orUnknown(to)), "who may read there reads it from now on, and what read it does not find it", "see whose namespace it is", c))
+			}
+			c = &preview.Change{Op: preview.Create, After: c.After} // it is new where it is
+		}
 		switch kind {
 		case "ClusterRoleBinding", "RoleBinding":
 			signs = append(signs, w.binding(c, kind)...)
@@ -78,6 +84,11 @@ func (w *world) kubernetes() []Sign {
 		}
 	}
 	return signs
+}
+
+func namespaceOf(r *preview.Resource) string {
+	s, _ := r.Value("metadata", "namespace").(string)
+	return s
 }
 
 // podSpec finds the pod in a workload.
@@ -142,6 +153,9 @@ func privileges(spec map[string]any) map[string]Level {
 		m, _ := v.(map[string]any)
 		if h, ok := m["hostPath"].(map[string]any); ok {
 			out[fmt.Sprintf("hostPath %v", h["path"])] = Danger
+			if written(spec, m["name"]) {
+				out[fmt.Sprintf("hostPath %v to write to", h["path"])] = Danger
+			}
 		}
 		if s, ok := m["secret"].(map[string]any); ok {
 			out[fmt.Sprintf("the Secret %v", s["secretName"])] = Warning
@@ -154,6 +168,9 @@ func privileges(spec map[string]any) map[string]Level {
 			s, _ := v.(map[string]any)
 			if t, ok := s["serviceAccountToken"].(map[string]any); ok {
 				out[fmt.Sprintf("a token for the audience %v", t["audience"])] = Warning
+				if number(t["expirationSeconds"]) > day {
+					out[fmt.Sprintf("a token that is good for %d s", number(t["expirationSeconds"]))] = Warning
+				}
 			}
 			if x, ok := s["secret"].(map[string]any); ok {
 				out[fmt.Sprintf("the Secret %v", x["name"])] = Warning
@@ -243,6 +260,24 @@ func privileges(spec map[string]any) map[string]Level {
 	return out
 }
 
+// day is how long tokens are good that the program asks for, in seconds.
+const day = 86400
+
+// written tells whether a container may write to a volume.
+func written(spec map[string]any, volume any) bool {
+	for _, kind := range []string{"containers", "initContainers", "ephemeralContainers"} {
+		for _, v := range asList(spec[kind]) {
+			m, _ := v.(map[string]any)
+			for _, x := range asList(m["volumeMounts"]) {
+				if mount, _ := x.(map[string]any); mount["name"] == volume && mount["readOnly"] != true {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // decidesWhoAndWhere matches the variables that say which identity an SDK takes, where it sends tokens and requests, and whose
 // certificates it trusts there (AWS SDKs and Tools Reference Guide, "Settings reference").
 var decidesWhoAndWhere = regexp.MustCompile(`^(AWS_(ENDPOINT_URL.*|ROLE_ARN|WEB_IDENTITY_TOKEN_FILE|PROFILE|CONFIG_FILE|SHARED_CREDENTIALS_FILE|CA_BUNDLE|CONTAINER_.*|EC2_METADATA_.*)|(?i:https?_proxy|all_proxy)|SSL_CERT_(FILE|DIR)|LD_PRELOAD)$`)
@@ -269,8 +304,8 @@ func (w *world) pods(c *preview.Change) []Sign {
 	was, _ := podSpec(c.Before).(map[string]any)
 	old := privileges(was)
 	var signs []Sign
-	if from, _ := c.Before.Value("metadata", "namespace").(string); c.Before != nil && changed(c, "metadata") {
-		if to, _ := c.After.Value("metadata", "namespace").(string); to != from {
+	if c.Before != nil {
+		if to := namespaceOf(c.After); to != namespaceOf(c.Before) {
 			signs = append(signs, sign(Warning, "pod-privileged", fmt.Sprintf("%s moves to the namespace %s", c.Now().Name(), orUnknown(to)), "it is another ServiceAccount's, with what that may do", "see whose namespace it is", c))
 		}
 	}
@@ -561,6 +596,10 @@ func serviceAccount(c *preview.Change) []Sign {
 		signs = append(signs, sign(Warning, "service-account-changed", "the ServiceAccount "+c.Now().Name()+" loses the label k3s-aws-auth/injection",
 			"the admission policy looks at it no longer: new pods go without their identity", "let their manifests have it first", c))
 	}
+	const expiration = "eks.amazonaws.com/token-expiration"
+	if n := number(annotation(c.After, expiration)); n > day && n > number(annotation(c.Before, expiration)) {
+		signs = append(signs, sign(Warning, "service-account-changed", fmt.Sprintf("tokens of the ServiceAccount %s are good for %d s", c.Now().Name(), n), "a stolen token is good that long", "a day is enough: the kubelet renews them", c))
+	}
 	for _, key := range []string{"name", "namespace"} {
 		was, _ := c.Before.Value("metadata", key).(string)
 		is, _ := c.After.Value("metadata", key).(string)
@@ -594,8 +633,7 @@ func plainSecret(c *preview.Change) []Sign {
 }
 
 func configMap(c *preview.Change) []Sign {
-	ns, _ := c.Now().Value("metadata", "namespace").(string)
-	if ns == "kube-system" && (c.Before == nil || c.After == nil || len(differs(c, "data", "binaryData")) > 0) {
+	if namespaceOf(c.Now()) == "kube-system" && (c.Before == nil || c.After == nil || len(differs(c, "data", "binaryData")) > 0) {
 		return []Sign{sign(Warning, "cluster-configuration", "the ConfigMap "+c.Now().Name()+" of kube-system changes", "the cluster itself reads it", "look at what reads it", c)}
 	}
 	arns := func(r *preview.Resource) (out []string) {

@@ -556,15 +556,15 @@ func (w *world) firewall() []Sign {
 		if r.Type == typeSecurityGroup || r.Type == typeDefaultGroup {
 			return r.URN
 		}
-		for _, urn := range r.PropertyDependencies["securityGroupId"] {
-			if preview.TypeOf(urn) == typeSecurityGroup {
-				return urn
+		id, known := r.Text("securityGroupId")
+		for _, c := range w.byType[typeSecurityGroup] {
+			if c.Now().ID == id && known {
+				return c.Now().URN
 			}
 		}
-		id, _ := r.Text("securityGroupId")
-		for _, c := range w.byType[typeSecurityGroup] {
-			if c.Now().ID == id && id != "" {
-				return c.Now().URN
+		for _, urn := range r.PropertyDependencies["securityGroupId"] {
+			if g := w.byURN[urn]; preview.TypeOf(urn) == typeSecurityGroup && (!known || g != nil && g.Now().ID == "") {
+				return urn
 			}
 		}
 		return id

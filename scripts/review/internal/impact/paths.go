@@ -188,6 +188,9 @@ var paths = []path{
 	{"ec2:DetachVolume", "everything", "it can take disks from machines, those of servers with the signing key among them"},
 	{"ec2:EnableSerialConsoleAccess", "everything", "it can open a way to log in to machines"},
 	{"ec2:ModifySecurityGroupRules", "everything", "it can open the machines to the internet"},
+	{"ec2:AssociateAddress", "everything", "it can lead the API server's clients to another machine"},
+	{"ec2:ReplaceRoute", "everything", "it can lead what machines send to another machine"},
+	{"ec2:ModifyImageAttribute", "everything", "it can give images away"},
 	{"ec2:TerminateInstances", "everything", "it can remove the cluster's servers, and its database with them"},
 	{"cloudfront:UpdateFunction", "everything", "it can change what distributions answer"},
 	{"cloudfront:PublishFunction", "everything", "it can change what distributions answer"},
@@ -245,6 +248,9 @@ type target struct {
 	actions                  []string
 }
 
+// shutsOut is the sign of who can only break what makes identities.
+const shutsOut = "permissions-lead-on"
+
 // targets lists what of the stack makes identities: the private keys, the issuer's documents and all that stands between them
 // and AWS, the servers, the trust anchors and profiles.
 func (w *world) targets() []target {
@@ -288,6 +294,13 @@ func (w *world) targets() []target {
 				add(fmt.Sprintf("arn:%s:route53:::hostedzone/%s", w.partition, zone), "writes-key-set", "may change where the issuer's name leads", "whoever owns the name publishes the keys, and can be every identity",
 					"leave the zone's records to the stack", "route53:ChangeResourceRecordSets", "route53:DeleteHostedZone")
 			}
+		case r.Type == typeTrustAnchor:
+			add(arn, "writes-key-set", "may exchange the CA whose certificates are identities", "whoever has that CA's key can be every identity", "leave the trust anchor to the stack", "rolesanywhere:UpdateTrustAnchor")
+			add(arn, shutsOut, "may switch the trust anchor off", "no pod gets a session any more", "leave the trust anchor to the stack", "rolesanywhere:DisableTrustAnchor", "rolesanywhere:DeleteTrustAnchor")
+		case r.Type == typeRAProfile:
+			add(arn, shutsOut, "may switch the profile off", "no pod gets a session any more", "leave the profile to the stack", "rolesanywhere:DisableProfile", "rolesanywhere:DeleteProfile", "rolesanywhere:UpdateProfile")
+		case r.Type == typeOIDCProvider:
+			add(arn, shutsOut, "may shut every pod out", "no token is accepted without the IAM OIDC provider", "leave the provider to the stack", "iam:DeleteOpenIDConnectProvider", "iam:RemoveClientIDFromOpenIDConnectProvider")
 		case r.Type == typeInstance && isServer(r):
 			add(arn, "reaches-servers", "may get onto the cluster's servers", "the signing key is on their disks: whoever reads it can be every identity", "give access to machines to people, not to pods",
 				"ssm:StartSession", "ssm:SendCommand", "ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation", "ec2:AssociateIamInstanceProfile",
@@ -354,7 +367,11 @@ func (w *world) pathSigns(i *Identity, was, is role) []Sign {
 		}
 		for _, action := range t.actions {
 			if mayHave(is.policies.Identity, action) && slices.ContainsFunc(access.ActedOn(action, t.arn), func(arn string) bool { return access.Gains(was.policies, is.policies, action, arn) }) {
-				add(Danger, t.id, i.Name+" "+t.what, action+": "+t.why, t.safe)
+				level := Danger
+				if t.id == shutsOut {
+					level = Warning
+				}
+				add(level, t.id, i.Name+" "+t.what, action+": "+t.why, t.safe)
 				told[action] = true
 				break
 			}

@@ -181,6 +181,9 @@ func (w *world) writesKeys(c *preview.Change, g access.Grant) bool {
 func (w *world) unreachable(c *preview.Change, old, now *policy.Document) []Sign {
 	bucket, _ := c.After.Text("bucket")
 	reads := func(d *policy.Document, arn string) bool {
+		if d == nil {
+			return false
+		}
 		context := map[string][]string{"aws:SecureTransport": {"true"}}
 		for _, s := range d.Statements {
 			for _, k := range s.Conditions {
