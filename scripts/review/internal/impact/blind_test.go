@@ -49,7 +49,8 @@ func TestSettingsThatMove(t *testing.T) {
 		{"Block Public Access", Danger, []*preview.Change{step(preview.Replace, block(true), to(block(true), "c"))}},
 		{"Block Public Access of a new bucket", Danger, []*preview.Change{step(preview.Replace, block(true, needs("bucket", "b")), to(block(true, needs("bucket", "c")), preview.Unknown))}},
 		{"Block Public Access of a bucket that is made anew", Quiet, []*preview.Change{step(preview.Replace, block(true, needs("bucket", "b")), to(block(true, needs("bucket", "b")), preview.Unknown))}},
-		{"Block Public Access that stays", Quiet, []*preview.Change{step(preview.Replace, block(true), block(true))}},
+		{"Block Public Access that stays", Quiet, []*preview.Change{updated(block(true), block(true))}},
+		{"Block Public Access that is deleted after it is made", Warning, []*preview.Change{replaced(block(true))}},
 		{"an issuer's policy", Danger, []*preview.Change{step(preview.Replace, read, to(read, "c"))}},
 		{"owners", Warning, []*preview.Change{step(preview.Replace, owned, to(owned, "c"))}},
 	})
@@ -253,6 +254,8 @@ func TestBlindSpots(t *testing.T) {
 		{"the same documents", Quiet, []*preview.Change{object(jwksKey), object(discoveryKey), updated(documents(jwksKey, discoveryKey), documents(discoveryKey, jwksKey))}},
 		{"a policy over another", Warning, []*preview.Change{same(held(self, guard)), created(res(typeBucketPolicy, "second", props{"bucket": "b", "policy": statements(self)}))}},
 		{"a policy under another name", Warning, []*preview.Change{there, deleted(res(typeRolePolicy, "a", props{"role": "r", "name": "n", "policy": allow("s3:GetObject", "*")})), created(res(typeRolePolicy, "b", props{"role": "r", "name": "n", "policy": allow("s3:GetObject", "*")}))}},
+		{"a policy in place of itself", Warning, []*preview.Change{replaced(held(self))}},
+		{"an instance profile that goes", Warning, []*preview.Change{there, deleted(res(typeProfile, "p", props{"name": "p", "role": "r"}))}},
 		{"a parameter over another", Warning, []*preview.Change{signing, created(res(typeParameter, "k2", props{"name": "/k3s-aws-auth/lab/server/service-account/1.key", "type": "SecureString", "value": preview.Secret}))}},
 
 		{"a boundary that allows everything", Danger, bounded("arn:aws:iam::aws:policy/AdministratorAccess")},

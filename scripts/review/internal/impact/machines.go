@@ -324,8 +324,8 @@ func (w *world) machines() []Sign {
 	}
 	for _, c := range w.byType[typeProfile] {
 		if c.Before == nil || c.After == nil || !changed(c, "role") {
-			if c.Op == preview.Replace {
-				signs = append(signs, sign(Warning, "profile-replaced", "the instance profile "+c.Now().Name()+" is replaced", "machines of the old one lose their role", "keep its name and path", c))
+			if removed(c) {
+				signs = append(signs, sign(Warning, "profile-replaced", "the instance profile "+c.Now().Name()+" is "+verb(c), "machines of the old one lose their role", "keep its name and path", c))
 			}
 			continue
 		}

@@ -479,6 +479,10 @@ func (w *world) sameThing() []Sign {
 	for _, c := range w.p.Changes {
 		id := identityOf(c.After)
 		other := there[id]
+		if _, ok := kubernetesKind(c.Now().Type); c.Op == preview.Replace && !ok && id != "" && id == identityOf(c.Before) {
+			signs = append(signs, sign(Warning, "same-thing", c.Now().Name()+" is replaced by itself", "what is new is made first, and what goes is deleted after it: then there is nothing", "change it in place, or delete it first (deleteBeforeReplace)", c))
+			continue
+		}
 		if id == "" || other == nil || other == c || c.Op == preview.Import || identityOf(c.Before) == id {
 			continue
 		}
