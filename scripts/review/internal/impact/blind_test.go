@@ -45,6 +45,9 @@ func TestSettingsThatMove(t *testing.T) {
 	issuer := parent(typeBucketIssuer)
 	read := bucketPolicy(`"*"`, "s3:GetObject", "arn:aws:s3:::b/openid/v1/jwks", "", issuer)
 	owned := res("aws:s3/bucketOwnershipControls:BucketOwnershipControls", "o", props{"bucket": "b", "rule": props{"objectOwnership": "BucketOwnerEnforced"}})
+	account := func(id string) *preview.Resource {
+		return res("aws:s3/accountPublicAccessBlock:AccountPublicAccessBlock", "a", props{"accountId": id, "blockPublicAcls": true, "ignorePublicAcls": true, "blockPublicPolicy": true, "restrictPublicBuckets": true})
+	}
 	judgeAll(t, []kindCase{
 		{"Block Public Access", Danger, []*preview.Change{step(preview.Replace, block(true), to(block(true), "c"))}},
 		{"Block Public Access of a new bucket", Danger, []*preview.Change{step(preview.Replace, block(true, needs("bucket", "b")), to(block(true, needs("bucket", "c")), preview.Unknown))}},
@@ -52,6 +55,7 @@ func TestSettingsThatMove(t *testing.T) {
 		{"Block Public Access that stays", Quiet, []*preview.Change{updated(block(true), block(true))}},
 		{"Block Public Access that is deleted after it is made", Warning, []*preview.Change{replaced(block(true))}},
 		{"an issuer's policy", Danger, []*preview.Change{step(preview.Replace, read, to(read, "c"))}},
+		{"Block Public Access of another account", Danger, []*preview.Change{step(preview.Replace, account("111122223333"), account("444455556666"))}},
 		{"owners", Warning, []*preview.Change{step(preview.Replace, owned, to(owned, "c"))}},
 	})
 }
@@ -255,6 +259,7 @@ func TestBlindSpots(t *testing.T) {
 		{"a policy over another", Warning, []*preview.Change{same(held(self, guard)), created(res(typeBucketPolicy, "second", props{"bucket": "b", "policy": statements(self)}))}},
 		{"a policy under another name", Warning, []*preview.Change{there, deleted(res(typeRolePolicy, "a", props{"role": "r", "name": "n", "policy": allow("s3:GetObject", "*")})), created(res(typeRolePolicy, "b", props{"role": "r", "name": "n", "policy": allow("s3:GetObject", "*")}))}},
 		{"a policy in place of itself", Warning, []*preview.Change{replaced(held(self))}},
+		{"another encryption of a bucket", Warning, pair("aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2", "e", props{"bucket": "b", "rules": []any{"AES256"}}, props{"bucket": "b", "rules": []any{"aws:kms"}})},
 		{"an instance profile that goes", Warning, []*preview.Change{there, deleted(res(typeProfile, "p", props{"name": "p", "role": "r"}))}},
 		{"a parameter over another", Warning, []*preview.Change{signing, created(res(typeParameter, "k2", props{"name": "/k3s-aws-auth/lab/server/service-account/1.key", "type": "SecureString", "value": preview.Secret}))}},
 

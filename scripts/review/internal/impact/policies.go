@@ -33,7 +33,7 @@ func (w *world) resourcePolicies() []Sign {
 }
 
 // settingOf are the properties that name what a setting is of.
-var settingOf = []string{"bucket", "keyId", "queueUrl", "arn", "secretArn", "repository", "vpcEndpointId", "accessPointArn", "eventBusName", "fileSystemId", "backupVaultName", "resourceArn"}
+var settingOf = []string{"bucket", "keyId", "queueUrl", "arn", "secretArn", "repository", "vpcEndpointId", "accessPointArn", "eventBusName", "fileSystemId", "backupVaultName", "resourceArn", "accountId"}
 
 // apart makes of a setting that moves from one thing to another what it is: it goes from the one, and is new for the other.
 func apart(c *preview.Change) []*preview.Change {

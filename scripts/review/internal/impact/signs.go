@@ -568,7 +568,7 @@ func (w *world) buckets() []Sign {
 			signs = append(signs, sign(Warning, "acl-changed", "ACLs of "+c.Now().Name()+" are switched on", "an ACL can then open objects to everybody", "keep BucketOwnerEnforced", c))
 		}
 	}
-	for _, c := range w.byType["aws:s3/accountPublicAccessBlock:AccountPublicAccessBlock"] {
+	for _, c := range w.parts("aws:s3/accountPublicAccessBlock:AccountPublicAccessBlock") {
 		off := flagsOff(c)
 		if c.Op != preview.Same && len(off) > 0 {
 			signs = append(signs, sign(Danger, "bucket-public", "Block Public Access of the whole account is switched off ("+strings.Join(off, ", ")+")",

@@ -97,7 +97,7 @@ var opinions = map[string]opinion{
 	"aws:s3/bucketVersioningV2:BucketVersioningV2":                                               {fresh: "versioningConfiguration", quiet: "bucket mfa", made: true, gone: false},
 	"aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2":                       {fresh: "rules", quiet: "bucket", made: true, gone: true},
 	"aws:s3/bucketLoggingV2:BucketLoggingV2":                                                     {fresh: "targetBucket", quiet: "bucket targetPrefix", made: true, gone: false},
-	"aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2": {quiet: everything, made: true, gone: true},
+	"aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2": {fresh: "rules", quiet: "bucket", made: true, gone: true},
 	"aws:sns/topic:Topic":                                                                        {quiet: "name namePrefix displayName kmsMasterKeyId", made: true, gone: false, policy: "policy"},
 	"aws:sns/topicPolicy:TopicPolicy":                                                            {quiet: "arn", made: true, gone: true, policy: "policy"},
 	"aws:sns/topicSubscription:TopicSubscription":                                                {quiet: "topic", made: true},
