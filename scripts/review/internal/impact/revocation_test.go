@@ -9,6 +9,7 @@ import (
 	pemfile "encoding/pem"
 	"math/big"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +38,8 @@ func TestRevocations(t *testing.T) {
 		return res(typeCloudControl, "crl", props{"typeName": "AWS::RolesAnywhere::CRL", "desiredState": string(state)})
 	}
 	unread := res(typeCloudControl, "crl", props{"typeName": "AWS::RolesAnywhere::CRL", "desiredState": preview.Unknown})
+	elsewhere := list(true, 1)
+	elsewhere.Inputs["desiredState"] = strings.Replace(textOf(elsewhere.Inputs["desiredState"]), `"TrustAnchorArn":"a"`, `"TrustAnchorArn":"b"`, 1)
 	for _, c := range []struct {
 		what   string
 		change *preview.Change
@@ -49,6 +52,7 @@ func TestRevocations(t *testing.T) {
 		{"another one", updated(list(true, 1), list(true, 2)), "certificate-unrevoked"},
 		{"switched off", updated(list(true, 1), list(false, 1)), "certificate-unrevoked"},
 		{"no list", deleted(list(true, 1)), "certificate-unrevoked"},
+		{"for another trust anchor", updated(list(true, 1), elsewhere), "certificate-unrevoked"},
 		{"what is not known yet", updated(list(true, 1), unread), "unclear"},
 	} {
 		r := judge(c.change)
