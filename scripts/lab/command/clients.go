@@ -46,15 +46,11 @@ Exit code 0 is for a client that works at the end of each hour of its day, 1 for
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := onlyOne(setup)
+			lab, dir, err := theLab(setup)
 			if err != nil {
 				return err
 			}
-			lab, dir, err := state.Load(name)
-			if err != nil {
-				return err
-			}
-			facts, err := setupOf(lab.Project, name)
+			facts, err := setupOf(lab.Project, lab.Setup)
 			if err != nil {
 				return err
 			}

@@ -25,11 +25,7 @@ func envCommand() *cobra.Command {
 		Example: `  eval "$(lab env)"                        the only running lab
   eval "$(lab env --setup irsa-cloudfront)"`,
 		RunE: func(*cobra.Command, []string) error {
-			name, err := onlyOne(setup)
-			if err != nil {
-				return err
-			}
-			lab, dir, err := state.Load(name)
+			lab, dir, err := theLab(setup)
 			if err != nil {
 				return err
 			}
@@ -53,6 +49,15 @@ func exports(out io.Writer, env map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// theLab is the running lab of a setup, or the only one.
+func theLab(setup string) (*state.Lab, string, error) {
+	name, err := onlyOne(setup)
+	if err != nil {
+		return nil, "", err
+	}
+	return state.Load(name)
 }
 
 // onlyOne returns the given setup, or the one whose lab is running.

@@ -8,7 +8,6 @@ import (
 
 	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/lab/internal/program"
-	"k3s-aws-auth/scripts/lab/internal/state"
 )
 
 func pulumiCommand() *cobra.Command {
@@ -28,15 +27,11 @@ modules must be in the module cache, since the lab's proxy leads nowhere else.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := onlyOne(setup)
+			lab, dir, err := theLab(setup)
 			if err != nil {
 				return err
 			}
-			lab, dir, err := state.Load(name)
-			if err != nil {
-				return err
-			}
-			tools, err := tools(cmd.Context(), lab.Project, lab.Plugins, name)
+			tools, err := tools(cmd.Context(), lab.Project, lab.Plugins, lab.Setup)
 			if err != nil {
 				return err
 			}
