@@ -35,7 +35,9 @@ type Parts struct {
 	Volumes        corev1.VolumeArray
 	InitContainers corev1.ContainerArray
 	// Own are the variables by which a container has credentials of its own: a
-	// policy leaves it alone.
+	// policy leaves it alone. Where one has a value of Env, and a helper that is
+	// not the policy's, the pod's manifest has the parts already, and a policy
+	// leaves all of the pod alone.
 	Own []string
 	// Refused are pods that the parts would not work in.
 	Refused []Refusal
@@ -72,7 +74,7 @@ func (p *Parts) injected() (*injected, error) {
 		m := m.(corev1.VolumeMountArgs)
 		mounts = append(mounts, mount{r.plain(m.Name), r.plain(m.MountPath)})
 	}
-	var helpers, patches, refused []string
+	var helpers, patches, refused, own []string
 	refuse := func(condition, message string) {
 		refused = append(refused, condition+"\n  ? "+refusal(message)+" :\n")
 	}
@@ -99,13 +101,17 @@ func (p *Parts) injected() (*injected, error) {
 			mounted = append(mounted, `c.?volumeMounts.orValue([]).exists(m, m.name == `+r.value("", m.(corev1.VolumeMountArgs).Name)+")")
 		}
 		helpers = append(helpers, strconv.Quote(name))
-		refuse(there+" && !("+strings.Join(mounted, " && ")+"))", "the pod has an init container "+name+" of its own: give it another name")
+		own = append(own, there+" && !("+strings.Join(mounted, " && ")+"))")
+		refuse(own[len(own)-1], "the pod has an init container "+name+" of its own: give it another name")
+		refuse(`object.spec.containers.exists(c, c.name == `+strconv.Quote(name)+")", "the pod has a container "+name+" of its own: give it another name")
 		// The first of all: the pod's own init containers may call AWS.
 		patches = append(patches, there+`) ? [] : [JSONPatch{op: "add", path: "/spec/initContainers/0", value: `+r.value("Object.spec.initContainers", c)+"}]")
 	}
 	i.add("skipped", skippedExpression)
-	i.add("pending", allContainers+fmt.Sprintf(`.filter(c, !(c.name in variables.skipped) && !(c.name in [%s]) &&
-  !c.?env.orValue([]).exists(e, e.name.matches("^(%s)$")))`, strings.Join(helpers, ", "), strings.Join(p.Own, "|")))
+	i.add("manifest", "("+strings.Join(own, " || ")+") &&\n  "+allContainers+`.exists(c, c.?env.orValue([]).exists(e, `+strings.Join(p.given(r), " || ")+"))")
+	i.add("pending", fmt.Sprintf(`(object.spec.containers + object.spec.?initContainers.orValue([]).filter(c, !(c.name in [%s]))).filter(c,
+  !variables.manifest && !(c.name in variables.skipped) && !c.?env.orValue([]).exists(e, e.name.matches("^(%s)$")))`,
+		strings.Join(helpers, ", "), strings.Join(p.Own, "|")))
 	refuse(`[`+strings.Join(r.annotations, ", ")+`].exists(value, value == "")`, "an annotation of the ServiceAccount is empty")
 	i.add("own", `size(variables.pending) == 0 ? "" :`+"\n"+strings.Join(refused, "")+`""`)
 	i.add("environment", environment(env))
@@ -122,6 +128,19 @@ func (p *Parts) injected() (*injected, error) {
 		strings.Join(append([]string{list("volumes"), list("initContainers")}, parenthesised(patches)...), " +\n"))
 	i.apply(containersExpression("c.name in variables.pending.map(p, p.name)", mounts...))
 	return i, r.err
+}
+
+// given are the conditions that a variable e has the value that the parts give to
+// it, of those by which a container has credentials of its own.
+func (p *Parts) given(r *renderer) []string {
+	var all []string
+	for _, e := range p.Env {
+		e := e.(corev1.EnvVarArgs)
+		if name := r.plain(e.Name); slices.Contains(p.Own, name) {
+			all = append(all, fmt.Sprintf("e.name == %q && e.?value.orValue(\"\") == %s", name, r.value("", e.Value)))
+		}
+	}
+	return all
 }
 
 // regions are the two variables that speak for each other.

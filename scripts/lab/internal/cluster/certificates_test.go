@@ -201,6 +201,20 @@ func TestCertificatePolicy(t *testing.T) {
 			require.Equal(t, map[string]string{variable: "own"}, envOf(pod.Spec.Containers[0]))
 			require.Equal(t, "registry.test/exporter", pod.Spec.InitContainers[0].Image, "of the first container that is to get the helper")
 		}
+		// As in pods whose manifests say it all, also beside containers that do not call AWS.
+		for delivery := range deliveries {
+			said := corev1.EnvVar{Name: "AWS_CONFIG_FILE", Value: "/etc/rolesanywhere/config"}
+			if delivery == "sidecar" {
+				said = corev1.EnvVar{Name: "AWS_EC2_METADATA_SERVICE_ENDPOINT", Value: "http://127.0.0.1:9911"}
+			}
+			pod := must(delivery, func(p *corev1.Pod) {
+				p.Spec.InitContainers[0].Name = "credential-helper"
+				p.Spec.Containers[0].Env = []corev1.EnvVar{said}
+			})
+			require.Len(t, pod.Spec.InitContainers, 1, delivery)
+			require.Nil(t, volume(pod, "rolesanywhere-certificate"), delivery)
+			require.NotContains(t, envOf(pod.Spec.Containers[1]), said.Name, delivery)
+		}
 		pod := must("sidecar", func(p *corev1.Pod) {
 			p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "AWS_EC2_METADATA_SERVICE_ENDPOINT", Value: "http://127.0.0.1:1"}, {Name: "AWS_EC2_METADATA_DISABLED", Value: "true"}}
 		})
@@ -236,6 +250,8 @@ func TestCertificatePolicy(t *testing.T) {
 			}
 			_, err := admit(delivery, func(p *corev1.Pod) { p.Spec.InitContainers[0].Name = "credential-helper" })
 			require.ErrorContains(t, err, "the pod has an init container credential-helper of its own: give it another name", delivery)
+			_, err = admit(delivery, func(p *corev1.Pod) { p.Spec.Containers[0].Name = "credential-helper" })
+			require.ErrorContains(t, err, "the pod has a container credential-helper of its own: give it another name", delivery)
 			// Whoever is left alone keeps what has these names.
 			must(delivery, func(p *corev1.Pod) {
 				p.Annotations = map[string]string{"eks.amazonaws.com/skip-containers": "app,exporter,migrate"}
