@@ -340,8 +340,13 @@ func helperArguments(args *RolesAnywhereArgs, sessionSeconds int) pulumi.StringA
 // process adds what credential_process needs: the configuration file, the
 // certificate, and the binary by image volume or from the node.
 func (h Helper) process(in *injection.Parts, what certified) {
-	in.Own = []string{"AWS_CONFIG_FILE", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"}
-	in.Env = append(in.Env, noMetadata(), env("AWS_CONFIG_FILE", configDirectory+"/"+configKey))
+	// Of the two names of a profile's variable, botocore and the SDKs for Go read
+	// both (aws-sdk-go-v2 config/env_config.go, botocore/session.py).
+	in.Own = []string{"AWS_CONFIG_FILE", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"}
+	in.Env = append(in.Env, noMetadata(), env("AWS_CONFIG_FILE", configDirectory+"/"+configKey),
+		// Version 1 of the SDK for Go, which many controllers have, reads no
+		// configuration file without it (aws-sdk-go aws/session/session.go).
+		env("AWS_SDK_LOAD_CONFIG", "1"))
 	config, helper, image := what.volumes+"aws-config", what.volumes+"helper", what.volumes+"helper-image"
 	in.Mounts = corev1.VolumeMountArray{
 		readOnly(what.volumes+"certificate", certificateDirectory),
@@ -416,7 +421,7 @@ func (h Helper) sidecar(in *injection.Parts, what certified) {
 		Condition: `object.spec.?hostNetwork.orValue(false)`,
 		Message:   "the pod is on its node's network, where the credential helper would serve everybody: take hostNetwork out",
 	}, {
-		Condition: `variables.pending.exists(c, c.?env.orValue([]).exists(e, e.name == "AWS_EC2_METADATA_DISABLED" && e.?value.orValue("") != "false"))`,
+		Condition: `variables.pending.exists(c, c.?env.orValue([]).exists(e, e.name == "AWS_EC2_METADATA_DISABLED" && !e.?value.orValue("").matches("(?i)^false$")))`,
 		Message:   "a container sets AWS_EC2_METADATA_DISABLED, and so would not ask the credential helper: take it out",
 	}}
 	in.Env = append(in.Env, env("AWS_EC2_METADATA_SERVICE_ENDPOINT", fmt.Sprintf("http://127.0.0.1:%d", servePort)))

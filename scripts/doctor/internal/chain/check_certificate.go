@@ -95,7 +95,7 @@ func (c *checker) certificatePod(id Identity, p *Pod) (secretName string) {
 		container := &p.Containers[i]
 		helper := container.Helper
 		if env := container.Env; !container.Init && !slices.Contains(p.Skip, container.Name) &&
-			env["AWS_CONFIG_FILE"]+env["AWS_PROFILE"]+env["AWS_WEB_IDENTITY_TOKEN_FILE"]+env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] == "" {
+			env["AWS_CONFIG_FILE"]+env["AWS_PROFILE"]+env["AWS_DEFAULT_PROFILE"]+env["AWS_WEB_IDENTITY_TOKEN_FILE"]+env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] == "" {
 			bare = append(bare, container.Name)
 		}
 		if file := container.Env["AWS_CONFIG_FILE"]; file != "" && file != elsewhere {

@@ -317,7 +317,7 @@ func claimsOf(token string) (*Claims, error) {
 
 // shown are the variables whose values say where credentials are and are none.
 var shown = []string{"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE",
-	"AWS_PROFILE", "AWS_EC2_METADATA_DISABLED", "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_STS_REGIONAL_ENDPOINTS", "AWS_ROLE_SESSION_NAME"}
+	"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_EC2_METADATA_DISABLED", "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_STS_REGIONAL_ENDPOINTS", "AWS_ROLE_SESSION_NAME"}
 
 // static are the variables that go before every other credential in all SDKs
 // (https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html).

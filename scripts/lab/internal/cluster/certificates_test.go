@@ -134,7 +134,7 @@ func TestCertificatePolicy(t *testing.T) {
 		}
 		for delivery := range deliveries {
 			env := map[string]string{"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1",
-				"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/etc/rolesanywhere/config"}
+				"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/etc/rolesanywhere/config", "AWS_SDK_LOAD_CONFIG": "1"}
 			if delivery == "sidecar" {
 				env = map[string]string{"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1",
 					"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:9911"}
@@ -196,7 +196,7 @@ func TestCertificatePolicy(t *testing.T) {
 			require.Empty(t, pod.Spec.Containers[0].Env, delivery)
 			require.Len(t, pod.Spec.Containers[1].Env, 1, delivery)
 		}
-		for _, variable := range []string{"AWS_CONFIG_FILE", "AWS_PROFILE"} {
+		for _, variable := range []string{"AWS_CONFIG_FILE", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"} {
 			pod := must("image-volume", func(p *corev1.Pod) { p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: variable, Value: "own"}} })
 			require.Equal(t, map[string]string{variable: "own"}, envOf(pod.Spec.Containers[0]))
 			require.Equal(t, "registry.test/exporter", pod.Spec.InitContainers[0].Image, "of the first container that is to get the helper")
@@ -219,6 +219,10 @@ func TestCertificatePolicy(t *testing.T) {
 			p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "AWS_EC2_METADATA_SERVICE_ENDPOINT", Value: "http://127.0.0.1:1"}, {Name: "AWS_EC2_METADATA_DISABLED", Value: "true"}}
 		})
 		require.Len(t, pod.Spec.Containers[0].Env, 2)
+		pod = must("sidecar", func(p *corev1.Pod) {
+			p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "AWS_EC2_METADATA_DISABLED", Value: "False"}}
+		})
+		require.Equal(t, "http://127.0.0.1:9911", envOf(pod.Spec.Containers[0])["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
 	})
 	t.Run("refusals", func(t *testing.T) {
 		empty := corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
@@ -292,7 +296,7 @@ func TestCertificatePolicy(t *testing.T) {
 				p.Spec.Containers[0].Env = append(p.Spec.Containers[0].Env, corev1.EnvVar{Name: fmt.Sprintf("VARIABLE_%d", i), Value: "x"})
 			}
 		})
-		require.Len(t, pod.Spec.Containers[0].Env, 2000+4)
+		require.Len(t, pod.Spec.Containers[0].Env, 2000+5)
 	})
 	t.Run("everybody else is left alone", func(t *testing.T) {
 		for delivery := range deliveries {
