@@ -2,6 +2,7 @@ package injection
 
 import (
 	"fmt"
+	"path"
 	"reflect"
 	"regexp"
 	"slices"
@@ -89,8 +90,15 @@ func (p *Parts) injected() (*injected, error) {
 		patches = append(patches, there+`) ? [] : [JSONPatch{op: "add", path: "/spec/volumes/-", value: `+r.value("Object.spec.volumes", v)+"}]")
 	}
 	for _, m := range mounts {
-		refuse(fmt.Sprintf(`variables.pending.exists(c, c.?volumeMounts.orValue([]).exists(m, m.mountPath.matches("^%s/*$") && m.name != "%s"))`, m.path, m.volume),
+		refuse(fmt.Sprintf(`variables.pending.exists(c, c.?volumeMounts.orValue([]).exists(m, m.mountPath.matches("^%s(/.*)?$") && m.name != "%s"))`, m.path, m.volume),
 			"a container mounts a volume of its own at "+m.path+": mount it elsewhere")
+	}
+	// Container runtimes make a mount's directory in what is mounted above it,
+	// and a pod of which they cannot would never start.
+	if above := parents(mounts); len(above) > 0 {
+		i.add("unwritable", `object.spec.?volumes.orValue([]).filter(v, has(v.configMap) || has(v.secret) || has(v.projected) || has(v.downwardAPI) || has(v.image)).map(v, v.name)`)
+		refuse(fmt.Sprintf(`variables.pending.exists(c, c.?volumeMounts.orValue([]).exists(m, m.mountPath.matches("^(%s)/*$") && (m.?readOnly.orValue(false) || m.name in variables.unwritable)))`,
+			strings.Join(above, "|")), "a container has a read-only mount at one of "+strings.Join(above, ", ")+", in which nothing else can be mounted: mount it elsewhere")
 	}
 	for _, c := range p.InitContainers {
 		c := c.(corev1.ContainerArgs)
@@ -128,6 +136,20 @@ func (p *Parts) injected() (*injected, error) {
 		strings.Join(append([]string{list("volumes"), list("initContainers")}, parenthesised(patches)...), " +\n"))
 	i.apply(containersExpression("c.name in variables.pending.map(p, p.name)", mounts...))
 	return i, r.err
+}
+
+// parents are the directories that mounts are in.
+func parents(mounts []mount) []string {
+	var all []string
+	for _, m := range mounts {
+		for above := path.Dir(m.path); above != "/"; above = path.Dir(above) {
+			if !slices.Contains(all, above) {
+				all = append(all, above)
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // given are the conditions that a variable e has the value that the parts give to
@@ -218,7 +240,9 @@ func (r *renderer) plain(input pulumi.Input) string {
 }
 
 // same are the conditions that what of names has all texts of the objects in an
-// input. Numbers, such as the mode of files, are a pod's to choose.
+// input. Numbers, such as the mode of files, are a pod's to choose, and so is when
+// to pull an image: the admission plugin AlwaysPullImages changes that in the
+// policy's own volume, and pods are made again from such manifests.
 func (r *renderer) same(of string, input any) []string {
 	var all []string
 	fields(reflect.ValueOf(input), func(name string, field any) {
@@ -227,7 +251,7 @@ func (r *renderer) same(of string, input any) []string {
 		}
 		of := of + ".?" + name
 		fields(reflect.ValueOf(field), func(name string, text any) {
-			if reflect.TypeOf(text).Kind() == reflect.String {
+			if reflect.TypeOf(text).Kind() == reflect.String && name != "pullPolicy" {
 				all = append(all, of+".?"+name+`.orValue("") == `+r.value("", text))
 			}
 		})

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -185,6 +186,14 @@ func TestCertificatePolicy(t *testing.T) {
 			require.Len(t, later.Spec.Volumes, len(once.Spec.Volumes), delivery)
 		}
 	})
+	t.Run("where all images are pulled always", func(t *testing.T) { // by the plugin AlwaysPullImages, and a backup brings the pod back
+		once := must("image-volume", nil)
+		again := must("image-volume", func(p *corev1.Pod) {
+			p.Spec = *once.Spec.DeepCopy()
+			volume(p, "rolesanywhere-helper-image").Image.PullPolicy = corev1.PullAlways
+		})
+		require.Equal(t, corev1.PullAlways, volume(again, "rolesanywhere-helper-image").Image.PullPolicy)
+	})
 	t.Run("containers that are left alone", func(t *testing.T) {
 		for delivery := range deliveries {
 			pod := must(delivery, func(p *corev1.Pod) {
@@ -249,8 +258,23 @@ func TestCertificatePolicy(t *testing.T) {
 				}
 			}
 			for path := range mounted(injected.Spec.Containers[1]) {
-				_, err := admit(delivery, func(p *corev1.Pod) { p.Spec.Containers[0].VolumeMounts[0].MountPath = path + "/" })
-				require.ErrorContains(t, err, "a container mounts a volume of its own at "+path+": mount it elsewhere", delivery)
+				for _, place := range []string{path + "/", path + "/config", path + "/."} {
+					_, err := admit(delivery, func(p *corev1.Pod) { p.Spec.Containers[0].VolumeMounts[0].MountPath = place })
+					require.ErrorContains(t, err, "a container mounts a volume of its own at "+path+": mount it elsewhere", delivery)
+				}
+				above := func(change func(*corev1.Pod)) error {
+					_, err := admit(delivery, func(p *corev1.Pod) {
+						p.Spec.Containers[0].VolumeMounts[0].MountPath = filepath.Dir(path)
+						change(p)
+					})
+					return err
+				}
+				const nothing = "in which nothing else can be mounted: mount it elsewhere"
+				require.ErrorContains(t, above(func(p *corev1.Pod) { p.Spec.Containers[0].VolumeMounts[0].ReadOnly = true }), nothing)
+				require.ErrorContains(t, above(func(p *corev1.Pod) {
+					p.Spec.Volumes[0].VolumeSource = corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "s"}}
+				}), nothing)
+				require.NoError(t, above(func(*corev1.Pod) {}), "directories can be made in %s", path)
 			}
 			_, err := admit(delivery, func(p *corev1.Pod) { p.Spec.InitContainers[0].Name = "credential-helper" })
 			require.ErrorContains(t, err, "the pod has an init container credential-helper of its own: give it another name", delivery)
