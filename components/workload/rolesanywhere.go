@@ -252,6 +252,11 @@ func Certificates(args *CertificatesArgs) (*injection.Parts, error) {
 	what.security.RunAsUser = pulumi.Int(rules.NonRoot)
 	what.security.SeccompProfile = corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")}
 	parts := helper.parts(what)
+	parts.Refused = append(parts.Refused, injection.Refusal{
+		// What the helper's container says of Linux is not valid there.
+		Condition: `object.spec.?os.?name.orValue("") == "windows" || object.spec.?nodeSelector[?"kubernetes.io/os"].orValue("") == "windows"`,
+		Message:   "the pod is for Windows, for which there is no credential helper: name its containers in skip-containers",
+	})
 	return &parts, nil
 }
 
@@ -423,6 +428,11 @@ func (h Helper) sidecar(in *injection.Parts, what certified) {
 	}, {
 		Condition: `variables.pending.exists(c, c.?env.orValue([]).exists(e, e.name == "AWS_EC2_METADATA_DISABLED" && !e.?value.orValue("").matches("(?i)^false$")))`,
 		Message:   "a container sets AWS_EC2_METADATA_DISABLED, and so would not ask the credential helper: take it out",
+	}, {
+		// Whichever comes first has it, and where that is the other, the rest of the pod
+		// asks it for credentials.
+		Condition: fmt.Sprintf(`(object.spec.containers + object.spec.?initContainers.orValue([])).exists(c, c.?ports.orValue([]).exists(p, p.containerPort == %d && p.?protocol.orValue("TCP") == "TCP"))`, servePort),
+		Message:   fmt.Sprintf("a container has port %d, which is the credential helper's: take another", servePort),
 	}}
 	in.Env = append(in.Env, env("AWS_EC2_METADATA_SERVICE_ENDPOINT", fmt.Sprintf("http://127.0.0.1:%d", servePort)))
 	in.InitContainers = corev1.ContainerArray{corev1.ContainerArgs{

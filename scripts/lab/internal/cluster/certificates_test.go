@@ -280,6 +280,13 @@ func TestCertificatePolicy(t *testing.T) {
 			require.ErrorContains(t, err, "the pod has an init container credential-helper of its own: give it another name", delivery)
 			_, err = admit(delivery, func(p *corev1.Pod) { p.Spec.Containers[0].Name = "credential-helper" })
 			require.ErrorContains(t, err, "the pod has a container credential-helper of its own: give it another name", delivery)
+			for _, windows := range []func(*corev1.Pod){
+				func(p *corev1.Pod) { p.Spec.OS = &corev1.PodOS{Name: corev1.Windows} },
+				func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{"kubernetes.io/os": "windows"} },
+			} {
+				_, err = admit(delivery, windows)
+				require.ErrorContains(t, err, "the pod is for Windows", delivery)
+			}
 			// Whoever is left alone keeps what has these names.
 			must(delivery, func(p *corev1.Pod) {
 				p.Annotations = map[string]string{"eks.amazonaws.com/skip-containers": "app,exporter,migrate"}
@@ -293,6 +300,11 @@ func TestCertificatePolicy(t *testing.T) {
 		require.ErrorContains(t, err, "a container sets AWS_EC2_METADATA_DISABLED, and so would not ask the credential helper")
 		_, err = admit("sidecar", func(p *corev1.Pod) { p.Spec.HostNetwork = true })
 		require.ErrorContains(t, err, "the pod is on its node's network")
+		_, err = admit("sidecar", func(p *corev1.Pod) { p.Spec.Containers[1].Ports = []corev1.ContainerPort{{ContainerPort: 9911}} })
+		require.ErrorContains(t, err, "a container has port 9911, which is the credential helper's: take another")
+		must("sidecar", func(p *corev1.Pod) {
+			p.Spec.Containers[1].Ports = []corev1.ContainerPort{{ContainerPort: 9911, Protocol: "UDP"}, {ContainerPort: 9912}}
+		})
 		require.Equal(t, "true", envOf(must("node", func(p *corev1.Pod) { p.Spec.HostNetwork = true }).Spec.Containers[0])["AWS_EC2_METADATA_DISABLED"])
 	})
 	t.Run("a ServiceAccount that lacks an annotation", func(t *testing.T) {
