@@ -55,14 +55,14 @@ func tokenVolume(pod *corev1.Pod) *corev1.ServiceAccountTokenProjection {
 	return nil
 }
 
-// policyServer is an API server with the flags that the product gives to one.
+// policyServer is an API server with the flags that the product gives to one, and which lets pods be privileged, as K3s does.
 func policyServer(t *testing.T, binary string) (*Server, kubernetes.Interface) {
 	t.Helper()
 	root := nodeRoot(t)
 	config := filepath.Join(root, "etc/rancher/k3s/config.yaml")
 	flags, err := os.ReadFile(config)
 	require.NoError(t, err)
-	write(t, config, fmt.Sprintf("%s- feature-gates=%s\n- runtime-config=%s\n", flags,
+	write(t, config, fmt.Sprintf("%s- allow-privileged=true\n- feature-gates=%s\n- runtime-config=%s\n", flags,
 		strings.Join(injection.PolicyFeatureGates, ","), strings.Join(injection.PolicyRuntimeConfig, ",")))
 	s, err := StartServer(t.Context(), ServerOptions{Name: "server", Root: root, Dir: t.TempDir(), Kubernetes: binary, PrivateIP: "10.0.0.10"})
 	require.NoError(t, err)
