@@ -24,18 +24,22 @@ func Permissions(statements []Statement) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return text, checkSize(text)
+	if size := Size(text); size > rules.MaxInlinePolicy {
+		return "", fmt.Errorf("inline policy has %d characters, IAM allows %d: use managed policies", size, rules.MaxInlinePolicy)
+	}
+	return text, nil
 }
 
-func checkSize(policy string) error {
+// Size is how many characters a policy has by IAM's count, which leaves out white
+// space.
+//
+// Source: IAM user guide, "IAM and AWS STS quotas".
+func Size(policy string) int {
 	size := 0
 	for _, r := range policy {
 		if !unicode.IsSpace(r) {
 			size++
 		}
 	}
-	if size > rules.MaxInlinePolicy {
-		return fmt.Errorf("inline policy has %d characters, IAM allows %d: use managed policies", size, rules.MaxInlinePolicy)
-	}
-	return nil
+	return size
 }

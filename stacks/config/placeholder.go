@@ -2,7 +2,6 @@ package config
 
 import (
 	"strings"
-	"unicode/utf8"
 
 	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/rules"
@@ -29,7 +28,7 @@ func (c *Config) policyCharacters(i Identity) int {
 	if err != nil {
 		return 0
 	}
-	return utf8.RuneCount(document)
+	return iampolicy.Size(string(document))
 }
 
 // PolicyCharacters is the size of all identities' inline policies together, by
