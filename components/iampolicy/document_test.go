@@ -134,6 +134,8 @@ func TestValidateIdentity(t *testing.T) {
 		"both resources":    {func(s *iampolicy.Statement) { s.NotResources = []string{"*"} }, "notResources"},
 		"no service":        {func(s *iampolicy.Statement) { s.Actions = []string{"PutObject"} }, "actions[0]"},
 		"service wildcard":  {func(s *iampolicy.Statement) { s.Actions = []string{"s*:Put"} }, "actions[0]"},
+		"two colons":        {func(s *iampolicy.Statement) { s.Actions = []string{"*:*:*"} }, "actions[0]"},
+		"key beyond Latin":  {func(s *iampolicy.Statement) { s.Conditions = cond("StringEquals", "aws:ResourceTag/部", "y") }, `key "aws:ResourceTag/部"`},
 		"not an arn":        {func(s *iampolicy.Statement) { s.Resources = []string{"bucket/*"} }, "resources[0]"},
 		"short arn":         {func(s *iampolicy.Statement) { s.Resources = []string{"arn:aws:s3"} }, "resources[0]"},
 		"operator":          {func(s *iampolicy.Statement) { s.Conditions = cond("StringEqual", "aws:x", "y") }, "conditions.StringEqual"},

@@ -11,23 +11,22 @@ import (
 var (
 	setPrefix     = regexp.MustCompile(`^(ForAllValues|ForAnyValue):`)
 	numberPattern = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?$`)
+	epochPattern  = regexp.MustCompile(`^[0-9]{1,18}$`)
 	// dateLayouts are the forms of ISO 8601 that IAM reads
-	// (https://www.w3.org/TR/NOTE-datetime). An epoch is a number of seconds.
+	// (https://www.w3.org/TR/NOTE-datetime). An epoch is a whole number of seconds.
 	dateLayouts = []string{"2006", "2006-01", "2006-01-02", "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05.999999999Z07:00"}
 )
 
 // OperandFault returns what a value of a condition must be for its operator, or ""
-// where it is that. Anything is text; a policy variable is not judged.
+// where it is that. Anything is text; policy variables are for text and ARNs.
 //
 // IAM stores most malformed values without a word, and the condition then never
 // holds: a Deny that should end an access lets it go on.
 //
-// Source: IAM user guide, "IAM JSON policy elements: Condition operators".
+// Source: IAM user guide, "IAM JSON policy elements: Condition operators" and
+// "IAM policy elements: Variables and tags", where you can use policy variables.
 func OperandFault(operator, value string) string {
 	base := strings.TrimSuffix(setPrefix.ReplaceAllString(operator, ""), "IfExists")
-	if strings.Contains(value, "${") {
-		return ""
-	}
 	switch {
 	case strings.HasPrefix(base, "Numeric"):
 		if !numberPattern.MatchString(value) {
@@ -44,7 +43,7 @@ func OperandFault(operator, value string) string {
 	case base == "IpAddress", base == "NotIpAddress":
 		_, single := netip.ParseAddr(value)
 		_, block := netip.ParsePrefix(value)
-		if single != nil && block != nil {
+		if single != nil && block != nil || strings.Contains(value, "%") {
 			return "an address or a block such as 203.0.113.0/24"
 		}
 	case base == "BinaryEquals":
@@ -52,7 +51,7 @@ func OperandFault(operator, value string) string {
 			return "base64"
 		}
 	case strings.HasPrefix(base, "Arn"):
-		if !strings.HasPrefix(value, "arn:") && !strings.HasPrefix(value, "*") {
+		if !strings.HasPrefix(value, "arn:") && !strings.HasPrefix(value, "*") && !strings.HasPrefix(value, "${") {
 			return "an ARN, with wildcards where one wants them"
 		}
 	}
@@ -65,7 +64,9 @@ func isDate(value string) bool {
 			return true
 		}
 	}
-	return numberPattern.MatchString(value)
+	// 20261231 would be a day in August 1970.
+	_, err := time.Parse("20060102", value)
+	return err != nil && epochPattern.MatchString(value)
 }
 
 // Partition returns the partition that an ARN names, or "" where it names none:

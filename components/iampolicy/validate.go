@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 var (
 	sidPattern    = regexp.MustCompile(`^[0-9A-Za-z]*$`)
-	actionPattern = regexp.MustCompile(`^(\*|[0-9A-Za-z-]+:[0-9A-Za-z*?]+)$`)
+	actionPattern = regexp.MustCompile(`^(\*(:\*)?|[0-9A-Za-z-]+:[0-9A-Za-z*?]+)$`)
 	// One condition operator: an optional set prefix, a base and an optional
 	// IfExists. Null has no IfExists form.
 	operatorPattern = regexp.MustCompile(`^((ForAllValues|ForAnyValue):)?(` +
@@ -17,9 +18,10 @@ var (
 		`Numeric(NotEquals|Equals|LessThan|LessThanEquals|GreaterThan|GreaterThanEquals)|` +
 		`Date(NotEquals|Equals|LessThan|LessThanEquals|GreaterThan|GreaterThanEquals)|` +
 		`Bool|BinaryEquals|(Not)?IpAddress|Arn(Not)?(Equals|Like))(IfExists)?|Null)$`)
-	// A tag's key, which follows a slash, may have spaces in it. The service of an
-	// OIDC provider's keys is its URL without the scheme.
-	conditionKeyPattern = regexp.MustCompile(`^[0-9A-Za-z._-]+(/[0-9A-Za-z._~/-]+)?:[^\s/]+(/[^\x00-\x1f]*\S)?$`)
+	// A tag's key, which follows a slash, and one of an encryption context, which
+	// follows a colon, may have spaces in them, and nothing beyond what IAM takes in a
+	// policy. The service of an OIDC provider's keys is its URL without the scheme.
+	conditionKeyPattern = regexp.MustCompile(`^[0-9A-Za-z._-]+(/[0-9A-Za-z._~/-]+)?:[^\s/:]+([/:][^\x00-\x1f]*\S)?$`)
 	variablePattern     = regexp.MustCompile(`\$\{[^}]*\}`)
 	// arnPattern is what IAM takes as a resource: six parts, of which the last, as
 	// names of objects do, may have anything in it that a policy may. Fewer do
@@ -121,7 +123,7 @@ func (s Statement) conditionFaults() []error {
 func IsSid(text string) bool { return sidPattern.MatchString(text) }
 
 // IsAction reports whether the text is an action: service:Action, with wildcards
-// behind the colon, or *.
+// behind the colon, or * or *:*, which is the same.
 func IsAction(text string) bool { return actionPattern.MatchString(text) }
 
 // IsOperator reports whether the text is a condition operator of IAM.
@@ -129,7 +131,9 @@ func IsOperator(text string) bool { return operatorPattern.MatchString(text) }
 
 // IsConditionKey reports whether the text has the form of a condition key:
 // service:name, and behind a slash a tag's key, in which tags have spaces.
-func IsConditionKey(text string) bool { return conditionKeyPattern.MatchString(text) }
+func IsConditionKey(text string) bool {
+	return conditionKeyPattern.MatchString(text) && !strings.ContainsFunc(text, func(r rune) bool { return r > 0xff })
+}
 
 // NoARN is what ResourceFault says of a text that is none at all.
 const NoARN = "an ARN (arn:partition:service:region:account:resource) or *"

@@ -49,7 +49,9 @@ func TestTakesWhatIAMTakes(t *testing.T) {
 		"addresses":                          {"*", conditions{"NotIpAddress": {"aws:SourceIp": {"203.0.113.7", "203.0.113.7/24", "2001:db8::/32"}}}},
 		"ARNs of any partition":              {"*", conditions{"ForAnyValue:ArnLike": {"aws:SourceArn": {"arn:aws:sns:*:*:x", "arn:*:sns:*:*:x", "*"}}}},
 		"truth":                              {"*", conditions{"Bool": {"aws:SecureTransport": {"True"}}, "Null": {"aws:TokenIssueTime": {"false"}}}},
-		"variables as operands":              {"*", conditions{"ArnEquals": {"aws:SourceArn": {"${aws:PrincipalArn}"}}}},
+		"variables as operands":              {"*", conditions{"ArnEquals": {"aws:SourceArn": {"${aws:PrincipalArn}"}}, "StringLike": {"s3:prefix": {"${aws:username}/*"}}}},
+		"an encryption context with spaces":  {"*", conditions{"StringEquals": {"kms:EncryptionContext:cost center": {"x"}}}},
+		"white space beyond the quota":       {"*", conditions{"StringEquals": {"aws:ResourceTag/x": {strings.Repeat("a ", 10000/2) + strings.Repeat("a", 5000)}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			statement := map[string]any{"actions": []string{"s3:ListBucket"}, "resources": []string{c.resource}}
@@ -75,6 +77,17 @@ func TestRefusesWhatIAMRefuses(t *testing.T) {
 		"no such day": {"*", conditions{"DateGreaterThan": {"aws:CurrentTime": {"2026-13-31"}}}, "must be a date"},
 		"date without its quotes": {"*", conditions{"DateLessThan": {"aws:CurrentTime": {"2026-12-31 00:00:00 +0000 UTC"}}},
 			`conditions.DateLessThan["aws:CurrentTime"][0]: found the date "2026-12-31 00:00:00 +0000 UTC": must be text: put it in quotes`},
+		"an epoch before 1970":      {"*", conditions{"DateLessThan": {"aws:EpochTime": {"-1"}}}, "must be a date"},
+		"a part of a second":        {"*", conditions{"DateLessThan": {"aws:EpochTime": {"1798675200.5"}}}, "must be a date"},
+		"a date without hyphens":    {"*", conditions{"DateLessThan": {"aws:CurrentTime": {"20261231"}}}, "must be a date"},
+		"a week":                    {"*", conditions{"DateLessThan": {"aws:CurrentTime": {"2026-W53-4"}}}, "must be a date"},
+		"a time without its zone":   {"*", conditions{"DateLessThan": {"aws:CurrentTime": {"2026-12-31T00:00:00"}}}, "must be a date"},
+		"a variable as a date":      {"*", conditions{"DateLessThan": {"aws:CurrentTime": {"${aws:PrincipalTag/end}"}}}, "must be a date"},
+		"a variable as a number":    {"*", conditions{"NumericEquals": {"s3:max-keys": {"${aws:PrincipalTag/n}"}}}, "must be a number"},
+		"a variable as truth":       {"*", conditions{"Bool": {"aws:SecureTransport": {"${aws:PrincipalTag/tls}"}}}, `must be "true" or "false"`},
+		"a variable as an address":  {"*", conditions{"IpAddress": {"aws:SourceIp": {"${aws:PrincipalTag/ip}"}}}, "must be an address"},
+		"an address of one machine": {"*", conditions{"IpAddress": {"aws:SourceIp": {"fe80::1%eth0"}}}, "must be an address"},
+		"a key beyond Latin-1":      {"*", conditions{"StringEquals": {"aws:ResourceTag/部": {"x"}}}, "must be a condition key"},
 		"number":                    {"*", conditions{"NumericEquals": {"s3:max-keys": {"ten"}}}, "must be a number for NumericEquals"},
 		"truth":                     {"*", conditions{"Bool": {"aws:SecureTransport": {"yes"}}}, `must be "true" or "false" for Bool`},
 		"address":                   {"*", conditions{"IpAddress": {"aws:SourceIp": {"203.0.113"}}}, "must be an address or a block"},
@@ -224,4 +237,20 @@ func TestPodSecurity(t *testing.T) {
 	require.ErrorContains(t, err, `identities[0].podSecurity: found "none": must be restricted, baseline or privileged`)
 	_, err = load(one("a", `,"createNamespace":true,"podSecurity":"baseline"`), one("b", `,"createNamespace":true,"podSecurity":"restricted"`))
 	require.ErrorContains(t, err, `identities[1].podSecurity: found "restricted": must be baseline, which identities[0].podSecurity says of the same namespace`)
+}
+
+// TestActions holds what IAM takes as an action: case does not count, wildcards are
+// behind the colon, and *:* is everything.
+func TestActions(t *testing.T) {
+	for action, taken := range map[string]bool{
+		"*": true, "*:*": true, "s3:*": true, "S3:GETOBJECT": true, "ec2:*Describe?s*": true, "execute-api:Invoke": true,
+		"": false, "s3": false, "s3:": false, ":*": false, "s3:*:*": false, "s*:Get": false, "?:*": false, "*:Get*": false, "s3:Get Object": false, " s3:Get": false, "s3:${aws:x}": false,
+	} {
+		_, err := loadMap(withStatement(t, "eu-central-1", map[string]any{"actions": []string{action}, "resources": []string{"*"}}))
+		if taken {
+			require.NoError(t, err, action)
+		} else {
+			require.ErrorContains(t, err, "actions[0]: found "+Quote(action)+": must be service:Action", action)
+		}
+	}
 }
