@@ -62,11 +62,16 @@ var (
 	zoneID      = regexp.MustCompile(`^Z[0-9A-Z]{1,31}$`)
 	policyARN   = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::(aws|[0-9]{12}):policy/[0-9A-Za-z_+=,.@/-]{1,512}$`)
 	cron        = regexp.MustCompile(`^[0-9*/,-]+( [0-9A-Za-z*/,?-]+){4}$`)
-	image       = regexp.MustCompile(`^[a-z0-9][a-z0-9._:/-]*$`)
+	image       = regexp.MustCompile(`^([a-z0-9][a-z0-9.-]*(:[0-9]+)?/)?([a-z0-9][a-z0-9._-]*/)*[a-z0-9][a-z0-9._-]*$`)
 	imageTag    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 	// graviton matches the families with Arm processors: the attribute behind the
-	// generation begins with g (t4g, m7gd, im4gn, g5g), or it is the first one, a1.
-	graviton = regexp.MustCompile(`^(a1|[a-z]+[0-9]+g[a-z]*)\.`)
+	// generation begins with g (t4g, m7gd, im4gn, g5g), or it is the first one, a1, or
+	// one with Grace Blackwell chips (p6e-gb200).
+	graviton = regexp.MustCompile(`^(a1|[a-z]+[0-9]+g[a-z]*|[a-z0-9]+-gb[0-9]+)\.`)
+	// unfit matches families that no image of Ubuntu 24.04 boots on
+	// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-mac-instances.html and
+	// ComponentsAMIs.html, "Virtualization types").
+	unfit = regexp.MustCompile(`^(mac(-[a-z]|[0-9])[a-z0-9-]*|t1|m1|m2|c1)\.`)
 )
 
 // Fault is the error of a field whose value does not follow a rule, which returned
@@ -200,6 +205,9 @@ func SHA256(value string) string {
 
 // InstanceType is the rule of an EC2 instance type's name.
 func InstanceType(value string) string {
+	if unfit.MatchString(value) {
+		return "an EC2 instance type that Ubuntu's images boot on: Macs are dedicated hosts for macOS, and t1, m1, m2 and c1 have no hardware virtualization"
+	}
 	return matches(machine, value, "an EC2 instance type such as t3.medium")
 }
 

@@ -26,17 +26,18 @@ var samples = map[string]struct {
 	"subdomain": {rules.Subdomain, []string{"a", "a.b-c", strings.Repeat("a", 253)}, []string{"", ".a", "a.", "a..b", "a.-b", "A", strings.Repeat("a", 254)}},
 	"host name": {rules.Hostname, []string{"oidc.example.com", "a.b", strings.Repeat("a", 63) + ".b"},
 		[]string{"", "localhost", "a.b.", "1.2.3.4", "A.b", strings.Repeat("a", 64) + ".b", "https://a.b"}},
-	"domain":        {rules.Domain, []string{"oidc.example.com", strings.Repeat("a", 56) + ".example"}, []string{"", strings.Repeat("a", 57) + ".example", "oidc"}},
-	"K3s version":   {rules.K3sVersion, []string{"v1.35.4+k3s1", "v1.34.0-rc1+k3s2"}, []string{"", "v1.35.4", "1.35.4+k3s1", "v1.35+k3s1", "v1.035.4+k3s1", "v2.0.0+k3s1"}},
-	"SHA-256":       {rules.SHA256, []string{hex}, []string{"", hex[1:], hex + "0", strings.ToUpper(hex), "sha256:" + hex}},
-	"instance type": {rules.InstanceType, []string{"t3.medium", "m7gd.2xlarge", "u-6tb1.metal", "c7i.metal-24xl"}, []string{"", "t3", "t3.", "medium", "T3.medium", "t3.medium "}},
-	"image":         {rules.Image, []string{"ami-01234567", "ami-0123456789abcdef0"}, []string{"", "ami-", "ami-0123456", "ami-0123456789abcdefg", "AMI-01234567"}},
-	"zone":          {rules.ZoneID, []string{"Z1", "Z0123456789ABCDEFGHIJ"}, []string{"", "Z", "/hostedzone/Z1", "z1", "A1"}},
+	"domain":      {rules.Domain, []string{"oidc.example.com", strings.Repeat("a", 56) + ".example"}, []string{"", strings.Repeat("a", 57) + ".example", "oidc"}},
+	"K3s version": {rules.K3sVersion, []string{"v1.35.4+k3s1", "v1.34.0-rc1+k3s2"}, []string{"", "v1.35.4", "1.35.4+k3s1", "v1.35+k3s1", "v1.035.4+k3s1", "v2.0.0+k3s1"}},
+	"SHA-256":     {rules.SHA256, []string{hex}, []string{"", hex[1:], hex + "0", strings.ToUpper(hex), "sha256:" + hex}},
+	"instance type": {rules.InstanceType, []string{"t3.medium", "m7gd.2xlarge", "u-6tb1.metal", "c7i.metal-24xl", "hpc7g.4xlarge", "u7i-12tb.224xlarge", "m3.medium", "p6e-gb200.36xlarge"},
+		[]string{"", "t3", "t3.", "medium", "T3.medium", "t3.medium ", "mac1.metal", "mac2.metal", "mac2-m1ultra.metal", "mac-m4.metal", "t1.micro", "m1.small", "m2.xlarge", "c1.medium"}},
+	"image": {rules.Image, []string{"ami-01234567", "ami-0123456789abcdef0"}, []string{"", "ami-", "ami-0123456", "ami-0123456789abcdefg", "AMI-01234567"}},
+	"zone":  {rules.ZoneID, []string{"Z1", "Z0123456789ABCDEFGHIJ"}, []string{"", "Z", "/hostedzone/Z1", "z1", "A1"}},
 	"policy": {rules.PolicyARN, []string{"arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws-cn:iam::111122223333:policy/team/x"},
 		[]string{"", "ReadOnlyAccess", "arn:aws:iam::111122223333:role/x", "arn:aws:iam::1:policy/x", "arn:aws:iam::aws:policy/", "arn:aws:iam::aws:policy/a b"}},
 	"schedule": {rules.Cron, []string{"0 */12 * * *", "30 4 1,15 * MON-FRI"}, []string{"", "* * * *", "@daily", "0 0 * * * *", "0;rm * * * *"}},
 	"pinned image": {rules.PinnedImage, []string{"a:1", "registry.example.com:5000/a/b:v1", "a@sha256:" + hex, "a:latest@sha256:" + hex},
-		[]string{"", "a", "a:latest", "a:", "a@sha256:1", "a@md5:" + hex, "A:1", "registry.example.com:5000/a", "/a:1 "}},
+		[]string{"", "a", "a:latest", "a:", "https://a.example.com/b:1", "docker://a:1", "a//b:1", "a/:1", "a:b/c:1", "a@sha256:1", "a@md5:" + hex, "A:1", "registry.example.com:5000/a", "/a:1 "}},
 	"digest": {rules.DigestImage, []string{"a@sha256:" + hex, "a:1@sha256:" + hex}, []string{"", "a:1", "a", "a@" + hex}},
 }
 
@@ -57,7 +58,8 @@ func TestRules(t *testing.T) {
 // TestArm holds the architecture of instance types to some that AWS has.
 func TestArm(t *testing.T) {
 	for instanceType, arm := range map[string]bool{"a1.medium": true, "t4g.small": true, "m7gd.large": true, "im4gn.large": true, "g5g.xlarge": true,
-		"x2gd.medium": true, "t3.medium": false, "g4dn.xlarge": false, "g5.xlarge": false, "m7i.large": false, "trn1.2xlarge": false} {
+		"x2gd.medium": true, "t3.medium": false, "g4dn.xlarge": false, "g5.xlarge": false, "hpc7g.4xlarge": true, "c7gn.metal": true,
+		"p6e-gb200.36xlarge": true, "p6-b200.48xlarge": false, "gr6.4xlarge": false, "g6e.xlarge": false, "m7i.large": false, "trn1.2xlarge": false} {
 		require.Equal(t, arm, rules.Arm(instanceType), instanceType)
 	}
 }

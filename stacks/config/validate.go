@@ -306,6 +306,9 @@ func validateDomain(key, domain string, p *Problems) {
 	case rules.Domain(domain) != "":
 		p.Add(key, fmt.Sprintf("%d characters", len(domain)), "%s", rules.Domain(domain))
 	default:
+		if end, private := privateName(domain); private {
+			p.Add(key, Quote(domain), "a name of public DNS, which those that end in %s are not: ACM and STS would not find it", end)
+		}
 		for _, owned := range []string{"amazonaws.com", "amazonaws.com.cn", "cloudfront.net"} {
 			if domain == owned || strings.HasSuffix(domain, "."+owned) {
 				p.Add(key, Quote(domain), "a domain of yours: nobody else gets a certificate for %s", owned)
