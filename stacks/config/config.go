@@ -96,16 +96,17 @@ type Config struct {
 	Demo bool `json:"demo"`
 	// The image of the demo pods, with the AWS CLI and a shell, by a tag other than `latest` or by digest.
 	DemoImage string `json:"demoImage"`
-	// Tags for every AWS resource that takes tags, at most 8. The program adds `k3s-aws-auth/cluster` with
-	// the cluster's name and, with `production`, `k3s-aws-auth/production`, by which
-	// [drills](experiments.md) keep away.
+	// Tags for every AWS resource that takes tags, at most 8 with those of `aws:defaultTags`. The program
+	// adds `k3s-aws-auth/cluster` with the cluster's name and, with `production`,
+	// `k3s-aws-auth/production`, by which [drills](experiments.md) keep away.
 	Tags map[string]string `json:"tags"`
 	// The region of everything but CloudFront's certificate, which is in `us-east-1`. It is part of names
 	// and of the issuer's URL, so `AWS_REGION` alone does not do. `irsa-cloudfront` needs a region of the
 	// partition `aws`.
 	Region string `json:"-" key:"aws:region" required:"always"`
 
-	facts Facts // of the setup
+	facts       Facts          // of the setup
+	defaultTags map[string]any // those that the AWS provider adds (aws:defaultTags)
 }
 
 // Ways in which cluster.mode may say that the cluster comes about.

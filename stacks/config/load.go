@@ -64,6 +64,7 @@ func load(from source, project, stack string, setups []Setup) (*Config, error) {
 	if cfg.Cluster.Kubeconfig != "" && !from.secret(project+":cluster") {
 		p.Add("cluster.kubeconfig", "plain text", "a secret: pulumi config set --path cluster.kubeconfig --secret")
 	}
+	cfg.defaultTags = defaultTags(from)
 	chosen, _ := of(setups, cfg.Setup)
 	cfg.facts = chosen.Facts
 	validate(&cfg, setups, p)
@@ -71,6 +72,18 @@ func load(from source, project, stack string, setups []Setup) (*Config, error) {
 		return nil, err
 	}
 	return &cfg, nil
+}
+
+// defaultTags reads what the AWS provider adds to every resource's tags. What is not
+// readable is the provider's to refuse.
+func defaultTags(from source) map[string]any {
+	var defaults struct {
+		Tags map[string]any `json:"tags"`
+	}
+	if text, _ := from.value("aws:defaultTags"); from.secret("aws:defaultTags") || json.Unmarshal([]byte(text), &defaults) != nil {
+		return nil
+	}
+	return defaults.Tags
 }
 
 // hasKubeconfig reports whether the text of the key cluster has the one value

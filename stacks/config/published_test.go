@@ -239,6 +239,29 @@ func TestPodSecurity(t *testing.T) {
 	require.ErrorContains(t, err, `identities[1].podSecurity: found "restricted": must be baseline, which identities[0].podSecurity says of the same namespace`)
 }
 
+// TestDefaultTags holds that the provider's default tags count with the stack's, on
+// whose resources they are.
+func TestDefaultTags(t *testing.T) {
+	for defaults, want := range map[string]string{
+		`{"tags":{"team":"ops","cost center":42}}`: "", // the same key: the stack's counts
+		`{"tags":{"Team":"ops"}}`:                  `tags.team: found "team" as the tag's key: must be different from Team by more than letter case`,
+		`{"tags":{"aws:x":"y"}}`:                   `aws:defaultTags.tags["aws:x"]: found "aws:x" as the tag's key: must be without the prefix aws:`,
+		`{"tags":{"a":"<"}}`:                       `aws:defaultTags.tags.a: found "<": must be at most 256 letters`,
+		`{"tags":{"a":"","b":"","c":"","d":"","e":"","f":"","g":"","h":""}}`: "tags: found 9 tags with those of aws:defaultTags: must be at most 8",
+		`{"tags":{"k3s-aws-auth/cluster":"x"}}`:                              "which the program writes itself",
+		"":                                                                   "", "null": "", "x": "",
+	} {
+		values := valid()
+		values["k3s-aws-auth:tags"], values["aws:defaultTags"] = `{"team":"identity"}`, defaults
+		_, err := loadMap(values)
+		if want == "" {
+			require.NoError(t, err, defaults)
+		} else {
+			require.ErrorContains(t, err, want)
+		}
+	}
+}
+
 // TestActions holds what IAM takes as an action: case does not count, wildcards are
 // behind the colon, and *:* is everything.
 func TestActions(t *testing.T) {

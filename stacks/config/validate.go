@@ -40,7 +40,7 @@ func validate(c *Config, setups []Setup, p *Problems) {
 	if rules.PinnedImage(c.DemoImage) != "" {
 		p.Add("demoImage", Quote(c.DemoImage), "an image with a tag other than latest, or a digest")
 	}
-	validateTags(c.Tags, p)
+	validateTags(c, p)
 }
 
 func validateSetup(c *Config, setups []Setup, p *Problems) {
@@ -353,14 +353,14 @@ func validateHelper(h Helper, p *Problems) {
 }
 
 // validateTags applies the strictest of the services that are tagged: IAM's
-// characters and folding of case, and S3's count for objects.
-func validateTags(tags map[string]string, p *Problems) {
-	if len(tags) > maxUserTags {
-		p.Add("tags", fmt.Sprintf("%d tags", len(tags)), "at most %d: S3 allows an object 10, and the program adds up to two", maxUserTags)
-	}
+// characters and folding of case, and S3's count for objects. A resource has the
+// provider's default tags too, of which its own replace those with the same key.
+func validateTags(c *Config, p *Problems) {
+	all, with := map[string]bool{}, ""
 	folded := map[string]string{}
-	for _, key := range sortedKeys(tags) {
-		at, lower := join("tags", key), strings.ToLower(key)
+	check := func(path, key, value string) {
+		all[key] = true
+		at, lower := join(path, key), strings.ToLower(key)
 		switch other, taken := folded[lower]; {
 		case key == "" || utf8.RuneCountInString(key) > 128 || !tagPattern.MatchString(key):
 			p.Add(at, Quote(key)+" as the tag's key", "1 to 128 letters, digits, spaces and _.:/=+-@")
@@ -368,12 +368,22 @@ func validateTags(tags map[string]string, p *Problems) {
 			p.Add(at, Quote(key)+" as the tag's key", "without the prefix aws:, which AWS reserves")
 		case strings.HasPrefix(lower, TagPrefix):
 			p.Add(at, Quote(key)+" as the tag's key", "without the prefix %s, which the program writes itself", TagPrefix)
-		case taken:
+		case taken && other != key:
 			p.Add(at, Quote(key)+" as the tag's key", "different from %s by more than letter case, since IAM ignores it", other)
-		case utf8.RuneCountInString(tags[key]) > 256 || !tagPattern.MatchString(tags[key]):
-			p.Add(at, Quote(tags[key]), "at most 256 letters, digits, spaces and _.:/=+-@")
+		case utf8.RuneCountInString(value) > 256 || !tagPattern.MatchString(value):
+			p.Add(at, Quote(value), "at most 256 letters, digits, spaces and _.:/=+-@")
 		}
 		folded[lower] = key
+	}
+	for _, key := range sortedKeys(c.defaultTags) {
+		check("aws:defaultTags.tags", key, fmt.Sprint(c.defaultTags[key]))
+		with = " with those of aws:defaultTags"
+	}
+	for _, key := range sortedKeys(c.Tags) {
+		check("tags", key, c.Tags[key])
+	}
+	if len(all) > maxUserTags {
+		p.Add("tags", fmt.Sprintf("%d tags%s", len(all), with), "at most %d: S3 allows an object 10, and the program adds up to two", maxUserTags)
 	}
 }
 
