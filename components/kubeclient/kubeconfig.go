@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 )
@@ -134,6 +135,8 @@ func (u user) credentials() (*tls.Certificate, http.Header, error) {
 		headers.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username+":"+u.Password)))
 	case pair == nil:
 		return nil, nil, errors.New("kubeconfig: its user has neither client-certificate-data nor a token")
+	case time.Now().After(pair.Leaf.NotAfter):
+		return nil, nil, fmt.Errorf("kubeconfig: its user's certificate ended on %s: make a new kubeconfig", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	if u.Impersonate == "" {
 		return pair, headers, nil
@@ -212,6 +215,10 @@ func Parse(text string) (*Client, error) {
 		server, err := url.Parse(c.Cluster.Server)
 		if err != nil || server.Scheme != "https" || server.Host == "" {
 			return nil, errors.New("kubeconfig: server must be an https URL")
+		}
+		// Whoever reads the stack's outputs reads the URL, and paths are put behind it.
+		if server.User != nil || strings.ContainsAny(c.Cluster.Server, "?#") {
+			return nil, errors.New("kubeconfig: server must be a URL without user, query and fragment")
 		}
 		if c.Cluster.Insecure {
 			return nil, errors.New("kubeconfig: insecure-skip-tls-verify would let anybody in between decide whose tokens are valid")

@@ -1,14 +1,22 @@
 package kubeclient
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 
 	"k3s-aws-auth/components/internal/kubetest"
 )
@@ -69,6 +77,9 @@ func TestParseRefuses(t *testing.T) {
 		{"two clusters", strings.ReplaceAll(kubetest.Kubeconfig("https://c.example.com", "", "token: t"), "name: other\n  cluster", "name: c\n  cluster"), `clusters has "c" twice`},
 		{"two users", strings.ReplaceAll(kubetest.Kubeconfig("https://c.example.com", "", "token: t"), "name: other\n  user", "name: u\n  user"), `users has "u" twice`},
 		{"two contexts", strings.ReplaceAll(kubetest.Kubeconfig("https://c.example.com", "", "token: t"), "name: other\n  context", "name: mine\n  context"), `contexts has "mine" twice`},
+		{"user in the server's URL", kubetest.Kubeconfig("https://u:aGVsbG8=@c.example.com", "", "token: t"), "without user, query and fragment"},
+		{"query in the server's URL", kubetest.Kubeconfig("https://c.example.com/?x=y", "", "token: t"), "without user, query and fragment"},
+		{"certificate that has ended", kubetest.Kubeconfig("https://c.example.com", "", clientPair(t, time.Now().Add(-time.Minute))), "certificate ended on"},
 		{"group alone", kubetest.Kubeconfig("https://c.example.com", "", "token: t\n    as-groups: [g]"), "need as"},
 	}
 	for _, tt := range tests {
@@ -77,6 +88,42 @@ func TestParseRefuses(t *testing.T) {
 			require.ErrorContains(t, err, tt.want)
 			require.NotContains(t, err.Error(), "aGVsbG8=")
 		})
+	}
+}
+
+// clientPair is a client's certificate that ends then, and its key.
+func clientPair(t *testing.T, end time.Time) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: end.Add(-time.Hour), NotAfter: end}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	encode := func(kind string, der []byte) string {
+		return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	return "client-certificate-data: " + encode("CERTIFICATE", certificate) + "\n    client-key-data: " + encode("PRIVATE KEY", private)
+}
+
+// TestParseForms holds that one kubeconfig is read in every form that client-go
+// reads it in, and a certificate that has ended beside a token is no fault of its own.
+func TestParseForms(t *testing.T) {
+	text := kubetest.Kubeconfig("https://c.example.com", "", "token: t")
+	var value any
+	require.NoError(t, yaml.Unmarshal([]byte(text), &value))
+	asJSON, err := json.MarshalIndent(value, "", "\t")
+	require.NoError(t, err)
+	for name, text := range map[string]string{
+		"YAML": text, "CRLF": strings.ReplaceAll(text, "\n", "\r\n"), "BOM": "\uFEFF" + text, "a document's mark": "---\n" + text,
+		"JSON": string(asJSON), "JSON with CRLF": strings.ReplaceAll(string(asJSON), "\n", "\r\n"),
+		"certificate": kubetest.Kubeconfig("https://c.example.com", "", clientPair(t, time.Now().Add(time.Hour))),
+		"both":        kubetest.Kubeconfig("https://c.example.com", "", "token: t\n    "+clientPair(t, time.Now().Add(-time.Hour))),
+	} {
+		client, err := Parse(text)
+		require.NoError(t, err, name)
+		require.Equal(t, "https://c.example.com", client.Endpoint, name)
 	}
 }
 
