@@ -185,8 +185,10 @@ func TestExistingClusterRefuses(t *testing.T) {
 	o := newOwner(t, labIssuer, "")
 	o.ca = ""
 	o.url = "http" + strings.TrimPrefix(o.url, "https")
+	o.change = func(values map[string]string) { values["k3s-aws-auth:demo"] = "yes" }
 	e, err := o.run(t, "roles-anywhere")
-	require.ErrorContains(t, err, "cluster.kubeconfig: kubeconfig: server must be an https URL")
+	require.ErrorContains(t, err, "kubeconfig: server must be an https URL")
+	require.ErrorContains(t, err, `demo: found "yes"`, "all that is wrong, at once")
 	require.Len(t, e.resources, 1)
 }
 

@@ -57,25 +57,30 @@ func Facts() []config.Setup {
 func known(list []setup) []config.Setup {
 	var all []config.Setup
 	for _, s := range list {
-		all = append(all, config.Setup{Name: s.name, Facts: s.facts, Check: s.check})
+		all = append(all, config.Setup{Name: s.name, Facts: s.facts, Check: func(cfg *config.Config, p *config.Problems) {
+			if s.check != nil {
+				s.check(cfg, p)
+			}
+			checkKubeconfig(cfg, p)
+		}})
 	}
 	return all
 }
 
+// checkKubeconfig adds what is wrong with an existing cluster's kubeconfig, with
+// the rest.
+func checkKubeconfig(cfg *config.Config, p *config.Problems) {
+	if !cfg.Existing() || cfg.Cluster.Kubeconfig == "" {
+		return
+	}
+	if _, err := existing.Parse(cfg.Cluster.Kubeconfig); err != nil {
+		p.Add("cluster.kubeconfig", "one that does not do", "self-contained and of use to this program: %v", err)
+	}
+}
+
 // Load reads and validates the stack's configuration. It is the only reader of
 // configuration; its error lists everything that is wrong, one line each.
-func Load(ctx *pulumi.Context) (*config.Config, error) {
-	cfg, err := config.Load(ctx, known(registry))
-	if err != nil {
-		return nil, err
-	}
-	if cfg.Existing() {
-		if _, err := existing.Parse(cfg.Cluster.Kubeconfig); err != nil {
-			return nil, fmt.Errorf("cluster.kubeconfig: %w", err)
-		}
-	}
-	return cfg, nil
-}
+func Load(ctx *pulumi.Context) (*config.Config, error) { return config.Load(ctx, known(registry)) }
 
 // Run is the program: it loads the configuration and deploys the setup that it
 // selects.
