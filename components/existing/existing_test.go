@@ -10,8 +10,10 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,6 +113,7 @@ func TestPublicKeysRefuse(t *testing.T) {
 	tests := []struct{ name, document, want string }{
 		{"empty", `{"keys":[]}`, oidcissuer.ErrNoKeys.Error()},
 		{"no keys", `{}`, oidcissuer.ErrNoKeys.Error()},
+		{"keys that sign nothing", `{"keys":[{"kty":"RSA","use":"enc","kid":"x","alg":"RSA-OAEP","n":"AQAB","e":"AQAB"}]}`, oidcissuer.ErrNoKeys.Error()},
 		{"status", `{"kind":"Status","status":"Failure"}`, oidcissuer.ErrNoKeys.Error()},
 		{"nothing", ``, "is not the expected JSON"},
 		{"HTML", `<html>`, "is not the expected JSON"},
@@ -157,6 +160,21 @@ func TestPublicKeysKeepTheirIDs(t *testing.T) {
 	keys, err := access.PublicKeys(t.Context())
 	require.NoError(t, err)
 	published, err := oidcissuer.JWKS(keys)
+	require.NoError(t, err)
+	require.JSONEq(t, string(text), string(published))
+
+	// Members that AWS does not read, and keys that sign nothing, are left out.
+	more := document
+	more.Keys = append(slices.Clone(document.Keys), map[string]any{"kty": "RSA", "use": "enc", "kid": "x", "alg": "RSA-OAEP", "n": "AQAB", "e": "AQAB"})
+	more.Keys[0] = maps.Clone(more.Keys[0])
+	more.Keys[0]["x5c"], more.Keys[0]["x5t"], more.Keys[0]["key_ops"] = []string{"MIIB"}, "x", []string{"verify"}
+	richer, err := json.Marshal(more)
+	require.NoError(t, err)
+	access, err = Parse(newAPI(t, map[string]string{jwksPath: string(richer)}))
+	require.NoError(t, err)
+	keys, err = access.PublicKeys(t.Context())
+	require.NoError(t, err)
+	published, err = oidcissuer.JWKS(keys)
 	require.NoError(t, err)
 	require.JSONEq(t, string(text), string(published))
 

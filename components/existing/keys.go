@@ -34,11 +34,11 @@ type jsonWebKey struct {
 
 // publicKeys returns the keys as PEM, each with its id where that is its own.
 func (set keySet) publicKeys() ([]string, error) {
-	if len(set.Keys) == 0 {
-		return nil, oidcissuer.ErrNoKeys
-	}
 	var keys []string
 	for i, jwk := range set.Keys {
+		if jwk.Use == "enc" { // signs no token (RFC 7517, section 4.2)
+			continue
+		}
 		key, err := jwk.public()
 		if err != nil {
 			return nil, fmt.Errorf("key %d: %w", i, err)
@@ -66,6 +66,9 @@ func (set keySet) publicKeys() ([]string, error) {
 			return nil, fmt.Errorf("key %d: its id %q cannot be published: %w", i, jwk.Kid, err)
 		}
 		keys = append(keys, string(text))
+	}
+	if len(keys) == 0 {
+		return nil, oidcissuer.ErrNoKeys
 	}
 	return keys, nil
 }
