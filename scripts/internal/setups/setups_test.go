@@ -83,14 +83,14 @@ func TestFifthSetup(t *testing.T) {
 
 // spelled are the files outside of stacks that may spell a setup's name, with what for.
 var spelled = map[string]string{
-	"scripts/lab/command/scale.go":               "the default of --setup",
-	"scripts/lab/command/up.go":                  "the default of --setup",
-	"scripts/upgrade/main.go":                    "the default of --setup",
-	"scripts/review/internal/recorder/main.go":   "chooses the setup of each recorded preview",
-	"scripts/review/internal/impact/paths.go":    "IAM's instance profiles, whose ARNs have the same word",
-	"scripts/lab/internal/gate/iamservice.go":    "IAM's instance profiles, whose ARNs have the same word",
-	"scripts/internal/account/analyze.go": "a finding about IAM's instance profiles",
-	"scripts/lab/internal/gate/iamprofiles.go":   "IAM's instance profiles, whose ARNs have the same word",
+	"scripts/lab/command/scale.go":             "the default of --setup",
+	"scripts/lab/command/up.go":                "the default of --setup",
+	"scripts/upgrade/main.go":                  "the default of --setup",
+	"scripts/review/internal/recorder/main.go": "chooses the setup of each recorded preview",
+	"scripts/review/internal/impact/paths.go":  "IAM's instance profiles, whose ARNs have the same word",
+	"scripts/lab/internal/gate/iamservice.go":  "IAM's instance profiles, whose ARNs have the same word",
+	"scripts/internal/account/analyze.go":      "a finding about IAM's instance profiles",
+	"scripts/lab/internal/gate/iamprofiles.go": "IAM's instance profiles, whose ARNs have the same word",
 }
 
 // TestNobodySpellsASetup finds the next file that decides by a setup's name, or by how it begins: it is to ask for a fact.

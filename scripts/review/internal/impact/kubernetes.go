@@ -59,7 +59,7 @@ func (w *world) kubernetes() []Sign {
 		}
 		switch kind {
 		case "ClusterRoleBinding", "RoleBinding":
-			signs = append(signs, w.binding(c, kind)...)
+			signs = append(signs, w.binding(c)...)
 		case "ClusterRole", "Role":
 			signs = append(signs, clusterRole(c)...)
 		case "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
@@ -342,7 +342,7 @@ var everyoneInCluster = []string{"system:authenticated", "system:unauthenticated
 // ServiceAccounts one can then be (Kubernetes, "Using RBAC Authorization", and its bootstrap policy).
 var mightyRole = regexp.MustCompile(`^(cluster-admin|admin|edit|system:(masters|node|aggregate-to-admin|aggregate-to-edit|kube-controller-manager|kubelet-api-admin|persistent-volume-provisioner|controller:.*))$`)
 
-func (w *world) binding(c *preview.Change, kind string) []Sign {
+func (w *world) binding(c *preview.Change) []Sign {
 	if c.After == nil {
 		return nil
 	}
