@@ -4,6 +4,7 @@ package exchange
 
 import (
 	_ "embed"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,12 +40,20 @@ func (e Exchange) Role() string {
 	return e.Text
 }
 
-// Pod is a pod like a demo pod that exchanges all the time. It has no name yet.
+// Pod is a pod like a demo pod that exchanges all the time. It has no name yet, and nothing of what the API server gave the model
+// when it was made: the volume of its own token.
 func Pod(model *corev1.Pod) *corev1.Pod {
 	spec := model.Spec.DeepCopy()
 	spec.NodeName, spec.EphemeralContainers, spec.RestartPolicy = "", nil, corev1.RestartPolicyNever
 	grace := int64(0)
 	spec.TerminationGracePeriodSeconds = &grace
+	ofTheServer := func(volume string) bool { return strings.HasPrefix(volume, "kube-api-access-") }
+	spec.Volumes = slices.DeleteFunc(spec.Volumes, func(v corev1.Volume) bool { return ofTheServer(v.Name) })
+	for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range list {
+			list[i].VolumeMounts = slices.DeleteFunc(list[i].VolumeMounts, func(m corev1.VolumeMount) bool { return ofTheServer(m.Name) })
+		}
+	}
 	for i := range spec.Containers {
 		if c := &spec.Containers[i]; c.Name == AppContainer {
 			c.Image, c.Command, c.Args = sdkImage, []string{"/bin/sh", "-c", script}, nil

@@ -35,6 +35,17 @@ func TestPod(t *testing.T) {
 	require.Equal(t, model.Spec.Containers[0].Env, pod.Spec.Containers[0].Env)
 	require.Equal(t, "helper", pod.Spec.Containers[1].Image)
 	require.Empty(t, pod.Spec.NodeName)
+
+	server := corev1.VolumeMount{Name: "kube-api-access-x7k2p", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount"}
+	own := corev1.VolumeMount{Name: "token", MountPath: "/token"}
+	model.Spec.Volumes = append(model.Spec.Volumes, corev1.Volume{Name: server.Name})
+	model.Spec.InitContainers = []corev1.Container{{Name: "helper", VolumeMounts: []corev1.VolumeMount{server, own}}}
+	model.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{own, server}
+	spec := Pod(model).Spec
+	require.Equal(t, []corev1.Volume{{Name: "token"}}, spec.Volumes)
+	require.Equal(t, []corev1.VolumeMount{own}, spec.InitContainers[0].VolumeMounts)
+	require.Equal(t, []corev1.VolumeMount{own}, spec.Containers[0].VolumeMounts)
+	require.Len(t, model.Spec.Volumes, 2, "the model stays")
 	require.Nil(t, pod.Spec.Containers[0].ReadinessProbe)
 	require.NotEqual(t, "demo", pod.Spec.Containers[0].Image)
 }

@@ -217,12 +217,8 @@ func (d *day) start(ctx context.Context, command []string) (*corev1.Pod, error) 
 	}
 	pod := exchange.Pod(model)
 	pod.GenerateName = "client-"
-	ofTheServer := func(name string) bool { return strings.HasPrefix(name, "kube-api-access-") }
-	pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return ofTheServer(v.Name) })
 	for i := range pod.Spec.Containers {
-		c := &pod.Spec.Containers[i]
-		c.VolumeMounts = slices.DeleteFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return ofTheServer(m.Name) })
-		if c.Name == exchange.AppContainer {
+		if c := &pod.Spec.Containers[i]; c.Name == exchange.AppContainer {
 			c.Image, c.Command = state.ClientImage, append([]string{"/bin/sh", "-c", clientScript, "client"}, command...)
 		}
 	}
