@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
@@ -89,7 +90,7 @@ func unproven(facts config.Facts, identities []config.Identity) []string {
 	}
 	var warnings []string
 	for i, identity := range identities {
-		if len(identity.ManagedPolicyArns) > 0 {
+		if len(identity.ManagedPolicyArns) > 0 || slices.ContainsFunc(identity.PrefixPerPod, inDemoBucket) {
 			continue
 		}
 		object, mentioned, may := demoKey(identity), false, false
@@ -114,11 +115,29 @@ func unproven(facts config.Facts, identities []config.Identity) []string {
 	return warnings
 }
 
-// demoPrefix begins the keys of an identity's objects in the demo bucket.
-func demoPrefix(identity config.Identity) string { return identity.Name + "/" }
+// demoPrefix begins the keys of an account's objects in the demo bucket: the
+// identity's name, or what is the account's own by prefixPerPod.
+func demoPrefix(identity config.Identity, account config.Account) string {
+	if at := slices.IndexFunc(identity.PrefixPerPod, inDemoBucket); at >= 0 {
+		return config.OwnPrefix(identity.PrefixPerPod[at], account)
+	}
+	return identity.Name + "/"
+}
+
+func inDemoBucket(location string) bool { return strings.HasPrefix(location, config.DemoBucketArn) }
 
 // demoKey is the object that an identity's demo pod puts; see [workload.Demo].
-func demoKey(identity config.Identity) string { return demoPrefix(identity) + identity.Name + ".json" }
+func demoKey(identity config.Identity) string { return identity.Name + "/" + identity.Name + ".json" }
+
+// prefixes are where an account has objects of its own, by prefixPerPod.
+func prefixes(identity config.Identity, account config.Account, bucket *demoBucket) pulumi.StringArray {
+	var all pulumi.StringArray
+	for _, location := range identity.PrefixPerPod {
+		arn, _, _ := strings.Cut(strings.ReplaceAll(location, config.DemoBucketArn, bucket.bucketArn()), "/")
+		all = append(all, pulumi.String("s3://"+arn[strings.LastIndex(arn, ":")+1:]+"/"+config.OwnPrefix(location, account)))
+	}
+	return all
+}
 
 // bucketArn is the ARN for policies: that of the bucket, or nothing where there
 // is none, which no valid configuration refers to.

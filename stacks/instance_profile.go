@@ -64,8 +64,10 @@ var instanceProfile = setup{
 			return err
 		}
 		for _, identity := range cfg.Identities {
-			if err := kubernetes.instanceProfile(identity); err != nil {
-				return err
+			for _, who := range identity.Accounts() {
+				if err := kubernetes.instanceProfile(identity, who); err != nil {
+					return err
+				}
 			}
 		}
 		if err := newAlarms(ctx, cfg, acct, watched{}); err != nil {

@@ -30,7 +30,7 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := checkOtherIssuers(cfg, acct, issuers); err != nil {
+	if err := checkTrust(cfg, acct, issuers); err != nil {
 		return err
 	}
 	provider, err := newOIDCProvider(ctx, cfg, issuers)
@@ -56,15 +56,17 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config) error {
 		return err
 	}
 	for _, identity := range cfg.Identities {
-		role, err := newPodRole(ctx, cfg, identity, acct.site(bucket), podrole.WebIdentityTrust(podrole.ServiceAccount{
+		role, err := newPodRole(ctx, cfg, identity, acct.site(bucket), podrole.WebIdentityTrust(podrole.Tokens{
 			Issuers: trusted(acct, provider, issuers, identity), Audience: oidcissuer.AudienceSTS,
-			Namespace: identity.Namespace, Name: identity.ServiceAccount, Suspended: identity.Suspended,
+			Subjects: subjects(identity), Suspended: identity.Suspended,
 		}))
 		if err != nil {
 			return err
 		}
-		if err := kubernetes.webIdentity(identity, role, injector); err != nil {
-			return err
+		for _, who := range identity.Accounts() {
+			if err := kubernetes.webIdentity(identity, who, role, injector); err != nil {
+				return err
+			}
 		}
 	}
 	if err := newAlarms(ctx, cfg, acct, what); err != nil {
@@ -114,9 +116,19 @@ func trusted(acct *account, provider *oidcissuer.Provider, issuers []issuer, ide
 	return all
 }
 
-// checkOtherIssuers reports what is wrong with issuers of other clusters beside
-// those of this one, whose URLs the configuration alone does not tell.
-func checkOtherIssuers(cfg *config.Config, acct *account, issuers []issuer) error {
+// subjects are an identity's service accounts in their tokens.
+func subjects(identity config.Identity) []string {
+	var all []string
+	for _, who := range identity.Accounts() {
+		all = append(all, who.Subject())
+	}
+	return all
+}
+
+// checkTrust reports what is wrong with whom identities are to trust, beside the
+// cluster's own issuers, whose URLs the configuration alone does not tell. A role
+// that has no room left to be suspended could not be shut in an emergency.
+func checkTrust(cfg *config.Config, acct *account, issuers []issuer) error {
 	var own []string
 	for _, i := range issuers {
 		own = append(own, i.url)
@@ -131,24 +143,31 @@ func checkOtherIssuers(cfg *config.Config, acct *account, issuers []issuer) erro
 	}
 	refuseOwn("issuer.register", cfg.Issuer.Register)
 	for i, identity := range cfg.Identities {
-		at := fmt.Sprintf("identities[%d].issuers", i)
-		if len(identity.Issuers) == 0 {
-			continue
-		}
-		refuseOwn(at, identity.Issuers)
+		at := fmt.Sprintf("identities[%d].", i)
+		refuseOwn(at+"issuers", identity.Issuers)
 		var trust []iampolicy.WebIdentity
 		for _, url := range slices.Concat(own, identity.Issuers) {
 			trust = append(trust, iampolicy.WebIdentity{ProviderArn: acct.oidcProviderArn(url), IssuerHostPath: strings.TrimPrefix(url, "https://")})
 		}
-		subject := iampolicy.Subject(identity.Namespace, identity.ServiceAccount)
-		document, err := iampolicy.WebIdentityTrust(trust, oidcissuer.AudienceSTS, subject).JSON()
+		size, err := podrole.TrustCharacters(iampolicy.WebIdentityTrust(trust, oidcissuer.AudienceSTS, subjects(identity)...))
 		if err != nil {
 			return fmt.Errorf("trust policy of identity %s: %w", identity.Name, err)
 		}
-		if len(document) > podrole.MaxTrustPolicyCharacters {
-			p.Add(at, fmt.Sprintf("a trust policy of %d characters", len(document)), "at most %d, IAM's quota: list fewer issuers",
-				podrole.MaxTrustPolicyCharacters)
-		}
+		refuseLongTrust(at, identity, size, p)
 	}
 	return p.Err()
+}
+
+// refuseLongTrust adds a trust policy that is too long, under the key of whichever
+// list makes it so.
+func refuseLongTrust(at string, identity config.Identity, size int, p *config.Problems) {
+	if size <= podrole.MaxTrustPolicyCharacters {
+		return
+	}
+	key, shorter := "issuers", "list fewer issuers"
+	if len(identity.ServiceAccounts) > 0 {
+		key, shorter = "serviceAccounts", "list fewer, and the others in another entry of identities"
+	}
+	p.Add(at+key, fmt.Sprintf("a trust policy of %d characters, with what suspends the identity", size), "at most %d, IAM's quota: %s",
+		podrole.MaxTrustPolicyCharacters, shorter)
 }

@@ -69,8 +69,8 @@ func formerNamespaces(ctx *pulumi.Context, cfg *config.Config, namespace, kind s
 
 // instanceProfile makes the Kubernetes side of an identity whose pods use the
 // agents' role.
-func (k *kubernetesSide) instanceProfile(identity config.Identity) error {
-	return k.add(identity, k.cluster.agentRoleArn, nil, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
+func (k *kubernetesSide) instanceProfile(identity config.Identity, account config.Account) error {
+	return k.add(identity, account, k.cluster.agentRoleArn, nil, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
 		return workload.NewInstanceProfile(k.ctx, name, &workload.InstanceProfileArgs{
 			Identity: who, RoleArn: k.cluster.agentRoleArn, Demo: demo,
 		}, opts...)
@@ -79,8 +79,8 @@ func (k *kubernetesSide) instanceProfile(identity config.Identity) error {
 
 // webIdentity makes the Kubernetes side of an identity whose pods present
 // tokens of its service account, which injector gives them unless it is nil.
-func (k *kubernetesSide) webIdentity(identity config.Identity, role *podrole.PodRole, injector *injection.Injector) error {
-	return k.add(identity, role.Arn, nil, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
+func (k *kubernetesSide) webIdentity(identity config.Identity, account config.Account, role *podrole.PodRole, injector *injection.Injector) error {
+	return k.add(identity, account, role.Arn, nil, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
 		return workload.NewWebIdentity(k.ctx, name, &workload.WebIdentityArgs{
 			Identity: who, RoleArn: role.Arn, Injector: injector, Demo: demo,
 		}, opts...)
@@ -89,10 +89,10 @@ func (k *kubernetesSide) webIdentity(identity config.Identity, role *podrole.Pod
 
 // certificate makes the Kubernetes side of an identity whose pods present its
 // certificate, which injector gives them unless it is nil.
-func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.PodRole, anchor *ra.Anchor, profile *ra.Profile, leaf *ra.Leaf,
-	injector *injection.Injector) error {
+func (k *kubernetesSide) certificate(identity config.Identity, account config.Account, role *podrole.PodRole, anchor *ra.Anchor, profile *ra.Profile,
+	leaf *ra.Leaf, injector *injection.Injector) error {
 	outputs := pulumi.Map{"certificateSerial": leaf.Serial}
-	return k.add(identity, role.Arn, outputs, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
+	return k.add(identity, account, role.Arn, outputs, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
 		return workload.NewRolesAnywhere(k.ctx, name, &workload.RolesAnywhereArgs{
 			Identity:       who,
 			RoleArn:        role.Arn,
@@ -100,7 +100,7 @@ func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.Pod
 			TrustAnchorArn: anchor.Arn,
 			CertPem:        leaf.CertPem,
 			KeyPem:         leaf.KeyPem,
-			SessionName:    k.sessionName(identity),
+			SessionName:    k.sessionName(account),
 			SessionSeconds: k.cfg.RolesAnywhere.SessionSeconds,
 			Helper:         helper(k.cfg),
 			Injector:       injector,
@@ -109,48 +109,51 @@ func (k *kubernetesSide) certificate(identity config.Identity, role *podrole.Pod
 	})
 }
 
-// sessionName is what rolesAnywhere.sessionName names an identity's sessions;
+// sessionName is what rolesAnywhere.sessionName names an account's sessions;
 // empty where it leaves them as they are.
-func (k *kubernetesSide) sessionName(identity config.Identity) string {
+func (k *kubernetesSide) sessionName(account config.Account) string {
 	if k.cfg.RolesAnywhere.SessionName != config.SessionPod {
 		return ""
 	}
-	return names.Session(identity.Namespace, identity.ServiceAccount)
+	return names.Session(account.Namespace, account.Name)
 }
 
 type newWorkload func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error)
 
-// add makes a workload in the cluster and notes the identity's outputs, with those
-// that are its own.
-func (k *kubernetesSide) add(identity config.Identity, roleArn pulumi.StringOutput, own pulumi.Map, create newWorkload) error {
+// add makes the workload of a service account in the cluster and notes its outputs,
+// with those that are its own.
+func (k *kubernetesSide) add(identity config.Identity, account config.Account, roleArn pulumi.StringOutput, own pulumi.Map, create newWorkload) error {
 	var after []pulumi.Resource
-	if namespace, made := k.namespaces[identity.Namespace]; made {
+	if namespace, made := k.namespaces[account.Namespace]; made {
 		after = append(after, namespace)
 	}
-	w, err := create(named(k.cfg, identity.Key()), workload.Identity{
-		Namespace:       identity.Namespace,
-		ServiceAccount:  identity.ServiceAccount,
+	w, err := create(named(k.cfg, account.Key()), workload.Identity{
+		Namespace:       account.Namespace,
+		ServiceAccount:  account.Name,
 		Owner:           k.cfg.ClusterName,
 		ExistingAccount: !identity.CreateAccount,
 		After:           after,
 		Clear:           k.clear,
 		Region:          k.cfg.Region,
-	}, k.demo(identity), pulumi.Provider(k.cluster.provider), formerly(k.cfg, identity))
+	}, k.demo(identity, account), pulumi.Provider(k.cluster.provider), formerly(k.cfg, identity, account))
 	if err != nil {
 		return err
 	}
 	output := pulumi.Map{
 		"name":           pulumi.String(identity.Name),
-		"namespace":      pulumi.String(identity.Namespace),
-		"serviceAccount": pulumi.String(identity.ServiceAccount),
+		"namespace":      pulumi.String(account.Namespace),
+		"serviceAccount": pulumi.String(account.Name),
 		"roleArn":        roleArn,
-		"prove":          prove(identity, w),
+		"prove":          prove(account, w),
 	}
-	if session := k.sessionName(identity); session != "" {
+	if session := k.sessionName(account); session != "" {
 		output["sessionName"] = pulumi.String(session)
 	}
 	if len(identity.AssumeRoles) > 0 {
 		output["assumeRoles"] = k.assumeRoles(identity, roleArn)
+	}
+	if len(identity.PrefixPerPod) > 0 {
+		output["prefixes"] = prefixes(identity, account, k.bucket)
 	}
 	if !identity.CreateAccount {
 		output["annotate"] = w.Annotate
@@ -175,31 +178,35 @@ func (k *kubernetesSide) assumeRoles(identity config.Identity, roleArn pulumi.St
 	return roles
 }
 
-// demo describes the pod that proves an identity, or is nil.
-func (k *kubernetesSide) demo(identity config.Identity) *workload.Demo {
+// demo describes the pod that proves an identity of an account, or is nil.
+func (k *kubernetesSide) demo(identity config.Identity, account config.Account) *workload.Demo {
 	if k.bucket == nil {
 		return nil
 	}
-	return &workload.Demo{
+	pod := identity.PodName(account)
+	demo := &workload.Demo{
 		Bucket:  k.bucket.Name,
-		Prefix:  demoPrefix(identity),
+		Prefix:  demoPrefix(identity, account),
 		Image:   k.cfg.DemoImage,
-		PodName: identity.Name,
+		PodName: pod,
 
-		ResourceName: named(k.cfg, identity.Namespace+"."+identity.Name+"-pod"),
-		FormerName:   formerName(k.cfg, identity) + "-pod",
+		ResourceName: named(k.cfg, account.Namespace+"."+pod+"-pod"),
 	}
+	if account == identity.Account() {
+		demo.FormerName = formerName(k.cfg, identity) + "-pod"
+	}
+	return demo
 }
 
 // prove is the command that shows an identity from inside a pod: the demo's, or
 // any other that runs with it.
-func prove(identity config.Identity, w *workload.Workload) pulumi.StringOutput {
+func prove(account config.Account, w *workload.Workload) pulumi.StringOutput {
 	return w.Prove.ApplyT(func(command string) string {
 		if command != "" {
 			return command
 		}
 		return fmt.Sprintf("kubectl --namespace %s exec <pod of service account %s> -- aws sts get-caller-identity",
-			identity.Namespace, identity.ServiceAccount)
+			account.Namespace, account.Name)
 	}).(pulumi.StringOutput)
 }
 

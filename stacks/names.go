@@ -21,9 +21,12 @@ func formerName(cfg *config.Config, identity config.Identity) string {
 	return named(cfg, identity.Name)
 }
 
-// formerly carries an identity's component over from such a release. Children
-// whose names begin with their component's come along.
-func formerly(cfg *config.Config, identity config.Identity, suffix ...string) pulumi.ResourceOption {
+// formerly carries a component of an identity's own service account over from such
+// a release. Children whose names begin with their component's come along.
+func formerly(cfg *config.Config, identity config.Identity, who config.Account, suffix ...string) pulumi.ResourceOption {
+	if who != identity.Account() {
+		return pulumi.Aliases(nil)
+	}
 	name := formerName(cfg, identity)
 	for _, s := range suffix {
 		name += s

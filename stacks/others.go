@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -28,7 +29,9 @@ func refuseOthers(ctx context.Context, cfg *config.Config, access *existing.Acce
 	}
 	for _, identity := range cfg.Identities {
 		if identity.CreateAccount {
-			want.Accounts[identity.Namespace] = append(want.Accounts[identity.Namespace], identity.ServiceAccount)
+			for _, account := range identity.Accounts() {
+				want.Accounts[account.Namespace] = append(want.Accounts[account.Namespace], account.Name)
+			}
 		}
 	}
 	taken, err := access.Taken(ctx, want, existing.Mark{
@@ -48,12 +51,13 @@ func refuseOthers(ctx context.Context, cfg *config.Config, access *existing.Acce
 			p.Add("webhook.namespace", config.Quote(t.Namespace), "a namespace of its own: this one is there already, made by %s", t.By)
 		}
 		for i, identity := range cfg.Identities {
-			switch at := fmt.Sprintf("identities[%d]", i); {
-			case identity.Namespace != t.Namespace:
-			case t.Account == "" && identity.CreateNamespace:
+			at := fmt.Sprintf("identities[%d]", i)
+			account := config.Account{Namespace: t.Namespace, Name: t.Account}
+			switch {
+			case t.Account == "" && identity.CreateNamespace && slices.ContainsFunc(identity.Accounts(), func(a config.Account) bool { return a.Namespace == t.Namespace }):
 				p.Add(at+".createNamespace", "true", "false: namespace %s is there already, made by %s, and deploying must not change it", t.Namespace, t.By)
-			case t.Account != "" && identity.ServiceAccount == t.Account:
-				p.Add(at+".serviceAccount", config.Quote(t.Account), "free: service account %s/%s is there already, made by %s. Leave it to them by "+
+			case t.Account != "" && slices.Contains(identity.Accounts(), account):
+				p.Add(identity.AccountKey(at, account), config.Quote(t.Account), "free: service account %s/%s is there already, made by %s. Leave it to them by "+
 					"createServiceAccount: false, and annotate it with the commands of the output identities; or have them give it up and delete it, "+
 					"and run this again; or hand it over: kubectl --namespace %s label serviceaccount %s %s=%s, then pulumi import (docs/identities.md)",
 					t.Namespace, t.Account, t.By, t.Namespace, t.Account, workload.PartOfLabel, workload.PartOf)

@@ -17,16 +17,25 @@ func newPodRole(ctx *pulumi.Context, cfg *config.Config, identity config.Identit
 	if err != nil {
 		return nil, fmt.Errorf("permissions of identity %s: %w", identity.Name, err)
 	}
-	return podrole.NewPodRole(ctx, named(cfg, identity.Key()), &podrole.PodRoleArgs{
+	return podrole.NewPodRole(ctx, named(cfg, identity.Account().Key()), &podrole.PodRoleArgs{
 		FormerName:          formerName(cfg, identity),
-		Description:         fmt.Sprintf("Pods of cluster %s with service account %s/%s", cfg.ClusterName, identity.Namespace, identity.ServiceAccount),
+		Description:         describe(cfg, identity),
 		Trust:               trust,
 		Statements:          statements,
 		ManagedPolicyArns:   identity.ManagedPolicyArns,
 		MaxSessionSeconds:   identity.MaxSessionSeconds,
 		PermissionsBoundary: cfg.PermissionsBoundary,
 		Tags:                cfg.ResourceTags(),
-	}, formerly(cfg, identity))
+	}, formerly(cfg, identity, identity.Account()))
+}
+
+// describe says of a role who has it, in at most 1000 characters, IAM's limit.
+func describe(cfg *config.Config, identity config.Identity) string {
+	text := fmt.Sprintf("Pods of cluster %s with service account %s/%s", cfg.ClusterName, identity.Namespace, identity.ServiceAccount)
+	if n := len(identity.ServiceAccounts); n > 0 {
+		text += fmt.Sprintf(" or one of %d others", n)
+	}
+	return text
 }
 
 // refuseWithoutTokens adds identities whose preset works with tokens of service

@@ -9,7 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/alarms"
-	"k3s-aws-auth/components/names"
+	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/podrole"
 	ra "k3s-aws-auth/components/rolesanywhere"
 	"k3s-aws-auth/components/rules"
@@ -25,6 +25,7 @@ var rolesAnywhere = setup{
 		Presents: config.PresentsCertificate, Issuer: config.IssuerNone, OwnRoles: true, SourceIdentity: true, SessionName: config.SessionOfCertificate,
 	},
 	check: func(cfg *config.Config, p *config.Problems) {
+		refuseLongNames(cfg, p)
 		if n := len(cfg.Identities); n > rules.MaxProfileRoles {
 			p.Add("identities", fmt.Sprintf("%d identities", n), "at most %d for setup roles-anywhere, the roles of a profile", rules.MaxProfileRoles)
 		}
@@ -73,9 +74,9 @@ var rolesAnywhere = setup{
 		site.SourceIdentity = cfg.Facts().SourceIdentity
 		roles := make([]*podrole.PodRole, len(cfg.Identities))
 		for i, identity := range cfg.Identities {
-			roles[i], err = newPodRole(ctx, cfg, identity, site, podrole.RolesAnywhereTrust(podrole.Certificate{
+			roles[i], err = newPodRole(ctx, cfg, identity, site, podrole.RolesAnywhereTrust(podrole.Certificates{
 				TrustAnchorArns: pulumi.StringArray{anchor.Arn},
-				CommonName:      names.CommonName(identity.Namespace, identity.ServiceAccount),
+				CommonNames:     commonNames(identity),
 				Suspended:       identity.Suspended,
 			}))
 			if err != nil {
@@ -87,7 +88,9 @@ var rolesAnywhere = setup{
 		for i := range order {
 			order[i] = i
 		}
-		slices.SortFunc(order, func(a, b int) int { return strings.Compare(cfg.Identities[a].Key(), cfg.Identities[b].Key()) })
+		slices.SortFunc(order, func(a, b int) int {
+			return strings.Compare(cfg.Identities[a].Account().Key(), cfg.Identities[b].Account().Key())
+		})
 		var arns pulumi.StringArray
 		for _, i := range order {
 			arns = append(arns, roles[i].Arn)
@@ -129,15 +132,17 @@ var rolesAnywhere = setup{
 		if err != nil {
 			return err
 		}
-		leaves := map[string]*ra.Leaf{} // by their identities' names
+		leaves := map[string][]*ra.Leaf{} // by their identities' names
 		for i, identity := range cfg.Identities {
-			leaf, err := newLeaf(ctx, cfg, identity, anchor, renewal)
-			if err != nil {
-				return err
-			}
-			leaves[identity.Name] = leaf
-			if err := kubernetes.certificate(identity, roles[i], anchor, profile, leaf, injector); err != nil {
-				return err
+			for _, who := range identity.Accounts() {
+				leaf, err := newLeaf(ctx, cfg, identity, who, anchor, renewal)
+				if err != nil {
+					return err
+				}
+				leaves[identity.Name] = append(leaves[identity.Name], leaf)
+				if err := kubernetes.certificate(identity, who, roles[i], anchor, profile, leaf, injector); err != nil {
+					return err
+				}
 			}
 		}
 		if err := newRevocation(ctx, cfg, anchor, leaves); err != nil {
@@ -161,33 +166,61 @@ func helper(cfg *config.Config) workload.Helper {
 	return workload.Helper{Delivery: h.Delivery, Image: h.Image, NodePath: h.NodePath, NodeSHA256: h.NodeSHA256}
 }
 
-// newLeaf makes an identity's certificate. Its common name is what the trust
-// policy of the identity's role asks for.
-func newLeaf(ctx *pulumi.Context, cfg *config.Config, identity config.Identity, anchor *ra.Anchor, renewal pulumi.StringInput) (*ra.Leaf, error) {
-	return ra.NewLeaf(ctx, named(cfg, identity.Key()+"-leaf"), &ra.LeafArgs{
-		CommonName:        names.CommonName(identity.Namespace, identity.ServiceAccount),
+// commonNames are an identity's service accounts in their certificates.
+func commonNames(identity config.Identity) []string {
+	var all []string
+	for _, who := range identity.Accounts() {
+		all = append(all, who.CommonName())
+	}
+	return all
+}
+
+// refuseLongNames adds identities whose role could not name all their certificates.
+func refuseLongNames(cfg *config.Config, p *config.Problems) {
+	anchor := fmt.Sprintf("arn:%s:rolesanywhere:%s:111122223333:trust-anchor/00000000-0000-0000-0000-000000000000", cfg.Partition(), cfg.Region)
+	for i, identity := range cfg.Identities {
+		// Without names, which are reported, it is no policy.
+		if size, err := podrole.TrustCharacters(iampolicy.RolesAnywhereTrust([]string{anchor}, commonNames(identity)...)); err == nil {
+			refuseLongTrust(fmt.Sprintf("identities[%d].", i), identity, size, p)
+		}
+	}
+}
+
+// newLeaf makes the certificate of a service account of an identity. Its common
+// name is one that the trust policy of the identity's role asks for.
+func newLeaf(ctx *pulumi.Context, cfg *config.Config, identity config.Identity, who config.Account, anchor *ra.Anchor, renewal pulumi.StringInput) (*ra.Leaf, error) {
+	return ra.NewLeaf(ctx, named(cfg, who.Key()+"-leaf"), &ra.LeafArgs{
+		CommonName:        who.CommonName(),
 		CAKeyPem:          anchor.CAKeyPem,
 		CACertPem:         anchor.CACertPem,
 		ValidityHours:     cfg.RolesAnywhere.LeafValidityHours,
 		EarlyRenewalHours: cfg.RolesAnywhere.LeafEarlyRenewalHours,
 		Renewal:           renewal,
-	}, formerly(cfg, identity, "-leaf"))
+	}, formerly(cfg, identity, who, "-leaf"))
 }
 
-// newRevocation revokes the certificates that rolesAnywhere.revoked lists, by
-// serial number or as the present one of an identity.
-func newRevocation(ctx *pulumi.Context, cfg *config.Config, anchor *ra.Anchor, leaves map[string]*ra.Leaf) error {
+// newRevocation revokes the certificates that rolesAnywhere.revoked lists.
+func newRevocation(ctx *pulumi.Context, cfg *config.Config, anchor *ra.Anchor, leaves map[string][]*ra.Leaf) error {
 	if len(cfg.RolesAnywhere.Revoked) == 0 {
 		return nil
 	}
-	var serials pulumi.StringArray
-	for _, r := range cfg.RolesAnywhere.Revoked {
-		if leaf, named := leaves[r]; named {
-			serials = append(serials, leaf.Serial)
-		} else {
-			serials = append(serials, pulumi.String(r))
+	_, err := ra.NewRevocation(ctx, named(cfg, "revoked"), &ra.RevocationArgs{
+		Anchor: anchor, Serials: serials(cfg.RolesAnywhere.Revoked, leaves), Tags: cfg.ResourceTags(),
+	})
+	return err
+}
+
+// serials are those of a list of serial numbers and of identities' names, which
+// stand for the present certificates of all their service accounts.
+func serials(list []string, leaves map[string][]*ra.Leaf) pulumi.StringArray {
+	var all pulumi.StringArray
+	for _, r := range list {
+		for _, leaf := range leaves[r] {
+			all = append(all, leaf.Serial)
+		}
+		if len(leaves[r]) == 0 {
+			all = append(all, pulumi.String(r))
 		}
 	}
-	_, err := ra.NewRevocation(ctx, named(cfg, "revoked"), &ra.RevocationArgs{Anchor: anchor, Serials: serials, Tags: cfg.ResourceTags()})
-	return err
+	return all
 }

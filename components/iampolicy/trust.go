@@ -23,12 +23,12 @@ func EC2Trust(dnsSuffix string) Document {
 }
 
 // WebIdentityTrust returns the trust policy of a role that tokens with exactly
-// this subject and this audience may assume, one statement per issuer. Both
-// conditions are StringEquals: without the audience, any token of the subject
+// one of these subjects and this audience may assume, one statement per issuer.
+// Both conditions are StringEquals: without the audience, any token of a subject
 // would do, whomever it was made for; with StringLike, a namespace could be
 // named so as to match. With several issuers (a migration) each is trusted for
-// the same subject.
-func WebIdentityTrust(issuers []WebIdentity, audience, subject string) Document {
+// the same subjects.
+func WebIdentityTrust(issuers []WebIdentity, audience string, subjects ...string) Document {
 	var doc Document
 	for _, issuer := range issuers {
 		doc.Statements = append(doc.Statements, Statement{
@@ -37,7 +37,7 @@ func WebIdentityTrust(issuers []WebIdentity, audience, subject string) Document 
 			Conditions: map[string]map[string][]string{
 				"StringEquals": {
 					issuer.IssuerHostPath + ":aud": {audience},
-					issuer.IssuerHostPath + ":sub": {subject},
+					issuer.IssuerHostPath + ":sub": subjects,
 				},
 			},
 		})
@@ -45,21 +45,28 @@ func WebIdentityTrust(issuers []WebIdentity, audience, subject string) Document 
 	return doc
 }
 
+// CommonNameKey is the condition key of a certificate's subject common name: a tag
+// of the session, which CreateSession sets from the certificate and the caller
+// cannot.
+//
+// Source: IAM Roles Anywhere user guide, trust model.
+const CommonNameKey = "aws:PrincipalTag/x509Subject/CN"
+
 // RolesAnywhereTrust returns the trust policy of a role that certificates with
-// exactly this subject common name may assume when they come through one of the
-// given trust anchors. Without the two conditions any certificate of any trust
+// exactly one of these subject common names may assume when they come through
+// one of the given trust anchors. Without the two conditions any certificate of any trust
 // anchor of the account could assume the role. The three actions are those that
 // CreateSession performs: it always tags the session with the certificate's
 // attributes and sets the source identity to CN=<common name>.
 //
 // Source: IAM Roles Anywhere user guide, trust policy.
-func RolesAnywhereTrust(trustAnchorArns []string, commonName string) Document {
+func RolesAnywhereTrust(trustAnchorArns []string, commonNames ...string) Document {
 	return New(Statement{
 		Principal: &Principal{Service: []string{"rolesanywhere.amazonaws.com"}},
 		Actions:   []string{"sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"},
 		Conditions: map[string]map[string][]string{
 			"ArnEquals":    {"aws:SourceArn": trustAnchorArns},
-			"StringEquals": {"aws:PrincipalTag/x509Subject/CN": {commonName}},
+			"StringEquals": {CommonNameKey: commonNames},
 		},
 	})
 }

@@ -36,7 +36,7 @@ func issuer(host string) podrole.WebIdentityIssuer {
 
 // trusting is the trust in the uploader's tokens of some issuers.
 func trusting(issuers ...podrole.WebIdentityIssuer) pulumi.StringOutput {
-	return podrole.WebIdentityTrust(podrole.ServiceAccount{Issuers: issuers, Audience: "sts.amazonaws.com", Namespace: "default", Name: "uploader"})
+	return podrole.WebIdentityTrust(podrole.Tokens{Issuers: issuers, Audience: "sts.amazonaws.com", Subjects: []string{iampolicy.Subject("default", "uploader")}})
 }
 
 func uploader() []iampolicy.Statement {
@@ -60,7 +60,7 @@ func TestPolicies(t *testing.T) {
 		},
 		"roles-anywhere": func() pulumi.StringOutput {
 			anchors := pulumi.StringArray{pulumi.String("arn:aws:rolesanywhere:eu-central-1:" + account + ":trust-anchor/0a1b")}
-			return podrole.RolesAnywhereTrust(podrole.Certificate{TrustAnchorArns: anchors, CommonName: "default.uploader"})
+			return podrole.RolesAnywhereTrust(podrole.Certificates{TrustAnchorArns: anchors, CommonNames: []string{"default.uploader"}})
 		},
 	} {
 		t.Run(setup, func(t *testing.T) {
@@ -149,13 +149,13 @@ func TestTrustIsChecked(t *testing.T) {
 	}
 	for name, trust := range map[string]func() pulumi.StringOutput{
 		"no issuers": func() pulumi.StringOutput {
-			return podrole.WebIdentityTrust(podrole.ServiceAccount{Issuers: nil, Audience: "sts.amazonaws.com", Namespace: "a", Name: "b"})
+			return podrole.WebIdentityTrust(podrole.Tokens{Issuers: nil, Audience: "sts.amazonaws.com", Subjects: []string{iampolicy.Subject("a", "b")}})
 		},
 		"too many": func() pulumi.StringOutput {
-			return podrole.WebIdentityTrust(podrole.ServiceAccount{Issuers: many, Audience: "sts.amazonaws.com", Namespace: "a", Name: "b"})
+			return podrole.WebIdentityTrust(podrole.Tokens{Issuers: many, Audience: "sts.amazonaws.com", Subjects: []string{iampolicy.Subject("a", "b")}})
 		},
 		"no anchors": func() pulumi.StringOutput {
-			return podrole.RolesAnywhereTrust(podrole.Certificate{TrustAnchorArns: pulumi.StringArray{}, CommonName: "a.b"})
+			return podrole.RolesAnywhereTrust(podrole.Certificates{TrustAnchorArns: pulumi.StringArray{}, CommonNames: []string{"a.b"}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

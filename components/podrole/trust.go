@@ -18,18 +18,19 @@ type WebIdentityIssuer struct {
 	HostPath pulumi.StringInput
 }
 
-// ServiceAccount says whose tokens a role accepts.
-type ServiceAccount struct {
-	Issuers         []WebIdentityIssuer
-	Audience        string
-	Namespace, Name string
+// Tokens says which tokens a role accepts.
+type Tokens struct {
+	Issuers  []WebIdentityIssuer
+	Audience string
+	// Subjects are their service accounts; see [iampolicy.Subject].
+	Subjects []string
 	// Suspended shuts everybody out, for as long as it is set.
 	Suspended bool
 }
 
 // WebIdentityTrust returns the trust policy of a role that tokens of exactly
-// this ServiceAccount and exactly this audience may assume, as JSON.
-func WebIdentityTrust(who ServiceAccount) pulumi.StringOutput {
+// these service accounts and exactly this audience may assume, as JSON.
+func WebIdentityTrust(who Tokens) pulumi.StringOutput {
 	var inputs []any
 	for _, issuer := range who.Issuers {
 		inputs = append(inputs, issuer.Arn, issuer.HostPath)
@@ -42,25 +43,32 @@ func WebIdentityTrust(who ServiceAccount) pulumi.StringOutput {
 				IssuerHostPath: values[i+1].(string),
 			})
 		}
-		return trustJSON(iampolicy.WebIdentityTrust(trusted, who.Audience, iampolicy.Subject(who.Namespace, who.Name)), who.Suspended)
+		return trustJSON(iampolicy.WebIdentityTrust(trusted, who.Audience, who.Subjects...), who.Suspended)
 	}).(pulumi.StringOutput)
 }
 
-// Certificate says whose certificates a role accepts.
-type Certificate struct {
+// Certificates says which certificates a role accepts.
+type Certificates struct {
 	// TrustAnchorArns are the anchors that any of them may come through.
 	TrustAnchorArns pulumi.StringArrayInput
-	CommonName      string
+	CommonNames     []string
 	// Suspended shuts everybody out, for as long as it is set.
 	Suspended bool
 }
 
 // RolesAnywhereTrust returns the trust policy of a role that certificates of
-// exactly this common name may assume, as JSON.
-func RolesAnywhereTrust(who Certificate) pulumi.StringOutput {
+// exactly one of these common names may assume, as JSON.
+func RolesAnywhereTrust(who Certificates) pulumi.StringOutput {
 	return who.TrustAnchorArns.ToStringArrayOutput().ApplyT(func(arns []string) (string, error) {
-		return trustJSON(iampolicy.RolesAnywhereTrust(arns, who.CommonName), who.Suspended)
+		return trustJSON(iampolicy.RolesAnywhereTrust(arns, who.CommonNames...), who.Suspended)
 	}).(pulumi.StringOutput)
+}
+
+// TrustCharacters is how many characters a trust policy has by IAM's count once it
+// is suspended, which is when it is longest.
+func TrustCharacters(document iampolicy.Document) (int, error) {
+	text, err := document.Suspended().JSON()
+	return iampolicy.Size(text), err
 }
 
 func trustJSON(document iampolicy.Document, suspended bool) (string, error) {
@@ -71,8 +79,8 @@ func trustJSON(document iampolicy.Document, suspended bool) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("trust policy: %w", err)
 	}
-	if len(text) > MaxTrustPolicyCharacters {
-		return "", fmt.Errorf("trust policy has %d characters, IAM's quota is %d: list fewer issuers or trust anchors", len(text), MaxTrustPolicyCharacters)
+	if size := iampolicy.Size(text); size > MaxTrustPolicyCharacters {
+		return "", fmt.Errorf("trust policy has %d characters, IAM's quota is %d: list fewer issuers, trust anchors or service accounts", size, MaxTrustPolicyCharacters)
 	}
 	return text, nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"k3s-aws-auth/components/existing"
+	"k3s-aws-auth/components/iampolicy"
 	"k3s-aws-auth/components/oidcissuer"
 	"k3s-aws-auth/components/podrole"
 	"k3s-aws-auth/components/workload"
@@ -28,12 +29,12 @@ func program(ctx *pulumi.Context) error {
 		return err
 	}
 	role, err := podrole.NewPodRole(ctx, account, &podrole.PodRoleArgs{
-		Trust: podrole.WebIdentityTrust(podrole.ServiceAccount{
+		Trust: podrole.WebIdentityTrust(podrole.Tokens{
 			Issuers: []podrole.WebIdentityIssuer{{
 				Arn:      pulumi.String(cfg["providerArn"]),
 				HostPath: pulumi.String(cfg["issuerHostPath"]),
 			}},
-			Audience: oidcissuer.AudienceSTS, Namespace: namespace, Name: account,
+			Audience: oidcissuer.AudienceSTS, Subjects: []string{iampolicy.Subject(namespace, account)},
 		}),
 		ManagedPolicyArns: []string{cfg["policyArn"]},
 	})

@@ -23,8 +23,9 @@ func program(ctx *pulumi.Context) error {
 		HostPath: pulumi.String(cfg["issuerHostPath"]), // the issuer's URL without https://
 	}}
 	role, err := podrole.NewPodRole(ctx, "reader", &podrole.PodRoleArgs{
-		Trust: podrole.WebIdentityTrust(podrole.ServiceAccount{
-			Issuers: issuers, Audience: oidcissuer.AudienceSTS, Namespace: cfg["namespace"], Name: cfg["serviceAccount"],
+		Trust: podrole.WebIdentityTrust(podrole.Tokens{
+			Issuers: issuers, Audience: oidcissuer.AudienceSTS,
+			Subjects: []string{iampolicy.Subject(cfg["namespace"], cfg["serviceAccount"])},
 		}),
 		Statements: []iampolicy.Statement{{
 			Effect:    iampolicy.Allow,

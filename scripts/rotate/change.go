@@ -357,22 +357,28 @@ func certificateArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// serial is the serial number that an entry of rolesAnywhere.revoked stands for.
-func (w *world) serial(ctx context.Context, entry string) (*big.Int, error) {
+// serials are the serial numbers that an entry of rolesAnywhere.revoked stands for:
+// one, or those of all service accounts of an identity.
+func (w *world) serials(ctx context.Context, entry string) ([]*big.Int, error) {
 	for _, identity := range w.config.Identities {
-		if identity.Name == entry {
-			leaf, err := w.leaf(ctx, identity)
+		if identity.Name != entry {
+			continue
+		}
+		var all []*big.Int
+		for _, who := range identity.Accounts() {
+			leaf, err := w.leaf(ctx, who)
 			if err != nil {
 				return nil, err
 			}
-			return leaf.SerialNumber, nil
+			all = append(all, leaf.SerialNumber)
 		}
+		return all, nil
 	}
 	if must := rules.Serial(entry); must != "" {
 		return nil, cli.Usage(fmt.Errorf("found %q: must be the name of an identity, or %s", entry, must))
 	}
 	n, _ := new(big.Int).SetString(entry, 16)
-	return n, nil
+	return []*big.Int{n}, nil
 }
 
 // revokedSerials are the serial numbers in each revocation list of the stack's trust anchor that counts.
@@ -422,7 +428,7 @@ func revoke(entries []string, undo bool) *change {
 				return err
 			}
 			for _, entry := range entries {
-				if _, err := w.serial(context.Background(), entry); err != nil {
+				if _, err := w.serials(context.Background(), entry); err != nil {
 					return err
 				}
 			}
@@ -446,20 +452,22 @@ func revoke(entries []string, undo bool) *change {
 			}
 			var missing []string
 			for _, entry := range entries {
-				n, err := w.serial(ctx, entry)
+				serials, err := w.serials(ctx, entry)
 				if err != nil {
 					return nil, err
 				}
-				in := 0
-				for _, list := range lists {
-					if slices.ContainsFunc(list, func(s *big.Int) bool { return s.Cmp(n) == 0 }) {
-						in++
+				for _, n := range serials {
+					in := 0
+					for _, list := range lists {
+						if slices.ContainsFunc(list, func(s *big.Int) bool { return s.Cmp(n) == 0 }) {
+							in++
+						}
 					}
-				}
-				if cas := len(w.config.CASet()); !undo && in != cas {
-					missing = append(missing, fmt.Sprintf("%s is in the lists of %d of %d CAs", entry, in, cas))
-				} else if undo && in != 0 {
-					missing = append(missing, fmt.Sprintf("%s is still in %d lists", entry, in))
+					if cas := len(w.config.CASet()); !undo && in != cas {
+						missing = append(missing, fmt.Sprintf("%s (%x) is in the lists of %d of %d CAs", entry, n, in, cas))
+					} else if undo && in != 0 {
+						missing = append(missing, fmt.Sprintf("%s (%x) is still in %d lists", entry, n, in))
+					}
 				}
 			}
 			return missing, nil
@@ -534,16 +542,23 @@ func renew(only []string, before time.Time) *change {
 		// Without a file to say so, what is to be renewed is named to the update: the certificate by which all are due, or the
 		// key of one.
 		flags: func(w *world) ([]string, error) {
-			typ, name := "tls:index/selfSignedCert:SelfSignedCert", w.resource("leaf-renewal-clock")
-			if len(only) > 0 {
-				_, identity, err := w.identity(only[0])
+			if len(only) == 0 {
+				urn, err := w.state.URN("tls:index/selfSignedCert:SelfSignedCert", w.resource("leaf-renewal-clock"))
+				return []string{"--replace", urn}, err
+			}
+			_, identity, err := w.identity(only[0])
+			if err != nil {
+				return nil, err
+			}
+			var flags []string
+			for _, who := range identity.Accounts() {
+				urn, err := w.state.URN("tls:index/privateKey:PrivateKey", w.resource(who.Key()+"-leaf-key"))
 				if err != nil {
 					return nil, err
 				}
-				typ, name = "tls:index/privateKey:PrivateKey", w.resource(identity.Key()+"-leaf-key")
+				flags = append(flags, "--replace", urn)
 			}
-			urn, err := w.state.URN(typ, name)
-			return []string{"--replace", urn}, err
+			return flags, nil
 		},
 		missing: func(ctx context.Context, w *world) ([]string, error) {
 			identities, err := due(w)
@@ -552,13 +567,15 @@ func renew(only []string, before time.Time) *change {
 			}
 			var missing []string
 			for _, identity := range identities {
-				leaf, err := w.leaf(ctx, identity)
-				if err != nil {
-					return nil, err
-				}
-				// Certificates know whole seconds.
-				if leaf.NotBefore.Before(before.Truncate(time.Second)) {
-					missing = append(missing, fmt.Sprintf("that of %s is from %s", identity.Name, leaf.NotBefore.UTC().Format(time.RFC3339)))
+				for _, who := range identity.Accounts() {
+					leaf, err := w.leaf(ctx, who)
+					if err != nil {
+						return nil, err
+					}
+					// Certificates know whole seconds.
+					if leaf.NotBefore.Before(before.Truncate(time.Second)) {
+						missing = append(missing, fmt.Sprintf("that of %s is from %s", who.Key(), leaf.NotBefore.UTC().Format(time.RFC3339)))
+					}
 				}
 			}
 			return missing, nil

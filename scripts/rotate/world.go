@@ -368,25 +368,27 @@ func (w *world) certificates(ctx context.Context, o *walk.Observed) error {
 		return nil
 	}
 	for _, identity := range w.config.Identities {
-		leaf, err := w.leaf(ctx, identity)
-		if err != nil {
-			o.Missing = append(o.Missing, err.Error())
-		} else if leaf.CheckSignatureFrom(active) != nil {
-			o.Missing = append(o.Missing, fmt.Sprintf("the Secret of %s has a certificate of another CA than the active one", identity.Name))
+		for _, who := range identity.Accounts() {
+			leaf, err := w.leaf(ctx, who)
+			if err != nil {
+				o.Missing = append(o.Missing, err.Error())
+			} else if leaf.CheckSignatureFrom(active) != nil {
+				o.Missing = append(o.Missing, fmt.Sprintf("the Secret of %s has a certificate of another CA than the active one", who.Key()))
+			}
 		}
 	}
 	return nil
 }
 
-// leaf is the certificate that an identity's pods have.
-func (w *world) leaf(ctx context.Context, identity config.Identity) (*x509.Certificate, error) {
-	secrets, err := w.cluster.Client.CoreV1().Secrets(identity.Namespace).Get(ctx, workload.SecretName(identity.ServiceAccount), metav1.GetOptions{})
+// leaf is the certificate that a service account's pods have.
+func (w *world) leaf(ctx context.Context, who config.Account) (*x509.Certificate, error) {
+	secrets, err := w.cluster.Client.CoreV1().Secrets(who.Namespace).Get(ctx, workload.SecretName(who.Name), metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
 	list := certificatesOf(secrets.Data[corev1.TLSCertKey])
 	if len(list) == 0 {
-		return nil, fmt.Errorf("the Secret of %s has no certificate", identity.Name)
+		return nil, fmt.Errorf("the Secret of %s has no certificate", who.Key())
 	}
 	return list[0], nil
 }

@@ -387,7 +387,11 @@ type Identity struct {
 	// namespace, no wildcards. With a preset, that of its chart may be left out. Not `default`, which
 	// every pod has that names none.
 	ServiceAccount string `json:"serviceAccount" required:"mostly"`
-	// Whether to make the namespace. One entry that asks for it is enough. It enforces a Pod Security
+	// Further service accounts with the same role, and no others: names in the entry's namespace, or
+	// `namespace/name`. See [identities](identities.md#one-role-for-several-service-accounts).
+	ServiceAccounts []string `json:"serviceAccounts"`
+	// Whether to make the namespace, and those of `serviceAccounts` but for `default` and `kube-…`. One
+	// entry that asks for it is enough. It enforces a Pod Security
 	// level (`podSecurity`), and the program never deletes it: see [Namespaces and service
 	// accounts](identities.md#namespaces-and-service-accounts).
 	CreateNamespace bool `json:"createNamespace"`
@@ -397,7 +401,7 @@ type Identity struct {
 	// with hostPath volumes; with `rolesAnywhere.helper.delivery: node`, `privileged`. Entries of one
 	// namespace must not contradict each other.
 	PodSecurity string `json:"podSecurity"`
-	// Whether to make the service account. With `false` it is another's, such as a chart's, and the output
+	// Whether to make the service accounts. With `false` they are others', such as a chart's, and the output
 	// `identities[].annotate` has the commands that give it what it needs.
 	CreateAccount bool `json:"createServiceAccount"`
 	// The longest session of the role, 3600 to 43200 seconds.
@@ -409,8 +413,13 @@ type Identity struct {
 	// ones work.
 	RevokeSessionsBefore string `json:"revokeSessionsBefore" setups:"irsa-s3,irsa-cloudfront,roles-anywhere"`
 	// Permissions as an inline policy, at most 10240 characters as JSON. Required unless
-	// `managedPolicyArns`, `preset` or `assumeRoles` gives permissions.
+	// `managedPolicyArns`, `preset`, `prefixPerPod` or `assumeRoles` gives permissions.
 	Statements []Statement `json:"statements"`
+	// Buckets, or paths in them, in which each service account of the entry may list, read, write and
+	// delete objects below a prefix of its own: `arn:aws:s3:::my-bucket/tenants` gives pods of
+	// `billing/worker` what begins with `tenants/billing.worker/`. See
+	// [identities](identities.md#one-role-for-several-service-accounts).
+	PrefixPerPod []string `json:"prefixPerPod" setups:"roles-anywhere"`
 	// Managed policies to attach, at most 10, of AWS or of the account that is deployed to.
 	ManagedPolicyArns []string `json:"managedPolicyArns"`
 	// Permissions of a controller that most clusters have, and what they are for.
@@ -546,12 +555,6 @@ func (i *Identity) setDefaults() {
 	i.CreateAccount, i.MaxSessionSeconds = true, rules.DefaultSessionSeconds
 }
 
-// Key is what an identity is: its namespace and its ServiceAccount, of which no
-// two identities have both. The names of its resources begin with it. A namespace
-// has no dots, so the first one ends it, and no earlier name (an identity's Name)
-// has any.
-func (i *Identity) Key() string { return i.Namespace + "." + i.ServiceAccount }
-
 // setDefaults gives a list entry its defaults before its keys are read.
 func (s *Statement) setDefaults() { s.Effect = iampolicy.Allow }
 
@@ -591,8 +594,13 @@ type Namespace struct {
 func (c *Config) Namespaces() []Namespace {
 	levels := map[string]string{}
 	for _, i := range c.Identities {
-		if i.CreateNamespace && levels[i.Namespace] == "" {
-			levels[i.Namespace] = i.PodSecurity
+		if !i.CreateNamespace {
+			continue
+		}
+		for _, account := range i.Accounts() {
+			if levels[account.Namespace] == "" && !builtIn(account.Namespace) {
+				levels[account.Namespace] = i.PodSecurity
+			}
 		}
 	}
 	var all []Namespace
@@ -600,6 +608,11 @@ func (c *Config) Namespaces() []Namespace {
 		all = append(all, Namespace{Name: name, Level: cmp.Or(levels[name], c.defaultLevel())})
 	}
 	return all
+}
+
+// builtIn reports whether Kubernetes makes a namespace itself.
+func builtIn(namespace string) bool {
+	return namespace == "default" || strings.HasPrefix(namespace, "kube-")
 }
 
 // defaultLevel is the level of a namespace for which nobody names one: the
@@ -637,8 +650,8 @@ type Site struct {
 }
 
 // Permissions returns all that the identity's own policy allows: its statements,
-// in the order of the configuration, those of its preset, and those that let it
-// assume other roles.
+// in the order of the configuration, those of its preset, those of its pods'
+// prefixes, and those that let it assume other roles.
 func (c *Config) Permissions(i Identity, at Site) ([]iampolicy.Statement, error) {
 	var statements []iampolicy.Statement
 	for _, s := range i.Statements {
@@ -649,6 +662,9 @@ func (c *Config) Permissions(i Identity, at Site) ([]iampolicy.Statement, error)
 		return nil, err
 	}
 	statements = append(statements, preset...)
+	for _, location := range i.PrefixPerPod {
+		statements = append(statements, iampolicy.PerCommonName(substitute(location, at.DemoBucketArn))...)
+	}
 	statements = append(statements, iampolicy.Shut(i.Suspended, i.RevokeSessionsBefore)...)
 	for _, role := range i.AssumeRoles {
 		statements = append(statements, iampolicy.AssumeRole(role.RoleArn, role.ExternalID, at.SourceIdentity)...)

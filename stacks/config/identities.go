@@ -17,7 +17,8 @@ func validateIdentities(c *Config, demo bool, p *Problems) {
 	if len(c.Identities) == 0 {
 		p.Add("identities", "nothing", "a list with at least one pod identity")
 	}
-	names, accounts, levels := map[string]string{}, map[string]string{}, map[string]int{}
+	names, levels := map[string]string{}, map[string]int{}
+	accounts, pods := map[Account]string{}, map[Account]string{}
 	for i, identity := range c.Identities {
 		at := fmt.Sprintf("identities[%d]", i)
 		validateIdentity(at, c, identity, demo, p)
@@ -26,19 +27,34 @@ func validateIdentities(c *Config, demo bool, p *Problems) {
 		} else {
 			names[identity.Name] = at
 		}
-		if level := identity.PodSecurity; level != "" && identity.CreateNamespace {
-			if first, said := levels[identity.Namespace]; !said {
-				levels[identity.Namespace] = i
+		for _, account := range identity.Accounts() {
+			level := identity.PodSecurity
+			if level == "" || !identity.CreateNamespace || builtIn(account.Namespace) {
+				continue
+			}
+			if first, said := levels[account.Namespace]; !said {
+				levels[account.Namespace] = i
 			} else if other := c.Identities[first].PodSecurity; other != level {
 				p.Add(at+".podSecurity", Quote(level), "%s, which identities[%d].podSecurity says of the same namespace", other, first)
 			}
 		}
-		account := identity.Namespace + "/" + identity.ServiceAccount
-		if first, taken := accounts[account]; taken && identity.ServiceAccount != "" {
-			p.Add(at+".serviceAccount", Quote(identity.ServiceAccount), "another service account than that of %s, "+
-				"since a service account has one identity", first)
-		} else {
+		distinct := func(key, text string, account Account) {
+			if first, taken := accounts[account]; taken {
+				p.Add(key, Quote(text), "another service account than that of %s, since a service account has one identity", first)
+				return
+			}
 			accounts[account] = at
+			pod := Account{account.Namespace, identity.PodName(account)}
+			if first, taken := pods[pod]; taken && c.Demo && !p.Has(at+".name") {
+				p.Add(key, Quote(text), "another service account, or demo false: the demo pod would be called %s, as that of %s is", pod.Name, first)
+			}
+			pods[pod] = at
+		}
+		if identity.ServiceAccount != "" {
+			distinct(at+".serviceAccount", identity.ServiceAccount, identity.Account())
+		}
+		for j, text := range identity.ServiceAccounts {
+			distinct(fmt.Sprintf("%s.serviceAccounts[%d]", at, j), text, identity.account(text))
 		}
 	}
 }
@@ -49,11 +65,12 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 			"at most %d characters", maxIdentityName)
 	}
 	validateNamespace(at+".namespace", i, p)
+	validateAccounts(at, c, i, p)
 	validateServiceAccount(at+".serviceAccount", i.ServiceAccount, p)
 	validateLevel(at+".podSecurity", i, c, p)
 	between(at+".maxSessionSeconds", i.MaxSessionSeconds, rules.MinRoleSessionSeconds, rules.MaxSessionSeconds, " seconds", p)
-	if len(i.Statements) == 0 && len(i.ManagedPolicyArns) == 0 && len(i.AssumeRoles) == 0 && i.Preset.Name == "" {
-		p.Add(at+".statements", "nothing", "at least one statement, unless managedPolicyArns, preset or assumeRoles give permissions")
+	if len(i.Statements) == 0 && len(i.ManagedPolicyArns) == 0 && len(i.AssumeRoles) == 0 && i.Preset.Name == "" && len(i.PrefixPerPod) == 0 {
+		p.Add(at+".statements", "nothing", "at least one statement, unless managedPolicyArns, preset, prefixPerPod or assumeRoles give permissions")
 	}
 	sids := map[string]int{}
 	for j, s := range i.Statements {
@@ -66,6 +83,7 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 		}
 	}
 	validatePreset(at, c, i, sids, p)
+	validatePrefixes(at, c, i, demo, p)
 	if n := c.policyCharacters(i); n > rules.MaxInlinePolicy && !p.within(at+".statements") {
 		p.Add(at+".statements", fmt.Sprintf("a policy of %d characters", n), "at most %d characters as JSON, "+
 			"IAM's limit for a role; managed policies have one of their own", rules.MaxInlinePolicy)
@@ -160,7 +178,7 @@ func validateNamespace(key string, i Identity, p *Problems) {
 	case rules.Label(i.Namespace) != "":
 		p.Add(key, Quote(i.Namespace), "a namespace: lower-case letters, digits and hyphens, with a letter or digit at both ends, "+
 			"at most %d characters", rules.MaxLabel)
-	case i.CreateNamespace && (i.Namespace == "default" || strings.HasPrefix(i.Namespace, "kube-")):
+	case i.CreateNamespace && builtIn(i.Namespace):
 		p.Add(strings.TrimSuffix(key, "namespace")+"createNamespace", "true", "false, since Kubernetes makes %s itself", i.Namespace)
 	}
 }
