@@ -92,6 +92,12 @@ func broken(err error) error {
 	return brokenError{err}
 }
 
+// where is the case, tried only where the stack has what it needs.
+func (c Case) where(here func(*Target) bool) Case {
+	c.Here = here
+	return c
+}
+
 // judge compares what a try got with what it must get.
 func (c Case) judge(err error) (got string, ok bool) {
 	if err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -31,7 +32,28 @@ var permissionCases = []Case{
 		func(ctx context.Context, t *Target, c aws.Config) error {
 			_, err := s3.NewFromConfig(c).GetObject(ctx, &s3.GetObjectInput{Bucket: &t.Identity.Bucket, Key: aws.String(t.Identity.Prefix + "refusals.txt")})
 			return err
-		}),
+		}).where(func(t *Target) bool { return len(t.Identity.Prefixes) == 0 }),
+	may("put-prefix-of-peer", "a put below the prefix of another service account of the same role", "AccessDenied", "because no identity-based policy allows the s3:PutObject action",
+		func(ctx context.Context, t *Target, c aws.Config) error {
+			_, err := s3.NewFromConfig(c).PutObject(ctx, &s3.PutObjectInput{Bucket: &t.Peer.Bucket, Key: aws.String(t.Peer.Prefix + "x"), Body: strings.NewReader("x")})
+			return err
+		}).where(hasPeer),
+	may("get-prefix-of-peer", "a get of what another service account of the same role has put", "AccessDenied", "because no identity-based policy allows the s3:GetObject action",
+		func(ctx context.Context, t *Target, c aws.Config) error {
+			_, err := s3.NewFromConfig(c).GetObject(ctx, &s3.GetObjectInput{Bucket: &t.Peer.Bucket, Key: aws.String(t.Peer.Prefix + t.Peer.Pod.Name + ".json")})
+			return err
+		}).where(hasPeer),
+	may("list-prefix-of-peer", "a listing of the prefix of another service account of the same role", "AccessDenied", "because no identity-based policy allows the s3:ListBucket action",
+		func(ctx context.Context, t *Target, c aws.Config) error {
+			_, err := s3.NewFromConfig(c).ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &t.Peer.Bucket, Prefix: &t.Peer.Prefix})
+			return err
+		}).where(hasPeer),
+	may("list-prefixes-of-all", "a listing of what the prefixes of all service accounts of the role begin with", "AccessDenied", "because no identity-based policy allows the s3:ListBucket action",
+		func(ctx context.Context, t *Target, c aws.Config) error {
+			all := strings.TrimSuffix(t.Peer.Prefix, path.Base(t.Peer.Prefix)+"/")
+			_, err := s3.NewFromConfig(c).ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &t.Peer.Bucket, Prefix: &all})
+			return err
+		}).where(hasPeer),
 	may("list-bucket", "a listing of the bucket by the identity", "AccessDenied", "s3:ListBucket",
 		func(ctx context.Context, t *Target, c aws.Config) error {
 			_, err := s3.NewFromConfig(c).ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &t.Identity.Bucket})
@@ -101,6 +123,9 @@ func may(name, what, code, text string, call func(context.Context, *Target, aws.
 		return call(ctx, t, t.config(c))
 	}}
 }
+
+// hasPeer says whether another service account has the identity's role and a prefix of its own.
+func hasPeer(t *Target) bool { return t.Peer != nil }
 
 // signingKeyParameter is the parameter from which servers get the cluster's signing key.
 func (t *Target) signingKeyParameter(ctx context.Context) (string, error) {

@@ -45,6 +45,8 @@ type Target struct {
 	Cluster         *kube.Cluster
 	State           *stack.State
 	Identity        Identity
+	// Peer is another service account with the role of Identity, where each has its own prefix; nil where there is none.
+	Peer *Identity
 
 	admin  aws.Credentials
 	http   *http.Client
@@ -57,6 +59,8 @@ type Identity struct {
 	Namespace      string `json:"namespace"`
 	ServiceAccount string `json:"serviceAccount"`
 	RoleARN        string `json:"roleArn"`
+	// Prefixes are where it has objects of its own, by prefixPerPod.
+	Prefixes []string `json:"prefixes"`
 
 	Pod    corev1.Pod `json:"-"`
 	Bucket string     `json:"-"`
@@ -100,8 +104,16 @@ func newTarget(ctx context.Context, env map[string]string, name string) (*Target
 		return nil, errors.New("the stack has no identities")
 	}
 	t.Identity = identities[0]
-	if err := t.locate(ctx); err != nil {
+	if err := t.locate(ctx, &t.Identity); err != nil {
 		return nil, err
+	}
+	for i := range identities[1:] {
+		if peer := &identities[1+i]; t.Peer == nil && len(peer.Prefixes) > 0 && peer.RoleARN == t.Identity.RoleARN {
+			if err := t.locate(ctx, peer); err != nil {
+				return nil, err
+			}
+			t.Peer = peer
+		}
 	}
 	who, err := sts.NewFromConfig(t.config(t.admin)).GetCallerIdentity(ctx, nil)
 	if err != nil {
@@ -156,9 +168,8 @@ func (t *Target) config(c aws.Credentials) aws.Config {
 	return aws.Config{Region: t.Region, HTTPClient: &client, Credentials: provider, Retryer: func() aws.Retryer { return aws.NopRetryer{} }}
 }
 
-// locate finds the identity's demo pod, which says in its environment where it writes.
-func (t *Target) locate(ctx context.Context) error {
-	id := &t.Identity
+// locate finds an identity's demo pod, which says in its environment where it writes.
+func (t *Target) locate(ctx context.Context, id *Identity) error {
 	account, err := t.Cluster.Client.CoreV1().ServiceAccounts(id.Namespace).Get(ctx, id.ServiceAccount, metav1.GetOptions{})
 	if err != nil {
 		return err

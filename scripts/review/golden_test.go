@@ -33,6 +33,9 @@ var recorded = map[string][]string{
 	"danger-ca-replaced":            {"ca-replaced"},
 	"danger-zone-moved":             {"server-replaced"},
 	"harmless-certificate-revoked":  nil,
+	"harmless-account-added":        nil,
+	"harmless-prefixes":             nil,
+	"harmless-account-removed":      nil,
 
 	"rotation-key-next":        nil,
 	"rotation-key-active":      nil,

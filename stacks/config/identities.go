@@ -178,7 +178,7 @@ func validateNamespace(key string, i Identity, p *Problems) {
 	case rules.Label(i.Namespace) != "":
 		p.Add(key, Quote(i.Namespace), "a namespace: lower-case letters, digits and hyphens, with a letter or digit at both ends, "+
 			"at most %d characters", rules.MaxLabel)
-	case i.CreateNamespace && builtIn(i.Namespace):
+	case i.CreateNamespace && !slices.ContainsFunc(i.Accounts(), func(a Account) bool { return !builtIn(a.Namespace) }):
 		p.Add(strings.TrimSuffix(key, "namespace")+"createNamespace", "true", "false, since Kubernetes makes %s itself", i.Namespace)
 	}
 }

@@ -81,6 +81,20 @@ var recordings = []recording{
 	{name: "rotation-ca-back", setup: "roles-anywhere", config: authorities("1=active", "2=next")},
 
 	{name: "harmless-certificate-revoked", setup: "roles-anywhere", from: authorities("1=active"), config: []string{`rolesAnywhere.revoked=[uploader]`}},
+
+	// A role of several service accounts: one more of them, a prefix for each, and one less.
+	{name: "harmless-account-added", setup: "irsa-s3", from: accounts("worker"), config: accounts("worker", "batch/export")},
+	{name: "harmless-account-removed", setup: "irsa-s3", config: accounts()},
+	{name: "harmless-prefixes", setup: "roles-anywhere", from: accounts("worker"), config: []string{
+		`identities=[{name: uploader, namespace: default, serviceAccount: uploader, serviceAccounts: [worker, batch/export], createNamespace: true,` +
+			` prefixPerPod: ["arn:aws:s3:::acme-tenants"], ` + ownObjects + `}]`}},
+}
+
+const ownObjects = `statements: [{sid: PutOwnObjects, actions: ["s3:PutObject"], resources: ["${demo.bucketArn}/uploader/*"]}]`
+
+// accounts are service accounts beside the uploader that have its role.
+func accounts(others ...string) []string {
+	return []string{`identities=[{name: uploader, namespace: default, serviceAccount: uploader, serviceAccounts: [` + strings.Join(others, ", ") + `], ` + ownObjects + `}]`}
 }
 
 // keys, issuers and authorities are a set of members, each name=state.
