@@ -369,6 +369,14 @@ var catalogue = []Cause{
 		Reasons: []Reason{{"the token's file cannot be read", "the rest of the message", "see token-file-missing and token-file-denied"}},
 	},
 	{
+		ID: "session-of-year-one", Says: "date value out of range", From: "SDK for Python and AWS CLI, behind the credential helper as a sidecar", Source: botoCreds + "; " + helper + " serve",
+		Pattern: says("date value out of range"), Page: pageRA,
+		Reasons: []Reason{
+			{"the helper's `serve`, up to release 1.8.5, hides that CreateSession was refused: it answers Success with empty keys that end in the year 1, from which Python cannot count back", "`kubectl logs <pod> --container credential-helper`; `doctor check` looks at certificate, anchor, profile and role", "mend what CreateSession refuses; a newer release of the helper, or `rolesAnywhere.helper.delivery: image-volume`, says it itself"},
+			{"a date of an answer of AWS, shown in a time zone in which it has no such year", "the same command with `TZ=UTC` works", "run it with `TZ=UTC`"},
+		},
+	},
+	{
 		ID: "process-output", Says: "credential_process returned invalid JSON; parse failed of process output; wrong version in process output (not 1); missing AccessKeyId in process output", From: "SDKs (JavaScript, Go, botocore)", Source: jsProcess + "; " + goProcess + "; " + botoCreds,
 		Pattern: matches(`credential_process returned (invalid|expired)|parse failed of process output|wrong version in process output|(missing|Missing) \w+ in (process|credential process) output|did not return Version 1|Missing required key in credential|Unsupported version '|Process did not return|Failed to refresh process-based credentials`), Page: pageRA,
 		Reasons: []Reason{
