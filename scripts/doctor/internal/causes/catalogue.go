@@ -327,12 +327,52 @@ var catalogue = []Cause{
 		},
 	},
 	{
-		ID: "admission-refused", Says: "policy '…' … denied request; no such key: the pod has a volume aws-iam-token of its own …; no such key: a container …; no such key: k3s-aws-auth/…", From: "API server", Source: "docs/injection.md",
-		Pattern: matches(`(ValidatingAdmissionPolicy|MutatingAdmissionPolicy|policy) '[^']+'.* denied request|no such key: (the pod|a container|k3s-aws-auth/)|violates PodSecurity`), Page: pageInjection,
+		ID: "policy-not-served", Says: "the cluster's API server does not serve MutatingAdmissionPolicy", From: "`pulumi up`", Source: "components/injection/await.go",
+		Pattern: says("API server does not serve MutatingAdmissionPolicy"), Page: pageInjection,
 		Reasons: []Reason{
-			{"the admission policy cannot inject: an annotation is missing or has no usable text, or something is in the place of the token or of the credential helper", "the message names it", "correct the annotation, or the pod's manifest as the message says"},
-			{"the namespace's Pod Security level refuses the pod", "`violates PodSecurity` in the message", "add the securityContext, or set identities[].podSecurity"},
+			{"a cluster of yours without the flags of the policy, or older than Kubernetes 1.34", "`kubectl api-resources --api-group admissionregistration.k8s.io`, and the flags in docs/injection.md", "set the flags on every server and restart them one after the other"},
+			{"a server of the program's own cluster has not restarted yet", "`kubectl get nodes`; K3s's log on the servers", "run `pulumi up` again"},
 		},
+	},
+	{
+		ID: "not-injected", Says: "pods do not get their identity …: a pod was let through without its identity; … 403", From: "`pulumi up`", Source: "components/injection/await.go",
+		Pattern: says("pods do not get their identity"), Page: pageInjection,
+		Reasons: []Reason{
+			{"a quota or another admission policy of the namespace refuses any pod", "403 in the message, which names it", "make room in the quota, or have the policy let the pods through"},
+			{"the service account lacks its label or an annotation, or is another stack's of the same name", "`kubectl get serviceaccount <name> -o yaml` against the output identities[].annotate", "run the commands of that output, or give the identity a service account of its own"},
+			{"the webhook is not reached by the API servers", "`kubectl --namespace pod-identity-webhook get pods`; the API server's log names it", "see the webhook's pods and its certificate; a firewall between servers and agents"},
+		},
+	},
+	{
+		ID: "admission-part-taken", Says: "policy '…' … denied request: … no such key: the pod has a volume … of its own; no such key: a container …", From: "API server", Source: "docs/injection.md",
+		Pattern: matches(`no such key: (the pod|a container)`), Page: pageInjection,
+		Reasons: []Reason{{"something of the pod is in the place of the token, the certificate, the helper or a variable of theirs", "the message names it; it is in the events of the ReplicaSet, StatefulSet or Job", "give the volume, mount, container or port another name, or take the variable out"}},
+	},
+	{
+		ID: "admission-annotation", Says: "policy '…' … denied request: … no such key: k3s-aws-auth/…; an annotation of the ServiceAccount is empty", From: "API server", Source: "docs/injection.md",
+		Pattern: matches(`no such key: (k3s-aws-auth/|an annotation )`), Page: pageInjection,
+		Reasons: []Reason{
+			{"the service account is one of yours (createServiceAccount: false) and lacks an annotation", "`kubectl get serviceaccount <name> -o yaml` against the output identities[].annotate", "run the commands of that output"},
+			{"the delivery of the helper has changed, and the service account still has the annotations of the former", "the same", upAgain},
+		},
+	},
+	{
+		ID: "pod-security", Says: "pods … is forbidden: violates PodSecurity \"restricted:latest\"", From: "API server", Source: "https://kubernetes.io/docs/concepts/security/pod-security-admission/",
+		Pattern: says("violates PodSecurity"), Page: pageIdentity,
+		Reasons: []Reason{
+			{"the namespace is one that createNamespace made, which enforces the level `restricted`", "`kubectl get namespace <name> -o yaml`: the label pod-security.kubernetes.io/enforce", "add the securityContext that the message lists, or set identities[].podSecurity"},
+			{"the helper's delivery `node` needs a hostPath volume, which baseline and restricted forbid", "`hostPath` in the message", "podSecurity: privileged for that namespace, or another delivery"},
+		},
+	},
+	{
+		ID: "admission-refused", Says: "policy '…' … denied request", From: "API server", Source: "docs/injection.md",
+		Pattern: matches(`(ValidatingAdmissionPolicy|MutatingAdmissionPolicy|policy) '[^']+'.* denied request`), Page: pageInjection,
+		Reasons: []Reason{{"the admission policy cannot inject: an annotation has no text that it can use", "the event names the expression", "correct the annotation as the output identities[].annotate has it"}},
+	},
+	{
+		ID: "helper-not-started", Says: "StartError of the init container credential-helper: exec: \"/bin/cp\" (or \"/bin/sh\"): stat …: no such file or directory", From: "container runtime", Source: "opencontainers/runc libcontainer",
+		Pattern: matches(`exec: "/bin/(cp|sh)":.*no such file or directory|credential-helper.*StartError|StartError.*credential-helper`), Page: pageRA,
+		Reasons: []Reason{{"the image of the pod's first container has no /bin/cp or, with the delivery `node`, no shell: distroless and scratch images", "`kubectl describe pod <pod>`", "`rolesAnywhere.helper.delivery: sidecar`, which needs nothing of the app's image"}},
 	},
 	{
 		ID: "token-file-missing", Says: "unable to read file at …: no such file or directory; [Errno 2] No such file or directory: '…token'; ENOENT", From: "SDKs (Go, botocore, Java, JavaScript, Rust)", Source: goWeb + "; " + jsWeb,
