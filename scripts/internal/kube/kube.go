@@ -27,9 +27,13 @@ type Cluster struct {
 	config *rest.Config
 }
 
-// Connect reads a kubeconfig, without asking the cluster anything yet.
+// Connect reads a kubeconfig, without asking the cluster anything yet. Without one it is the cluster that this process runs
+// in a pod of, as the pod's service account.
 func Connect(kubeconfig string) (*Cluster, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	config, err := rest.InClusterConfig()
+	if kubeconfig != "" {
+		config, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
+	}
 	if err != nil {
 		return nil, err
 	}

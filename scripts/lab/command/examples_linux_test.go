@@ -1,22 +1,28 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"k3s-aws-auth/scripts/internal/kube"
 	"k3s-aws-auth/scripts/lab/internal/state"
@@ -62,9 +68,10 @@ func (e example) pulumi(args ...string) []byte {
 // already a role with its namespace and service account, by which it gets in where another pod does not.
 func TestExamples(t *testing.T) {
 	w := newWhole(t, "irsa-s3")
-	w.up("cluster.agents=1", "injection=admission-policy")
+	w.up("cluster.agents=1", "injection=admission-policy", w.withDoctor())
 	w.downAtEnd()
 	c := w.kube()
+	w.doctorJob(c)
 	demo := w.demo(c)
 	_, issuer := w.issued(c, demo)
 	host := strings.TrimPrefix(issuer, "https://")
@@ -97,6 +104,65 @@ func TestExamples(t *testing.T) {
 	require.Contains(t, said, ":assumed-role/"+path.Base(made["roleArn"])+"/")
 	_, err = c.Exec(w.ctx, demo.Namespace, demo.Name, "app", "/bin/sh", "-c", as)
 	require.ErrorContains(t, err, "AccessDenied")
+}
+
+// withDoctor is the lab's identities, and one with the permissions that docs/doctor.md says the doctor needs.
+func (w *whole) withDoctor() string {
+	w.t.Helper()
+	page, err := os.ReadFile("../../../docs/doctor.md")
+	require.NoError(w.t, err)
+	block := regexp.MustCompile("(?s)```json\n(.*?)```").FindSubmatch(page)
+	require.NotNil(w.t, block)
+	var policy struct {
+		Statement []struct{ Action []string }
+	}
+	require.NoError(w.t, json.Unmarshal(block[1], &policy))
+	require.Len(w.t, policy.Statement, 1)
+	actions, err := json.Marshal(policy.Statement[0].Action)
+	require.NoError(w.t, err)
+	const own = `{actions: ["s3:PutObject"], resources: ["${demo.bucketArn}/%[1]s/*"]}`
+	return fmt.Sprintf(`identities=[{name: uploader, namespace: default, serviceAccount: uploader, statements: [`+own+`]},`+
+		`{name: doctor, namespace: doctor, serviceAccount: doctor, createNamespace: true, statements: [{actions: %[3]s, resources: ["*"]}, `+
+		strings.ReplaceAll(own, "%[1]s", "%[2]s")+`]}]`, "uploader", "doctor", actions)
+}
+
+// doctorJob runs the example Job as it is but for its image, and holds that the least that it has is enough: nothing is found,
+// and only what its arguments leave out is not looked at.
+func (w *whole) doctorJob(c *kube.Cluster) {
+	w.t.Helper()
+	dir := state.Client(w.dir)
+	require.NoError(w.t, os.MkdirAll(dir, 0o755))
+	out, err := exec.CommandContext(w.ctx, "go", "build", "-o", filepath.Join(dir, "doctor"), "k3s-aws-auth/scripts/doctor").CombinedOutput()
+	require.NoError(w.t, err, string(out))
+	text, err := os.ReadFile("../../../docs/doctor-job.example.yml")
+	require.NoError(w.t, err)
+	var role rbacv1.ClusterRole
+	var binding rbacv1.ClusterRoleBinding
+	var job batchv1.Job
+	for i, part := range strings.Split(string(text), "\n---\n") {
+		require.NoError(w.t, yaml.UnmarshalStrict([]byte(part), []any{&role, &binding, &job}[i]))
+	}
+	container := &job.Spec.Template.Spec.Containers[0]
+	container.Image, container.Command = state.ClientImage, []string{state.ClientMount + "/doctor"} // as ko's image starts it
+	_, err = c.Client.RbacV1().ClusterRoles().Create(w.ctx, &role, metav1.CreateOptions{})
+	require.NoError(w.t, err)
+	_, err = c.Client.RbacV1().ClusterRoleBindings().Create(w.ctx, &binding, metav1.CreateOptions{})
+	require.NoError(w.t, err)
+	_, err = c.Client.BatchV1().Jobs(job.Namespace).Create(w.ctx, &job, metav1.CreateOptions{})
+	require.NoError(w.t, err)
+	var pod corev1.Pod
+	require.Eventually(w.t, func() bool {
+		pods, err := c.Client.CoreV1().Pods(job.Namespace).List(w.ctx, metav1.ListOptions{LabelSelector: "job-name=" + job.Name})
+		if err == nil && len(pods.Items) == 1 {
+			pod = pods.Items[0]
+		}
+		return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
+	}, 2*time.Minute, 200*time.Millisecond)
+	said, err := c.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(w.ctx)
+	require.NoError(w.t, err)
+	require.Equal(w.t, corev1.PodSucceeded, pod.Status.Phase, string(said))
+	require.Contains(w.t, string(said), "2 identities with 3 pods: 0 findings")
+	require.Equal(w.t, 2, bytes.Count(said, []byte("\n  ")), "only what its arguments leave out is not looked at: %s", said)
 }
 
 // start runs an ordinary pod of a service account, as the demo pod's image, and waits for it.

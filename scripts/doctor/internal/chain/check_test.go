@@ -527,7 +527,7 @@ func TestUnseenIsNotJudged(t *testing.T) {
 			t.Run(name+"/"+part, func(t *testing.T) {
 				f := load(t, name)
 				forget(f)
-				f.Unseen = []Unseen{{part, "forbidden"}}
+				f.Unseen = []Unseen{{What: part, Why: "forbidden"}}
 				require.Empty(t, Check(f))
 			})
 		}

@@ -64,7 +64,14 @@ func (c *collector) miss(what string, err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.facts.Unseen = append(c.facts.Unseen, Unseen{what, plain(err)})
+	c.facts.Unseen = append(c.facts.Unseen, Unseen{What: what, Why: plain(err)})
+}
+
+// decline notes that a flag leaves a part out.
+func (c *collector) decline(what, flag string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.facts.Unseen = append(c.facts.Unseen, Unseen{What: what, Why: flag, Declined: true})
 }
 
 // plain is an error without the ids of its request, which differ each time.

@@ -67,7 +67,7 @@ func (c *collector) cluster(ctx context.Context) {
 		},
 		func() {
 			if c.NoSecrets {
-				c.miss(partSecrets, errors.New("--no-secrets"))
+				c.decline(partSecrets, "--no-secrets")
 				return
 			}
 			c.miss(partSecrets, each(ctx, func(o metav1.ListOptions) (runtime.Object, error) { return core.Secrets("").List(ctx, o) }, func(s *corev1.Secret) { secrets = append(secrets, *s) }))
@@ -92,7 +92,7 @@ func (c *collector) cluster(ctx context.Context) {
 	if !c.NoToken {
 		c.miss(partToken, c.token(ctx))
 	} else {
-		c.miss(partToken, errors.New("--no-token"))
+		c.decline(partToken, "--no-token")
 	}
 }
 

@@ -312,7 +312,8 @@ func TestUnseen(t *testing.T) {
 	access.NoSecrets, access.NoToken = true, true
 	r := Examine(Collect(context.Background(), access, nil))
 	require.Empty(t, r.Findings)
-	require.Equal(t, []Unseen{{partToken, "--no-token"}, {partSecrets, "--no-secrets"}}, r.Unseen)
+	require.Equal(t, []Unseen{{partToken, "--no-token", true}, {partSecrets, "--no-secrets", true}}, r.Unseen)
+	require.NoError(t, r.err(), "who leaves a part out knows that it is not judged")
 	require.Zero(t, w.asked["/api/v1/secrets"])
 }
 

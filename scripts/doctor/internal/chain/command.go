@@ -72,8 +72,8 @@ mends it.
 
 ` + whatIsRead + `
 
-Exit codes: 0 nothing was found, 1 something was, 2 something could not be looked at (which is printed), or a wrong command
-line.`,
+Exit codes: 0 nothing was found, 1 something was, 2 something could not be looked at (which is printed; what --no-secrets and
+--no-token leave out is printed and does not count), or a wrong command line.`,
 		Example: `  doctor check                                       the cluster of KUBECONFIG and the account of your AWS credentials
   doctor check --setup irsa-s3                       a running lab
   doctor check --stack organization/k3s-aws-auth/prod --output sarif > doctor.sarif
@@ -236,13 +236,24 @@ func (o *options) check(cmd *cobra.Command) error {
 	return r.err()
 }
 
+// missed are the parts that somebody wanted to be looked at, and that could not be.
+func (r *Report) missed() int {
+	n := 0
+	for _, u := range r.Unseen {
+		if !u.Declined {
+			n++
+		}
+	}
+	return n
+}
+
 // err is what a report makes a command end with.
 func (r *Report) err() error {
 	switch {
 	case len(r.Findings) > 0:
 		return fmt.Errorf("%s", count(len(r.Findings), "finding", "findings"))
-	case len(r.Unseen) > 0:
-		return cli.Exit(fmt.Errorf("%s could not be looked at", count(len(r.Unseen), "part", "parts")), exitUnseen)
+	case r.missed() > 0:
+		return cli.Exit(fmt.Errorf("%s could not be looked at", count(r.missed(), "part", "parts")), exitUnseen)
 	case r.Identities == 0:
 		return cli.Exit(errors.New("the cluster has no identities: no service account with a role, no pod with a token or certificate for AWS"), exitUnseen)
 	}
@@ -278,7 +289,7 @@ func (o *options) follow(ctx context.Context, w io.Writer, collect func(context.
 		if first && o.output == asText {
 			fmt.Fprintf(w, "%s  watching %s with %s\n", f.Taken.Format(time.TimeOnly), count(r.Identities, "identity", "identities"), count(r.Pods, "pod", "pods"))
 		}
-		if len(r.Unseen) > 0 { // what was found before has not gone, as far as anybody can see
+		if r.missed() > 0 { // what was found before has not gone, as far as anybody can see
 			for _, b := range before.Findings {
 				if find(r.Findings, b.same) == nil {
 					r.Findings = append(r.Findings, b)

@@ -17,7 +17,7 @@ func TestFollow(t *testing.T) {
 	broken := load(t, "irsa-s3")
 	broken.Account.Providers = nil
 	blind := load(t, "irsa-s3")
-	blind.Account.Providers, blind.Unseen = nil, []Unseen{{partProviders, "AccessDenied"}}
+	blind.Account.Providers, blind.Unseen = nil, []Unseen{{What: partProviders, Why: "AccessDenied"}}
 	looks := []*Facts{load(t, "irsa-s3"), broken, blind, load(t, "irsa-s3")}
 	for output, want := range map[string][]string{
 		asText: {"watching 1 identity with 1 pod", "BROKEN  provider-missing", "cannot be looked at: OIDC providers: AccessDenied", "can be looked at again: OIDC providers", "gone: provider-missing"},
@@ -54,11 +54,11 @@ func TestFollow(t *testing.T) {
 func TestChanges(t *testing.T) {
 	at := time.Unix(0, 0)
 	finding := Finding{ID: "a", Where: "x"}
-	some, none, blind := &Report{Findings: []Finding{finding}}, &Report{}, &Report{Unseen: []Unseen{{"p", "q"}}}
+	some, none, blind := &Report{Findings: []Finding{finding}}, &Report{}, &Report{Unseen: []Unseen{{What: "p", Why: "q"}}}
 	require.Empty(t, changes(some, some, at))
 	require.Equal(t, []change{{Time: at, Finding: &finding}}, changes(none, some, at))
 	require.Equal(t, []change{{Time: at, Gone: true, Finding: &finding}}, changes(some, none, at))
-	require.Equal(t, []change{{Time: at, Unseen: &Unseen{"p", "q"}}}, changes(some, blind, at))
+	require.Equal(t, []change{{Time: at, Unseen: &Unseen{What: "p", Why: "q"}}}, changes(some, blind, at))
 }
 
 func TestFromExport(t *testing.T) {

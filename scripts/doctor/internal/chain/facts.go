@@ -34,6 +34,8 @@ type Facts struct {
 type Unseen struct {
 	What string `json:"what"`
 	Why  string `json:"why"`
+	// Declined says that whoever asked did not want it looked at: it is told, and no failure.
+	Declined bool `json:"declined,omitempty"`
 }
 
 // Parts of the chain, as Unseen names them.

@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,32 @@ import (
 type objects interface {
 	secret(namespace, name string) (*corev1.Secret, error)
 	configMap(namespace, name string) (*corev1.ConfigMap, error)
+	// kubernetes is the Service of the API server; nil where there is none yet.
+	kubernetes() (*corev1.Service, error)
+}
+
+// serviceEnvironment are the variables by which every container finds the API server: InClusterConfig of client-go reads the
+// first two. A kubelet gives those of the namespace's other services too, which have no addresses here (kubernetes/kubernetes
+// pkg/kubelet/envvars/envvars.go, kubelet_pods.go getServiceEnvVarMap).
+func serviceEnvironment(s *corev1.Service) (names []string, values map[string]string) {
+	values = map[string]string{}
+	if s == nil || len(s.Spec.Ports) == 0 {
+		return nil, values
+	}
+	set := func(name, value string) { names, values[name] = append(names, name), value }
+	first, host := s.Spec.Ports[0], s.Spec.ClusterIP
+	port, protocol := strconv.Itoa(int(first.Port)), strings.ToLower(string(first.Protocol))
+	url := protocol + "://" + net.JoinHostPort(host, port)
+	set("KUBERNETES_SERVICE_HOST", host)
+	set("KUBERNETES_SERVICE_PORT", port)
+	set("KUBERNETES_SERVICE_PORT_"+strings.ToUpper(first.Name), port)
+	set("KUBERNETES_PORT", url)
+	of := fmt.Sprintf("KUBERNETES_PORT_%s_%s", port, strings.ToUpper(protocol))
+	set(of, url)
+	set(of+"_PROTO", protocol)
+	set(of+"_PORT", port)
+	set(of+"_ADDR", host)
+	return names, values
 }
 
 // podInfo is what the downward API knows beyond the pod object itself.
@@ -82,7 +109,18 @@ func environment(pod *corev1.Pod, c *corev1.Container, info podInfo, src objects
 			}
 		}
 	}
-	lookup := func(name string) (string, bool) { v, ok := values[name]; return v, ok }
+	kubernetes, err := src.kubernetes()
+	if err != nil {
+		return nil, err
+	}
+	found, services := serviceEnvironment(kubernetes)
+	lookup := func(name string) (string, bool) {
+		if v, ok := values[name]; ok {
+			return v, true
+		}
+		v, ok := services[name]
+		return v, ok
+	}
 	for _, e := range c.Env {
 		value := expand(e.Value, lookup)
 		if e.ValueFrom != nil {
@@ -96,6 +134,11 @@ func environment(pod *corev1.Pod, c *corev1.Container, info podInfo, src objects
 			value = v
 		}
 		set(e.Name, value)
+	}
+	for _, name := range found { // what the pod says itself goes before
+		if _, own := values[name]; !own {
+			set(name, services[name])
+		}
 	}
 	env := make([]string, 0, len(names))
 	for _, name := range names {

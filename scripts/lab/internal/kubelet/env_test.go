@@ -16,6 +16,7 @@ import (
 type fakeObjects struct {
 	secrets    map[string]map[string]string
 	configMaps map[string]map[string]string
+	service    *corev1.Service
 }
 
 func (f fakeObjects) secret(_, name string) (*corev1.Secret, error) {
@@ -37,6 +38,8 @@ func (f fakeObjects) configMap(_, name string) (*corev1.ConfigMap, error) {
 	}
 	return &corev1.ConfigMap{Data: data}, nil
 }
+
+func (f fakeObjects) kubernetes() (*corev1.Service, error) { return f.service, nil }
 
 func TestExpand(t *testing.T) {
 	values := map[string]string{"A": "1", "EMPTY": ""}
@@ -123,6 +126,21 @@ func TestEnvironment(t *testing.T) {
 			require.Equal(t, test.want, got)
 		})
 	}
+}
+
+// TestServiceEnvironment holds what every container of a cluster has to find the API server by, behind what it says itself.
+func TestServiceEnvironment(t *testing.T) {
+	src := fakeObjects{service: &corev1.Service{Spec: corev1.ServiceSpec{ClusterIP: "10.43.0.1",
+		Ports: []corev1.ServicePort{{Name: "https", Port: 443, Protocol: corev1.ProtocolTCP}}}}}
+	got, err := environment(&corev1.Pod{}, &corev1.Container{Env: []corev1.EnvVar{
+		{Name: "URL", Value: "https://$(KUBERNETES_SERVICE_HOST)"}, {Name: "KUBERNETES_PORT", Value: "mine"},
+	}}, podInfo{}, src)
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"URL=https://10.43.0.1", "KUBERNETES_PORT=mine",
+		"KUBERNETES_SERVICE_HOST=10.43.0.1", "KUBERNETES_SERVICE_PORT=443", "KUBERNETES_SERVICE_PORT_HTTPS=443",
+		"KUBERNETES_PORT_443_TCP=tcp://10.43.0.1:443", "KUBERNETES_PORT_443_TCP_PROTO=tcp", "KUBERNETES_PORT_443_TCP_PORT=443", "KUBERNETES_PORT_443_TCP_ADDR=10.43.0.1",
+	}, got)
 }
 
 func TestMergeEnv(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
@@ -141,7 +142,7 @@ func (o *objectWatches) watch(ctx context.Context, key objectKey) {
 	}
 }
 
-// objects reads Secrets and ConfigMaps from the API server.
+// objects reads Secrets, ConfigMaps and the API server's Service from the API server.
 func (k *Kubelet) objects(ctx context.Context) objects { return apiObjects{ctx, k.o.Client} }
 
 type apiObjects struct {
@@ -155,4 +156,12 @@ func (a apiObjects) secret(namespace, name string) (*corev1.Secret, error) {
 
 func (a apiObjects) configMap(namespace, name string) (*corev1.ConfigMap, error) {
 	return a.client.CoreV1().ConfigMaps(namespace).Get(a.ctx, name, metav1.GetOptions{})
+}
+
+func (a apiObjects) kubernetes() (*corev1.Service, error) {
+	s, err := a.client.CoreV1().Services(metav1.NamespaceDefault).Get(a.ctx, "kubernetes", metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return s, err
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -187,5 +188,29 @@ func (m *Machines) openBalancers(vm *machine) (closeAll func(), err error) {
 		}
 		return ""
 	}))
+	// The API server's Service, which kube-proxy leads to one server after the other.
+	service, err := m.o.Sandbox.ListenNode(vm.instance.ID, net.JoinHostPort(serviceIP, "443"))
+	if err != nil {
+		closeAll()
+		return nil, err
+	}
+	open = append(open, forwardFrom(service, m.anyServer))
 	return closeAll, nil
+}
+
+// anyServer is the address of a server that runs; empty where none does.
+func (m *Machines) anyServer() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []string
+	for _, vm := range m.machines {
+		if vm.server != nil {
+			all = append(all, vm.server.Address)
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	slices.Sort(all)
+	return all[int(m.turn.Add(1))%len(all)]
 }

@@ -102,6 +102,10 @@ type address struct {
 // apiPort is where K3s's API server listens on a server.
 const apiPort = "6443"
 
+// serviceIP is that of the Service default/kubernetes: the first of K3s's default service CIDR
+// (https://docs.k3s.io/cli/server#networking), of which the certificate of its API servers has it too.
+const serviceIP = "10.43.0.1"
+
 // New makes a hook for the EC2 service.
 func New(o Options) (*Machines, error) {
 	m := &Machines{o: o, log: log.New(o.Log, "machines: ", log.LstdFlags), machines: map[string]*machine{}, addresses: map[string]*address{}, balancers: map[string]*forwarder{}}
@@ -307,7 +311,7 @@ func (m *Machines) boot(ctx context.Context, vm *machine) error {
 		}
 	}
 	if m.o.Sandbox != nil {
-		network, err := m.o.Sandbox.AddNode(vm.instance.ID, vm.instance.PrivateIP)
+		network, err := m.o.Sandbox.AddNode(vm.instance.ID, vm.instance.PrivateIP, serviceIP)
 		if err != nil {
 			return err
 		}
