@@ -125,6 +125,7 @@ func newCluster(ctx *pulumi.Context, cfg *config.Config, plane identityPlane) (*
 		AgentHopLimit:          hopLimit,
 		AgentPolicies:          plane.nodePolicies,
 		AgentManagedPolicyArns: plane.nodeManagedPolicyArns,
+		ImagePulls:             imagePulls(cfg),
 		PermissionsBoundary:    cfg.PermissionsBoundary,
 		Protect:                cfg.Production,
 		Region:                 cfg.Region,

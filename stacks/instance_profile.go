@@ -28,7 +28,7 @@ var instanceProfile = setup{
 		}
 		refuseWithoutTokens(cfg, p)
 		// Room for the policies that agents have anyway.
-		const most = rules.MaxInlinePolicy - 2240
+		most := rules.MaxInlinePolicy - 2240 - cfg.NodePullCharacters()
 		if n := cfg.PolicyCharacters(); n > most {
 			p.Add("identities", fmt.Sprintf("policies of %d characters together", n),
 				"at most %d characters for setup instance-profile, which gives all of them to one role", most)

@@ -43,6 +43,9 @@ func deployIRSA(ctx *pulumi.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	if err := newPullTokens(ctx, cfg, cluster); err != nil {
+		return err
+	}
 	injector, err := newInjector(ctx, cfg, cluster, nil)
 	if err != nil {
 		return err

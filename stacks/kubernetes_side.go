@@ -82,7 +82,7 @@ func (k *kubernetesSide) instanceProfile(identity config.Identity, account confi
 func (k *kubernetesSide) webIdentity(identity config.Identity, account config.Account, role *podrole.PodRole, injector *injection.Injector) error {
 	return k.add(identity, account, role.Arn, nil, func(name string, who workload.Identity, demo *workload.Demo, opts ...pulumi.ResourceOption) (*workload.Workload, error) {
 		return workload.NewWebIdentity(k.ctx, name, &workload.WebIdentityArgs{
-			Identity: who, RoleArn: role.Arn, Injector: injector, Demo: demo,
+			Identity: who, RoleArn: role.Arn, PullsImages: len(identity.Pull) > 0, Injector: injector, Demo: demo,
 		}, opts...)
 	})
 }

@@ -80,6 +80,9 @@ type ClusterArgs struct {
 	// of the agents' role beyond what a node needs.
 	AgentPolicies          map[string]pulumi.StringInput
 	AgentManagedPolicyArns []string
+	// ImagePulls gives agents' kubelets credentials for private ECR repositories; nil
+	// does not.
+	ImagePulls *ImagePulls
 	// PermissionsBoundary is the ARN of a policy that caps the nodes' roles, or
 	// empty.
 	PermissionsBoundary string
@@ -121,6 +124,20 @@ type EtcdSnapshots struct {
 	Retention int
 }
 
+// ImagePulls is what images agents pull from private ECR repositories, and as whom.
+type ImagePulls struct {
+	// ProviderURL and ProviderSHA256 are upstream's ecr-credential-provider for the
+	// agents' architecture.
+	ProviderURL, ProviderSHA256 string
+	// Repositories are the ARNs of the repositories.
+	Repositories []string
+	// ByPods pulls with the role that a pod's ServiceAccount names in the annotation
+	// eks.amazonaws.com/ecr-role-arn, and not at all for one that names none; who may
+	// pull what is up to these roles. Otherwise the agents' role pulls, and may pull
+	// from all of the repositories.
+	ByPods bool
+}
+
 // Values of ClusterArgs.LoadBalancer.
 const (
 	LoadBalancerNone     = ""
@@ -135,8 +152,9 @@ func (args *ClusterArgs) balanced() bool { return args.LoadBalancer != LoadBalan
 const (
 	bootPolicy    = "boot"
 	sessionPolicy = "session-manager"
-	// snapshotPolicy is the servers' alone.
+	// snapshotPolicy is the servers' alone, pullPolicy the agents'.
 	snapshotPolicy = "etcd-snapshots"
+	pullPolicy     = "image-pulls"
 )
 
 // Ranges that K3s gives to pods and services by default.
@@ -184,6 +202,16 @@ func (args *ClusterArgs) validate() error {
 		follows(rules.Cron(snapshots.Schedule), "EtcdSnapshots.Schedule", snapshots.Schedule)
 		check(snapshots.Retention >= 1, "EtcdSnapshots.Retention: is %d, must be at least 1", snapshots.Retention)
 	}
+	if pulls := args.ImagePulls; pulls != nil {
+		follows(rules.Download(pulls.ProviderURL), "ImagePulls.ProviderURL", pulls.ProviderURL)
+		follows(rules.SHA256(pulls.ProviderSHA256), "ImagePulls.ProviderSHA256", pulls.ProviderSHA256)
+		check(len(pulls.Repositories) > 0, "ImagePulls.Repositories: is empty, must have at least one")
+		for i, arn := range pulls.Repositories {
+			follows(rules.RepositoryARN(arn), fmt.Sprintf("ImagePulls.Repositories[%d]", i), arn)
+		}
+		check(!pulls.ByPods || minor(args.Version) >= 35, "ImagePulls.ByPods: is true, must be false before Kubernetes 1.35: "+
+			"what one pod has pulled would be every pod's on that node")
+	}
 	check(args.Agents >= 1, "Agents: is %d, must be at least 1: servers take no workloads", args.Agents)
 	follows(rules.InstanceType(args.ServerInstanceType), "ServerInstanceType", args.ServerInstanceType)
 	follows(rules.InstanceType(args.AgentInstanceType), "AgentInstanceType", args.AgentInstanceType)
@@ -228,7 +256,7 @@ func (args *ClusterArgs) validate() error {
 		check(key.PrivateKeyPem != nil, "SigningKeys[%d].PrivateKeyPem: is nil", i)
 	}
 	check(args.AgentHopLimit == 1 || args.AgentHopLimit == 2, "AgentHopLimit: is %d, must be 1 or 2", args.AgentHopLimit)
-	for _, name := range []string{bootPolicy, sessionPolicy} {
+	for _, name := range []string{bootPolicy, sessionPolicy, pullPolicy} {
 		_, taken := args.AgentPolicies[name]
 		check(!taken, "AgentPolicies[%s]: the name is that of a policy of the component", name)
 	}

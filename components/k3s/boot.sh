@@ -20,12 +20,15 @@ CONFIG=/etc/rancher/k3s/config.yaml
 DATA=/var/lib/rancher/k3s/server
 AGENT=/var/lib/rancher/k3s/agent
 SIGNING=/etc/rancher/k3s/service-account
+PROVIDERS=/var/lib/rancher/credentialprovider
 
 # From $SETTINGS/boot.env. An empty K3S_SHA256 means the release's own digest.
 ROLE="" K3S_VERSION="" K3S_SHA256="" REGION="" DNS_SUFFIX=""
 # Of several servers also: the number of this one, the URL by which nodes join
 # and, on number 0 alone, the parameter that says who started the cluster.
 SERVER="" JOIN="" FOUNDER=""
+# Where agents pull images from ECR: the kubelet's credential provider.
+PROVIDER_URL="" PROVIDER_SHA256=""
 
 step="starting" # what the script is doing, for messages
 work=""         # a directory to remove at the end
@@ -238,6 +241,27 @@ install_k3s() {
   for tool in kubectl crictl ctr; do ln -sfn k3s "/usr/local/bin/$tool"; done
 }
 
+# Installs the program by which the kubelet gets credentials for images, unless it
+# is there already, and takes it away where it is not wanted any more: K3s gives the
+# kubelet what lies there.
+install_provider() {
+  local file=$PROVIDERS/bin/ecr-credential-provider mark=$SETTINGS/provider
+  step="installing the credential provider of the kubelet"
+  if [[ -z $PROVIDER_SHA256 ]]; then
+    [[ ! -e $mark ]] || rm -f "$file" "$PROVIDERS/config.yaml" "$mark"
+    return
+  fi
+  touch "$mark"
+  [[ ! -x $file ]] || ! sha256sum --check --status <<<"$PROVIDER_SHA256  $file" || return 0
+  mkdir -p "$PROVIDERS/bin"
+  retry 600 download "$PROVIDER_URL" "$file.part" || fail "cannot download $PROVIDER_URL"
+  if ! sha256sum --check --status <<<"$PROVIDER_SHA256  $file.part"; then
+    fail "$PROVIDER_URL does not have the expected digest, $PROVIDER_SHA256"
+  fi
+  chmod 0755 "$file.part"
+  mv -f "$file.part" "$file" # in one move: the kubelet may be running the old one
+}
+
 # Writes the units: K3s's as its own installer would, and this script's.
 install_units() {
   step="installing the systemd units"
@@ -383,6 +407,7 @@ main() {
   find_founder
   name_provider
   install_k3s
+  install_provider
   install_units
   if [[ ${1-} == prepare ]]; then return; fi # systemd starts K3s after this
   local patience=600 tries=3

@@ -166,7 +166,7 @@ func newServerProfile(ctx *pulumi.Context, name string, args *ClusterArgs, here 
 // newAgentProfile gives agents a role that reads the agents' token, and what
 // the caller adds.
 func newAgentProfile(ctx *pulumi.Context, name string, args *ClusterArgs, here place, parent pulumi.ResourceOption) (*instanceprofile.InstanceProfile, error) {
-	policies, err := agentPolicies(here, args.ClusterName)
+	policies, err := agentPolicies(here, args)
 	if err != nil {
 		return nil, err
 	}

@@ -222,7 +222,7 @@ func serverUserData(args *ClusterArgs, plan serverPlan, i int, well pulumi.Strin
 // one that is newer, so that servers change their version first.
 func agentUserData(args *ClusterArgs, here place, join, well pulumi.StringOutput, files []secretFile) pulumi.StringOutput {
 	return pulumi.All(join, well).ApplyT(func(values []any) (string, error) {
-		return userData(agentRole, args, here, member{}, newAgentConfig(values[0].(string)), files)
+		return userData(agentRole, args, here, member{}, newAgentConfig(args, values[0].(string)), files)
 	}).(pulumi.StringOutput)
 }
 

@@ -84,10 +84,11 @@ func snapshots(p place, args *ClusterArgs) iampolicy.Document {
 // from elsewhere (all pods' own in the instance-profile setup, or a managed
 // policy that reads every parameter), so that path is denied outright. Reading
 // by path is denied from the parents down as well: SSM checks only the path that
-// was asked for, not what it returns below it.
-func agentPolicies(p place, clusterName string) (map[string]pulumi.StringInput, error) {
-	root := parameterRoot(clusterName)
-	return documents(map[string]iampolicy.Document{
+// was asked for, not what it returns below it. Where agents pull images with their
+// own role, it may do that too.
+func agentPolicies(p place, args *ClusterArgs) (map[string]pulumi.StringInput, error) {
+	root := parameterRoot(args.ClusterName)
+	policies := map[string]iampolicy.Document{
 		sessionPolicy: sessionManager(),
 		bootPolicy: iampolicy.New(
 			iampolicy.Statement{
@@ -108,7 +109,11 @@ func agentPolicies(p place, clusterName string) (map[string]pulumi.StringInput, 
 				Resources: []string{p.parameters("/"), p.parameters("/k3s-aws-auth*")},
 			},
 		),
-	})
+	}
+	if repositories := args.nodeRepositories(); len(repositories) > 0 {
+		policies[pullPolicy] = iampolicy.New(iampolicy.Pull(repositories)...)
+	}
+	return documents(policies)
 }
 
 // sessionManager is the least that `aws ssm start-session` needs, as AWS

@@ -162,8 +162,10 @@ type member struct {
 
 // agentConfig is K3s's config.yaml on an agent.
 type agentConfig struct {
-	Server    string `yaml:"server"`
-	TokenFile string `yaml:"token-file"`
+	Server         string `yaml:"server"`
+	TokenFile      string `yaml:"token-file"`
+	ProviderDir    string `yaml:"image-credential-provider-bin-dir,omitempty"`
+	ProviderConfig string `yaml:"image-credential-provider-config,omitempty"`
 }
 
 // newServerConfig is the configuration of a server that is reached by the given
@@ -217,8 +219,12 @@ func newServerConfig(args *ClusterArgs, p place, m member, keys []keyset.Member,
 
 // newAgentConfig is the configuration of an agent that joins at a URL. Once it
 // has, K3s tells it all servers, and it goes to them directly.
-func newAgentConfig(join string) agentConfig {
-	return agentConfig{Server: join, TokenFile: agentTokenFile}
+func newAgentConfig(args *ClusterArgs, join string) agentConfig {
+	config := agentConfig{Server: join, TokenFile: agentTokenFile}
+	if args.ImagePulls != nil {
+		config.ProviderDir, config.ProviderConfig = providerDir, providerConfig
+	}
+	return config
 }
 
 // apiURL is the API's URL at a host.
@@ -261,6 +267,13 @@ func userData(role string, args *ClusterArgs, p place, m member, config any, fil
 			env += "FOUNDER=" + founderParameter(args.ClusterName) + "\n"
 		}
 	}
+	pulls := args.ImagePulls
+	if role != agentRole {
+		pulls = nil // servers take no workloads
+	}
+	if pulls != nil {
+		env += fmt.Sprintf("PROVIDER_URL=%s\nPROVIDER_SHA256=%s\n", pulls.ProviderURL, pulls.ProviderSHA256)
+	}
 	written := []cloudFile{
 		{Path: "/etc/rancher/k3s/config.yaml", Permissions: "0600", Content: configYAML},
 		{Path: "/etc/k3s-aws-auth/boot.env", Permissions: "0644", Content: env},
@@ -269,6 +282,13 @@ func userData(role string, args *ClusterArgs, p place, m member, config any, fil
 	}
 	if content := authentication(args.Version); role == serverRole && content != "" {
 		written = append(written, cloudFile{Path: authenticationFile, Permissions: "0644", Content: content})
+	}
+	if pulls != nil {
+		content, err := encodeYAML(pulls.providers(p))
+		if err != nil {
+			return "", fmt.Errorf("credential providers: %w", err)
+		}
+		written = append(written, cloudFile{Path: providerConfig, Permissions: "0644", Content: content})
 	}
 	document, err := encodeYAML(cloudConfig{
 		WriteFiles: written,

@@ -61,6 +61,8 @@ var (
 	serial      = regexp.MustCompile(`^[0-9a-f]{1,40}$`)
 	zoneID      = regexp.MustCompile(`^Z[0-9A-Z]{1,31}$`)
 	policyARN   = regexp.MustCompile(`^arn:(aws[a-z-]*):iam::(aws|[0-9]{12}):policy/[0-9A-Za-z_+=,.@/-]{1,512}$`)
+	repository  = regexp.MustCompile(`^arn:(aws[a-z-]*):ecr:([a-z0-9-]+):([0-9]{12}):repository/([a-z0-9]+([._-][a-z0-9]+)*/)*[a-z0-9]+([._-][a-z0-9]+)*$`)
+	download    = regexp.MustCompile(`^https://[a-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~%+@=-]+)+$`)
 	cron        = regexp.MustCompile(`^[0-9*/,-]+( [0-9A-Za-z*/,?-]+){4}$`)
 	image       = regexp.MustCompile(`^([a-z0-9][a-z0-9.-]*(:[0-9]+)?/)?([a-z0-9][a-z0-9._-]*/)*[a-z0-9][a-z0-9._-]*$`)
 	imageTag    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
@@ -249,6 +251,32 @@ func PolicyOwner(value string) string {
 		return match[2]
 	}
 	return ""
+}
+
+// RepositoryARN is the rule of the ARN of one private ECR repository, of any account
+// (https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
+// for the name).
+func RepositoryARN(value string) string {
+	const must = "the ARN of one private ECR repository such as arn:aws:ecr:eu-central-1:111122223333:repository/team/app, without wildcards"
+	match := repository.FindStringSubmatch(value)
+	_, name, _ := strings.Cut(value, ":repository/")
+	if match == nil || Region(match[2]) != "" || len(name) < 2 || len(name) > 256 {
+		return must
+	}
+	return ""
+}
+
+// Registry is the host that a private ECR repository's images are pulled from, where
+// AWS's names end in suffix.
+func Registry(arn, suffix string) string {
+	match := repository.FindStringSubmatch(arn)
+	return fmt.Sprintf("%s.dkr.ecr.%s.%s", match[3], match[2], suffix)
+}
+
+// Download is the rule of where a node gets a program from. It stands in a shell's
+// variable there, so it has none of a shell's characters.
+func Download(value string) string {
+	return matches(download, value, "a URL that begins with https:// and has no user, query or fragment")
 }
 
 // Cron is the rule of a schedule: a cron expression of five fields.

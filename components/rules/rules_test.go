@@ -35,6 +35,11 @@ var samples = map[string]struct {
 	"zone":  {rules.ZoneID, []string{"Z1", "Z0123456789ABCDEFGHIJ"}, []string{"", "Z", "/hostedzone/Z1", "z1", "A1"}},
 	"policy": {rules.PolicyARN, []string{"arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws-cn:iam::111122223333:policy/team/x"},
 		[]string{"", "ReadOnlyAccess", "arn:aws:iam::111122223333:role/x", "arn:aws:iam::1:policy/x", "arn:aws:iam::aws:policy/", "arn:aws:iam::aws:policy/a b"}},
+	"repository": {rules.RepositoryARN, []string{"arn:aws:ecr:eu-central-1:111122223333:repository/team/app", "arn:aws-cn:ecr:cn-north-1:111122223333:repository/a-b.c_d"},
+		[]string{"", "arn:aws:ecr:eu-central-1:111122223333:repository/*", "arn:aws:ecr:*:111122223333:repository/app", "arn:aws:ecr:eu-central-1:1:repository/app", "arn:aws:ecr:eu-central-1:111122223333:repository/a",
+			"arn:aws:ecr:eu-central-1:111122223333:repository/Team", "arn:aws:ecr:eu-central-1:111122223333:repository/a//b", "arn:aws:ecr:eu-central-1:111122223333:repository/" + strings.Repeat("a", 257), "arn:aws:ecr-public::111122223333:repository/app"}},
+	"download": {rules.Download, []string{"https://artifacts.k8s.io/binaries/cloud-provider-aws/v1.37.0/linux/amd64/ecr-credential-provider-linux-amd64", "https://a.example.com:8443/x%2By"},
+		[]string{"", "http://a.example.com/x", "https://a.example.com", "https://a.example.com/", "https://u@a.example.com/x", "https://a.example.com/x?y", "https://a.example.com/x&y", "https://a.example.com/$(x)", "https://a.example.com/x y"}},
 	"schedule": {rules.Cron, []string{"0 */12 * * *", "30 4 1,15 * MON-FRI"}, []string{"", "* * * *", "@daily", "0 0 * * * *", "0;rm * * * *"}},
 	"pinned image": {rules.PinnedImage, []string{"a:1", "registry.example.com:5000/a/b:v1", "a@sha256:" + hex, "a:latest@sha256:" + hex},
 		[]string{"", "a", "a:latest", "a:", "https://a.example.com/b:1", "docker://a:1", "a//b:1", "a/:1", "a:b/c:1", "a@sha256:1", "a@md5:" + hex, "A:1", "registry.example.com:5000/a", "/a:1 "}},
@@ -79,4 +84,9 @@ func TestPartsOfNames(t *testing.T) {
 	require.Equal(t, "aws", rules.PolicyOwner("arn:aws:iam::aws:policy/ReadOnlyAccess"))
 	require.Equal(t, "111122223333", rules.PolicyOwner("arn:aws:iam::111122223333:policy/x"))
 	require.Empty(t, rules.PolicyOwner("arn:aws:iam::111122223333:role/x"))
+}
+
+func TestRegistry(t *testing.T) {
+	require.Equal(t, "111122223333.dkr.ecr.eu-central-1.amazonaws.com", rules.Registry("arn:aws:ecr:eu-central-1:111122223333:repository/team/app", "amazonaws.com"))
+	require.Equal(t, "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn", rules.Registry("arn:aws-cn:ecr:cn-north-1:111122223333:repository/app", "amazonaws.com.cn"))
 }

@@ -108,6 +108,9 @@ type WebIdentityArgs struct {
 	// TokenExpirationSeconds is how long a token is valid, 600 to 86400; 0
 	// means 86400. The kubelet renews at 80 %.
 	TokenExpirationSeconds int
+	// PullsImages lets kubelets pull the pods' images with the role too, where they are
+	// told to (see k3s.ImagePulls and [NewPullTokens]).
+	PullsImages bool
 	// Injected marks the ServiceAccount for an admission policy that another
 	// stack has made in the cluster. The webhook needs no mark.
 	Injected bool
@@ -151,6 +154,9 @@ func NewWebIdentity(ctx *pulumi.Context, name string, args *WebIdentityArgs, opt
 		injection.AnnotationPrefix + "audience":               pulumi.String(audience),
 		injection.AnnotationPrefix + "sts-regional-endpoints": pulumi.String("true"),
 		injection.AnnotationPrefix + "token-expiration":       pulumi.Sprintf("%d", expiration),
+	}
+	if args.PullsImages {
+		annotations[names.PullRoleAnnotation] = args.RoleArn
 	}
 	session := names.Session(args.Namespace, args.ServiceAccount)
 	if args.Injected || args.Injector != nil {

@@ -665,3 +665,36 @@ func TestCertificatesAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// Kubelets may ask for the tokens of these ServiceAccounts, and of no others.
+func TestPullTokens(t *testing.T) {
+	run := func(args *workload.PullTokensArgs) (*pulumitest.Recorder, error) {
+		return pulumitest.Run(t, pulumitest.Options{}, func(ctx *pulumi.Context) error {
+			_, err := workload.NewPullTokens(ctx, "lab-pull-tokens", args)
+			return err
+		})
+	}
+	r, err := run(&workload.PullTokensArgs{Name: "lab-pull-tokens", ServiceAccounts: []string{"reporter", "uploader"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := r.Find(t, "kubernetes:rbac.authorization.k8s.io/v1:ClusterRole", "lab-pull-tokens-role").Inputs
+	want := `[{"apiGroups":[""],"resourceNames":["reporter","uploader"],"resources":["sts.amazonaws.com"],"verbs":["request-serviceaccounts-token-audience"]}]`
+	if got, _ := json.Marshal(role["rules"].Mappable()); string(got) != want {
+		t.Errorf("the role allows %s, want %s", got, want)
+	}
+	binding := r.Find(t, "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding", "lab-pull-tokens-binding").Inputs
+	want = `[{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"system:nodes"}]`
+	if got, _ := json.Marshal(binding["subjects"].Mappable()); string(got) != want {
+		t.Errorf("the role is bound to %s, want %s", got, want)
+	}
+	for want, args := range map[string]*workload.PullTokensArgs{
+		"args are missing":            nil,
+		"ServiceAccounts are missing": {Name: "a"},
+		"ServiceAccounts[0]":          {Name: "a", ServiceAccounts: []string{"*"}},
+	} {
+		if _, err := run(args); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it", err, want)
+		}
+	}
+}

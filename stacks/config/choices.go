@@ -16,6 +16,7 @@ var choices = map[string][]string{
 	"cluster.mode":                     {ModeCreate, ModeExisting},
 	"cluster.cpuCredits":               {CreditsStandard, CreditsUnlimited},
 	"cluster.apiAccess":                {APIPrivate, APIPublic},
+	"cluster.imagePulls":               {"", PullsByNode, PullsByPod},
 	"network.nat":                      {NATNone, NATPerZone, NATSingle},
 	"signingKeys[].state":              keyset.States(),
 	"issuers[].state":                  keyset.States(),

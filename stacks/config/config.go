@@ -115,6 +115,12 @@ const (
 	ModeExisting = "existing"
 )
 
+// Values of cluster.imagePulls: who pulls images from private ECR repositories.
+const (
+	PullsByNode = "node"
+	PullsByPod  = "pod"
+)
+
 // Ways in which cluster.apiAccess may say that the API is reached.
 const (
 	APIPublic  = "public"
@@ -169,6 +175,24 @@ type Cluster struct {
 	APIAccess string `json:"apiAccess"`
 	// Where copies of etcd go beyond the servers' disks.
 	EtcdSnapshots EtcdSnapshots `json:"etcdSnapshots"`
+	// Who pulls images from private ECR repositories: `node`, each agent with its own role, whatever pod
+	// it is for; `pod`, each pod with the role of its identity (Kubernetes 1.35 or newer). Without it:
+	// nobody. See [Images](images.md).
+	ImagePulls string `json:"imagePulls"`
+	// The ARNs of the repositories that agents may pull from, with `node`; those of pods are in
+	// `identities[].pull`. Another account's are that account's to open to the agents' role too.
+	PullRepositories []string `json:"pullRepositories"`
+	// The program by which kubelets get credentials for ECR: upstream's `ecr-credential-provider`.
+	CredentialProvider CredentialProvider `json:"credentialProvider"`
+}
+
+// CredentialProvider is upstream's ecr-credential-provider, as agents download it.
+type CredentialProvider struct {
+	// Where agents download `ecr-credential-provider` for their architecture, over HTTPS. Required with
+	// `cluster.imagePulls`.
+	URL string `json:"url"`
+	// Its SHA-256, 64 hex digits: agents run nothing else. Required with `cluster.imagePulls`.
+	SHA256 string `json:"sha256"`
 }
 
 // EtcdSnapshots describes where copies of etcd go beyond the servers' disks: to
@@ -413,7 +437,7 @@ type Identity struct {
 	// ones work.
 	RevokeSessionsBefore string `json:"revokeSessionsBefore" setups:"irsa-s3,irsa-cloudfront,roles-anywhere"`
 	// Permissions as an inline policy, at most 10240 characters as JSON. Required unless
-	// `managedPolicyArns`, `preset`, `prefixPerPod` or `assumeRoles` gives permissions.
+	// `managedPolicyArns`, `preset`, `prefixPerPod`, `assumeRoles` or `pull` gives permissions.
 	Statements []Statement `json:"statements"`
 	// Buckets, or paths in them, in which each service account of the entry may list, read, write and
 	// delete objects below a prefix of its own: `arn:aws:s3:::my-bucket/tenants` gives pods of
@@ -427,6 +451,10 @@ type Identity struct {
 	// Roles that the identity may assume in its turn, mostly of other accounts. See
 	// [identities](identities.md#roles-of-other-accounts).
 	AssumeRoles []Assumed `json:"assumeRoles"`
+	// The ARNs of the private ECR repositories that the identity's pods are pulled from, with its role and
+	// `cluster.imagePulls: pod`. Another account's are that account's to open to the role too. See
+	// [Images](images.md).
+	Pull []string `json:"pull" setups:"irsa-s3,irsa-cloudfront"`
 	// Issuers of other clusters whose tokens for the same namespace and service account may assume the
 	// role too. Each must be registered with IAM in this account: by the stack of that cluster, or by
 	// `issuer.register`. See [identities](identities.md#several-clusters).
@@ -651,7 +679,7 @@ type Site struct {
 
 // Permissions returns all that the identity's own policy allows: its statements,
 // in the order of the configuration, those of its preset, those of its pods'
-// prefixes, and those that let it assume other roles.
+// prefixes, and those that let it pull images and assume other roles.
 func (c *Config) Permissions(i Identity, at Site) ([]iampolicy.Statement, error) {
 	var statements []iampolicy.Statement
 	for _, s := range i.Statements {
@@ -665,6 +693,7 @@ func (c *Config) Permissions(i Identity, at Site) ([]iampolicy.Statement, error)
 	for _, location := range i.PrefixPerPod {
 		statements = append(statements, iampolicy.PerCommonName(substitute(location, at.DemoBucketArn))...)
 	}
+	statements = append(statements, iampolicy.Pull(i.Pull)...)
 	statements = append(statements, iampolicy.Shut(i.Suspended, i.RevokeSessionsBefore)...)
 	for _, role := range i.AssumeRoles {
 		statements = append(statements, iampolicy.AssumeRole(role.RoleArn, role.ExternalID, at.SourceIdentity)...)

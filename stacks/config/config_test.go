@@ -253,7 +253,7 @@ func TestLoadReportsEachRule(t *testing.T) {
 			strings.NewReplacer(`"name":"uploader"`, `"name":"uploader-b"`, `"serviceAccount":"uploader"`, `"serviceAccount":"other"`).Replace(uploader) + "]",
 			[]string{`identities[1].serviceAccount: found "other": must be another service account, or demo false: the demo pod would be called uploader-b, as that of identities[0] is`}},
 		{"role maximum", "identities", identity("maxSessionSeconds", `900`), []string{`identities[0].maxSessionSeconds: found 900: must be between 3600 and 43200 seconds`}},
-		{"no permissions", "identities", identity("statements", `[]`), []string{`identities[0].statements: found nothing: must be at least one statement, unless managedPolicyArns, preset, prefixPerPod or assumeRoles give permissions`}},
+		{"no permissions", "identities", identity("statements", `[]`), []string{`identities[0].statements: found nothing: must be at least one statement, unless managedPolicyArns, preset, prefixPerPod, assumeRoles or pull give permissions`}},
 		{"managed policy name", "identities", identity("managedPolicyArns", `["AmazonS3ReadOnlyAccess"]`), []string{`identities[0].managedPolicyArns[0]: found "AmazonS3ReadOnlyAccess": must be the ARN of a managed policy`}},
 		{"managed policy of a role", "identities", identity("managedPolicyArns", `["arn:aws:iam::111122223333:role/x"]`), []string{`identities[0].managedPolicyArns[0]: found "arn:aws:iam::111122223333:role/x": must be the ARN of a managed policy`}},
 		{"managed policy elsewhere", "identities", identity("managedPolicyArns", `["arn:aws-cn:iam::aws:policy/X"]`), []string{`identities[0].managedPolicyArns[0]: found "arn:aws-cn:iam::aws:policy/X": must be in partition aws, that of eu-central-1`}},

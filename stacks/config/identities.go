@@ -69,8 +69,8 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 	validateServiceAccount(at+".serviceAccount", i.ServiceAccount, p)
 	validateLevel(at+".podSecurity", i, c, p)
 	between(at+".maxSessionSeconds", i.MaxSessionSeconds, rules.MinRoleSessionSeconds, rules.MaxSessionSeconds, " seconds", p)
-	if len(i.Statements) == 0 && len(i.ManagedPolicyArns) == 0 && len(i.AssumeRoles) == 0 && i.Preset.Name == "" && len(i.PrefixPerPod) == 0 {
-		p.Add(at+".statements", "nothing", "at least one statement, unless managedPolicyArns, preset, prefixPerPod or assumeRoles give permissions")
+	if len(i.Statements) == 0 && len(i.ManagedPolicyArns) == 0 && len(i.AssumeRoles) == 0 && len(i.Pull) == 0 && i.Preset.Name == "" && len(i.PrefixPerPod) == 0 {
+		p.Add(at+".statements", "nothing", "at least one statement, unless managedPolicyArns, preset, prefixPerPod, assumeRoles or pull give permissions")
 	}
 	sids := map[string]int{}
 	for j, s := range i.Statements {
@@ -97,6 +97,7 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 			p.Add(key, Quote(arn), "listed once")
 		}
 	}
+	validatePull(at, c, i, sids, p)
 	validateAssumed(at+".assumeRoles", i.AssumeRoles, c, p)
 	validateIssuerURLs(at+".issuers", i.Issuers, p)
 }

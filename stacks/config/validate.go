@@ -25,6 +25,7 @@ func validate(c *Config, setups []Setup, p *Problems) {
 	validateExisting(c, p)
 	validateNetwork(c, p)
 	validateAccess(c, p)
+	validateImagePulls(c, p)
 	validateIssuer(c.Issuer, p)
 	validateSets(c, p)
 	validateRolesAnywhere(c.RolesAnywhere, p)
