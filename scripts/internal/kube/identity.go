@@ -1,8 +1,10 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	authv1 "k8s.io/api/authentication/v1"
@@ -57,9 +59,11 @@ type Stranger struct {
 	Node string
 	// Env is its environment.
 	Env map[string]string
+	// Account is its ServiceAccount, default where empty, and Image its image, the model's where empty.
+	Account, Image string
 }
 
-// Start runs the pod and waits for it. remove deletes it.
+// Start runs the pod and waits for it, or until its image could not be pulled. remove deletes it.
 func (c *Cluster) Start(ctx context.Context, s Stranger) (name string, remove func(), err error) {
 	pods := c.Client.CoreV1().Pods(s.Namespace)
 	model, err := pods.Get(ctx, s.Model, metav1.GetOptions{})
@@ -85,12 +89,12 @@ func (c *Cluster) Start(ctx context.Context, s Stranger) (name string, remove fu
 		Spec: corev1.PodSpec{
 			NodeName:                      s.Node,
 			Tolerations:                   []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
-			ServiceAccountName:            "default",
+			ServiceAccountName:            cmp.Or(s.Account, "default"),
 			AutomountServiceAccountToken:  &no,
 			SecurityContext:               model.Spec.SecurityContext,
 			TerminationGracePeriodSeconds: &grace,
 			Containers: []corev1.Container{{
-				Name: s.Container, Image: like.Image, ImagePullPolicy: corev1.PullIfNotPresent,
+				Name: s.Container, Image: cmp.Or(s.Image, like.Image), ImagePullPolicy: corev1.PullIfNotPresent,
 				Command: []string{"/bin/sh", "-c", "sleep 600"}, SecurityContext: like.SecurityContext, Env: env,
 			}},
 		},
@@ -103,7 +107,15 @@ func (c *Cluster) Start(ctx context.Context, s Stranger) (name string, remove fu
 	}
 	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		p, err := pods.Get(ctx, pod.Name, metav1.GetOptions{})
-		return err == nil && p.Status.Phase == corev1.PodRunning, err
+		if err != nil {
+			return false, err
+		}
+		for _, status := range p.Status.ContainerStatuses {
+			if waiting := status.State.Waiting; waiting != nil && slices.Contains([]string{"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"}, waiting.Reason) {
+				return false, fmt.Errorf("%s: %s", waiting.Reason, waiting.Message)
+			}
+		}
+		return p.Status.Phase == corev1.PodRunning, nil
 	})
 	if err != nil {
 		remove()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"k3s-aws-auth/scripts/lab/internal/build"
 	"k3s-aws-auth/scripts/lab/internal/daemon"
 	"k3s-aws-auth/scripts/lab/internal/state"
 )
@@ -29,7 +30,12 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return daemon.Run(cmd.Context(), daemon.Options{Setup: setup, Dir: dir, Project: project, Plugins: plugins, Tools: tools, Log: os.Stderr})
+			_, scripts, err := directories()
+			if err != nil {
+				return err
+			}
+			return daemon.Run(cmd.Context(), daemon.Options{Setup: setup, Dir: dir, Project: project, Plugins: plugins, Tools: tools, Log: os.Stderr,
+				CredentialProvider: func() (string, error) { return build.CredentialProvider(cmd.Context(), scripts, os.Stderr) }})
 		},
 	}
 	setupFlag(cmd, &setup, "", false)

@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +21,7 @@ import (
 
 	"k3s-aws-auth/scripts/internal/cli"
 	"k3s-aws-auth/scripts/lab/internal/build"
+	"k3s-aws-auth/scripts/lab/internal/machines"
 	"k3s-aws-auth/scripts/lab/internal/program"
 	"k3s-aws-auth/scripts/lab/internal/prove"
 	"k3s-aws-auth/scripts/lab/internal/state"
@@ -165,6 +168,9 @@ func up(ctx context.Context, setup, project string, plugins map[string]string, r
 	if err != nil {
 		return nil, err
 	}
+	if changes.Provider, err = pullProvider(ctx, project, changes); err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	lab, dir, err := ensureDaemon(ctx, setup, project, plugins)
 	if err != nil {
@@ -210,6 +216,28 @@ func up(ctx context.Context, setup, project string, plugins map[string]string, r
 			err, setup, setup, setup)
 	}
 	return out, nil
+}
+
+// pullProvider builds ECR's credential provider for a configuration with cluster.imagePulls.
+func pullProvider(ctx context.Context, project string, changes program.Changes) (*program.Provider, error) {
+	wanted, err := program.PullsImages(project, changes)
+	if err != nil || !wanted {
+		return nil, err
+	}
+	_, scripts, err := directories()
+	if err != nil {
+		return nil, err
+	}
+	path, err := build.CredentialProvider(ctx, scripts, os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	return &program.Provider{URL: machines.ProviderURL, SHA256: hex.EncodeToString(sum[:])}, nil
 }
 
 // watchMachines ends a deployment as soon as a machine has failed to boot: the program would wait for it in vain.

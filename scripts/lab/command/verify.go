@@ -121,7 +121,7 @@ func check(ctx context.Context, setup string) (*verification, error) {
 	if again.Changed() {
 		errs = append(errs, fmt.Errorf("a second up is not empty: %v", again.Changes))
 	}
-	target, err := newTarget(ctx, facts, dir, tools, p)
+	target, err := newTarget(ctx, facts, lab, dir, tools, p)
 	if err != nil {
 		return v, err
 	}
@@ -167,7 +167,7 @@ func alarms(ctx context.Context, lab *state.Lab) ([]string, error) {
 	return texts, nil
 }
 
-func newTarget(ctx context.Context, setup setups.Setup, dir string, tools *build.Tools, p *program.Program) (*verify.Target, error) {
+func newTarget(ctx context.Context, setup setups.Setup, lab *state.Lab, dir string, tools *build.Tools, p *program.Program) (*verify.Target, error) {
 	outputs, err := p.Outputs(ctx)
 	if err != nil {
 		return nil, err
@@ -199,7 +199,8 @@ func newTarget(ctx context.Context, setup setups.Setup, dir string, tools *build
 			return nil, err
 		}
 	}
-	return &verify.Target{Setup: setup, Dir: dir, AWS: aws, Cluster: cluster, Outputs: outputs, Secrets: secrets, SigningKey: signingKey,
+	pulls, _ := p.Config(ctx, "cluster.imagePulls") // an error says that it is not set
+	return &verify.Target{Pulls: pulls, Own: lab.Image(state.OwnRepository), Other: lab.Image(state.OtherRepository), Setup: setup, Dir: dir, AWS: aws, Cluster: cluster, Outputs: outputs, Secrets: secrets, SigningKey: signingKey,
 		SigningHelper: tools.SigningHelper, Identity: identities[0]}, nil
 }
 

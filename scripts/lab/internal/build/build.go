@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -74,6 +75,7 @@ type target struct {
 const (
 	command       = "lab"
 	signingHelper = "aws_signing_helper"
+	provider      = "ecr-credential-provider"
 	trivial       = "trivial"
 	projectName   = "program"
 )
@@ -86,6 +88,7 @@ var targets = []target{
 	{name: "kubernetes", dir: "tools", pkg: "./kubernetes", sources: []string{"tools/kubernetes"}},
 	{name: signingHelper, dir: "tools/aws_signing_helper", pkg: "github.com/aws/rolesanywhere-credential-helper",
 		sources: []string{"tools/aws_signing_helper/pkcs11"}},
+	{name: provider, dir: "tools/ecr_credential_provider", pkg: "k8s.io/cloud-provider-aws/cmd/ecr-credential-provider", linux: true},
 	{name: "pulumi-language-go", dir: ".", pkg: "./lab/pulumi-language-go", sources: []string{"lab/pulumi-language-go"}},
 	{name: "pulumi-resource-aws", dir: ".", pkg: "./lab/pulumi-resource-aws",
 		sources: []string{"lab/pulumi-resource-aws", "lab/internal/standin", "lab/internal/typeschema"}},
@@ -137,6 +140,17 @@ func Command(ctx context.Context, scripts string, out io.Writer) (string, error)
 	return paths[command], err
 }
 
+// CredentialProvider builds upstream's credential provider of ECR where it is missing and returns its path. It is not
+// among All's: few labs pull images.
+func CredentialProvider(ctx context.Context, scripts string, out io.Writer) (string, error) {
+	wanted := slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return t.name != provider })
+	paths, err := ensure(ctx, scripts, wanted, out)
+	if err == nil && paths[provider] == "" {
+		err = errors.New("the credential provider of ECR is for Linux, as the lab's machines are")
+	}
+	return paths[provider], err
+}
+
 // All builds what is missing and returns where everything is. scripts is the directory of the scripts module; out
 // gets the progress. The first call on a machine compiles for minutes.
 func All(ctx context.Context, scripts string, out io.Writer, wish Wish) (*Tools, error) {
@@ -149,7 +163,7 @@ func All(ctx context.Context, scripts string, out io.Writer, wish Wish) (*Tools,
 		wanted = slices.DeleteFunc(wanted, func(t target) bool { return t.name == "pulumi-resource-"+kind })
 	}
 	wanted = slices.DeleteFunc(wanted, func(t target) bool {
-		return t.name == command || t.name == signingHelper && !wish.SigningHelper || t.name == trivial && !wish.Trivial
+		return t.name == command || t.name == provider || t.name == signingHelper && !wish.SigningHelper || t.name == trivial && !wish.Trivial
 	})
 	paths, err := ensure(ctx, scripts, wanted, out)
 	if err != nil {

@@ -22,7 +22,7 @@ var different = map[string]string{
 // Otherwise all that stands on it is compiled twice: golang.org/x/sys alone costs half of a first run.
 func TestVersionsAreShared(t *testing.T) {
 	versions := map[string]map[string]string{} // by module, by the project's module
-	for _, dir := range []string{"..", ".", "tools", "tools/aws_signing_helper"} {
+	for _, dir := range []string{"..", ".", "tools", "tools/aws_signing_helper", "tools/ecr_credential_provider"} {
 		out, err := goOutput(t.Context(), filepath.Join("../../..", dir), "mod", "edit", "-json")
 		require.NoError(t, err, dir)
 		var file struct {

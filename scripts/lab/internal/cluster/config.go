@@ -41,6 +41,8 @@ type Config struct {
 	ProtectKernelDefaults bool       `json:"protect-kernel-defaults"`
 	FlannelBackend        string     `json:"flannel-backend"`
 	KubeletArg            stringList `json:"kubelet-arg"`
+	ProviderDir           string     `json:"image-credential-provider-bin-dir"`
+	ProviderConfig        string     `json:"image-credential-provider-config"`
 	APIServerArg          stringList `json:"kube-apiserver-arg"`
 	ControllerManagerArg  stringList `json:"kube-controller-manager-arg"`
 	SchedulerArg          stringList `json:"kube-scheduler-arg"`
@@ -115,6 +117,8 @@ func ReadConfig(root string) (*Config, error) {
 		return nil, fmt.Errorf("%s: %w", main, err)
 	}
 	c.DataDir = cmp.Or(c.DataDir, "/var/lib/rancher/k3s")
+	c.ProviderDir = cmp.Or(c.ProviderDir, "/var/lib/rancher/credentialprovider/bin")
+	c.ProviderConfig = cmp.Or(c.ProviderConfig, "/var/lib/rancher/credentialprovider/config.yaml")
 	c.ServiceCIDR = cmp.Or(c.ServiceCIDR, "10.43.0.0/16")
 	c.ClusterCIDR = cmp.Or(c.ClusterCIDR, "10.42.0.0/16")
 	return c, nil

@@ -49,7 +49,9 @@ type Options struct {
 	Project string
 	Plugins map[string]string
 	Tools   *build.Tools
-	Log     io.Writer
+	// CredentialProvider returns the path of ECR's, built where it is missing: machines ask for it that pull images.
+	CredentialProvider func() (string, error)
+	Log                io.Writer
 }
 
 // Run holds a lab until ctx ends.
@@ -109,9 +111,12 @@ func Run(ctx context.Context, o Options) (err error) {
 	if lab.BoundaryARN, err = boundary(ctx, client, lab.AccessKeyID, lab.SecretKey); err != nil {
 		return err
 	}
+	if err := pushImages(ctx, client, lab); err != nil {
+		return err
+	}
 	m, err := machines.New(machines.Options{
 		Dir: filepath.Join(dir, "machines"), Sockets: sockets, Kubernetes: tools.Kubernetes, K3s: tools.K3s,
-		Gate: g, EC2: served.EC2, ELB: served.ELB, Sandbox: box, AWS: client, Images: images(tools, o.Dir), Log: log,
+		Gate: g, EC2: served.EC2, ELB: served.ELB, Sandbox: box, AWS: client, Images: images(tools, o.Dir), Log: log, CredentialProvider: o.CredentialProvider,
 		HostEnv: []string{"AWS_ENDPOINT_URL=" + lab.Endpoint, "AWS_CA_BUNDLE=" + state.CABundle(dir), "SSL_CERT_FILE=" + state.CABundle(dir)},
 	})
 	if err != nil {

@@ -190,6 +190,8 @@ func routeHost(host string) (service, region string) {
 		return name, "us-east-1"
 	case len(labels) == 2:
 		return name, labels[1]
+	case len(labels) == 3 && labels[0] == "api" && labels[1] == "ecr": // api.ecr.eu-central-1
+		return "ecr", labels[2]
 	}
 	return "", ""
 }
@@ -205,6 +207,8 @@ func (g *Gate) routeLoopback(r *http.Request, body []byte, signature *sigv4.Sign
 			return "ssm", g.Region()
 		case "CertificateManager":
 			return "acm", g.Region()
+		case "AmazonEC2ContainerRegistry_V20150921":
+			return "ecr", g.Region()
 		}
 	}
 	if form, err := readForm(r, body); err == nil && form.Get("Action") != "" {
@@ -235,6 +239,12 @@ func readForm(r *http.Request, body []byte) (url.Values, error) {
 		}
 	}
 	return form, nil
+}
+
+// SourceOf says where a request came from, for services that serve whole sites; see Call.Source.
+func SourceOf(r *http.Request) string {
+	source, _ := r.Context().Value(sourceKey{}).(string)
+	return source
 }
 
 // hostname is the lower-case name of a Host header without port and brackets.

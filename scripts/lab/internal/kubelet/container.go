@@ -54,6 +54,7 @@ type container struct {
 	delay     time.Duration // of the restart after the next
 	notBefore time.Time
 	pulls     int
+	pullErr   error  // of the last pull
 	event     string // the last warning, so that it is not repeated at every look
 }
 
@@ -109,12 +110,9 @@ func (e *waitingError) Error() string { return e.reason + ": " + e.message }
 // start starts a container whose turn it is. A *waitingError says what it waits for.
 func (w *worker) start(ctx context.Context, pod *corev1.Pod, c *container) error {
 	k := w.k
-	image, ok := k.o.image(c.spec.Image)
-	if !ok {
-		return w.pull(pod, c)
-	}
-	if c.event == "" {
-		k.event(pod, c, corev1.EventTypeNormal, "Pulled", "Container image %q already present on machine and can be accessed by the pod", c.spec.Image)
+	image, err := w.ensureImage(ctx, pod, c)
+	if err != nil {
+		return err
 	}
 	if err := verifyNonRoot(pod, &c.spec, image); err != nil {
 		return w.configError(pod, c, err)
@@ -239,35 +237,53 @@ func (w *worker) messagePath(c *container) string {
 	return filepath.Join(w.volumes.dir, "containers", c.spec.Name, "termination-log")
 }
 
-// pull fails as a container runtime does that cannot find an image.
-func (w *worker) pull(pod *corev1.Pod, c *container) error {
+// pull fails, as a container runtime does that cannot pull an image for a cause.
+func (w *worker) pull(pod *corev1.Pod, c *container, cause error) error {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if c.spec.ImagePullPolicy == corev1.PullNever {
+	never := c.spec.ImagePullPolicy == corev1.PullNever
+	w.mu.Unlock()
+	if never {
 		message := fmt.Sprintf("Container image %q is not present with pull policy of Never", c.spec.Image)
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.warn(pod, c, "ErrImageNeverPull", message)
 		c.notBefore = w.k.o.Now().Add(w.k.o.MaxRestartBackoff)
 		return &waitingError{reasonImageNever, message}
 	}
-	if w.k.o.Now().Before(c.notBefore) {
-		message := fmt.Sprintf("Back-off pulling image %q: %s: %v", c.spec.Image, reasonImagePull, pullError(c.spec.Image))
-		if c.event != reasonImageBackOff {
-			c.event = reasonImageBackOff
-			w.k.event(pod, c, corev1.EventTypeNormal, "BackOff", "Back-off pulling image %q", c.spec.Image)
-			w.k.event(pod, c, corev1.EventTypeWarning, "Failed", "Error: %s", reasonImageBackOff)
-		}
-		return &waitingError{reasonImageBackOff, message}
+	if err := w.pullBackOff(pod, c); err != nil {
+		return err
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	c.pulls++
+	c.pullErr = cause
 	c.delayRestart(w.k, w.k.o.Now())
 	if c.pulls == 1 {
 		c.delayRestart(w.k, w.k.o.Now()) // the first failure waits too
 	}
 	c.event = ""
-	w.k.event(pod, c, corev1.EventTypeNormal, "Pulling", "Pulling image %q", c.spec.Image)
-	w.k.event(pod, c, corev1.EventTypeWarning, "Failed", "Failed to pull image %q: %v", c.spec.Image, pullError(c.spec.Image))
+	if !fromRegistry(c.spec.Image) || w.k.o.Pulls == nil { // what was tried has said so
+		w.k.event(pod, c, corev1.EventTypeNormal, "Pulling", "Pulling image %q", c.spec.Image)
+	}
+	w.k.event(pod, c, corev1.EventTypeWarning, "Failed", "Failed to pull image %q: %v", c.spec.Image, cause)
 	w.k.event(pod, c, corev1.EventTypeWarning, "Failed", "Error: %s", reasonImagePull)
-	return &waitingError{reasonImagePull, pullError(c.spec.Image).Error()}
+	return &waitingError{reasonImagePull, cause.Error()}
+}
+
+// pullBackOff says that a pull that has failed is not tried again yet, or nil.
+func (w *worker) pullBackOff(pod *corev1.Pod, c *container) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c.pullErr == nil || !w.k.o.Now().Before(c.notBefore) {
+		return nil
+	}
+	message := fmt.Sprintf("Back-off pulling image %q: %s: %v", c.spec.Image, reasonImagePull, c.pullErr)
+	if c.event != reasonImageBackOff {
+		c.event = reasonImageBackOff
+		w.k.event(pod, c, corev1.EventTypeNormal, "BackOff", "Back-off pulling image %q", c.spec.Image)
+		w.k.event(pod, c, corev1.EventTypeWarning, "Failed", "Error: %s", reasonImageBackOff)
+	}
+	return &waitingError{reasonImageBackOff, message}
 }
 
 // warn records a warning once per cause.

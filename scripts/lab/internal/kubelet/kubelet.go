@@ -27,6 +27,9 @@ type Kubelet struct {
 	server   *server
 	imageMu  sync.Mutex
 
+	providers *providers
+	images    images
+
 	mu      sync.Mutex
 	workers map[types.UID]*worker
 	wg      sync.WaitGroup
@@ -47,7 +50,11 @@ func New(o Options) (*Kubelet, error) {
 	if err := os.RemoveAll(filepath.Join(o.Dir, "pods")); err != nil {
 		return nil, fmt.Errorf("kubelet of %s: %w", o.NodeName, err)
 	}
-	k := &Kubelet{o: o, workers: map[types.UID]*worker{}, ready: make(chan struct{})}
+	k := &Kubelet{o: o, workers: map[types.UID]*worker{}, ready: make(chan struct{}), images: images{pulled: map[string]*pulledImage{}}}
+	var err error
+	if k.providers, err = newProviders(&k.o); err != nil {
+		return nil, fmt.Errorf("kubelet of %s: %w", o.NodeName, err)
+	}
 	k.tokens = &tokenManager{client: o.Client, now: o.Now, tokens: map[tokenKey]token{}}
 	k.watches = newObjectWatches(o.Client, k.nudge)
 	server, err := newServer(k)

@@ -1,6 +1,6 @@
 // Package kubelet is the lab's kubelet: it registers a node, runs the pods that are bound to it as processes through a
 // Runner, mounts what their manifests mount, reports status and events in a kubelet's words, and serves logs and exec
-// to the API server. It leaves out what identities do not need: cgroups, image pulls, attachable volumes, lifecycle
+// to the API server. It leaves out what identities do not need: cgroups, pulls from other registries than ECR's, attachable volumes, lifecycle
 // hooks, service environment variables, pod eviction.
 package kubelet
 
@@ -50,6 +50,8 @@ type Options struct {
 	NodeRoot string
 	// Images maps a reference without tag and digest to what stands for it. A reference that is not here cannot be pulled.
 	Images map[string]Image
+	// Pulls is how images of private ECR repositories are pulled; nil where none can be.
+	Pulls *Pulls
 	// ExtraEnv is appended to the environment of every container; it is for what the machine, not the manifest, gives.
 	ExtraEnv []string
 

@@ -372,7 +372,7 @@ func (w *worker) completed(pod *corev1.Pod) bool {
 func (w *worker) ensure(ctx context.Context, pod *corev1.Pod, c *container) time.Time {
 	w.mu.Lock()
 	running, notBefore, ended := c.running(), c.notBefore, c.ended()
-	_, known := w.k.o.image(c.spec.Image)
+	known := w.k.known(c.spec.Image)
 	w.mu.Unlock()
 	if running {
 		return time.Time{}

@@ -48,6 +48,9 @@ type Options struct {
 	AWS aws.Config
 	// HostEnv leads clients to the gate where pods run on the host's network.
 	HostEnv []string
+	// CredentialProvider returns the path of ECR's credential provider, which machines may download; nil where there is
+	// none.
+	CredentialProvider func() (string, error)
 	// Images resolves container images to programs of this machine.
 	Images map[string]kubelet.Image
 	Log    io.Writer
@@ -117,7 +120,7 @@ func New(o Options) (*Machines, error) {
 	case len(missing) > 0:
 		m.readsInputs = "this system lacks " + strings.Join(missing, ", ")
 	default:
-		releases, err := newReleases(o.Gate, o.K3s)
+		releases, err := newReleases(o.Gate, o.K3s, o.CredentialProvider)
 		if err != nil {
 			return nil, err
 		}

@@ -59,6 +59,7 @@ func (m *Machines) runKubelet(ctx context.Context, vm *machine, config *cluster.
 		Dir:         filepath.Join(m.o.Dir, vm.instance.ID, "kubelet"),
 		NodeRoot:    vm.root,
 		Images:      m.o.Images,
+		Pulls:       m.pulls(vm, config),
 		ServingCert: &member.Serving,
 		ClientCAs:   member.ClientCA,
 		OnPodNetwork: func(pod *corev1.Pod, net sandbox.PodNet) {

@@ -17,18 +17,24 @@ import (
 )
 
 // releases serves github.com/k3s-io/k3s's release downloads to machines: the lab's stand-in for the k3s binary, one for
-// each version, and its digests.
+// each version, and its digests. It also serves the credential provider of ECR, where its upstream does.
 type releases struct {
-	gate   *gate.Gate
-	binary []byte
+	gate     *gate.Gate
+	binary   []byte
+	provider func() (string, error) // the program's path
 }
 
-const releasesHost = "github.com"
+const (
+	releasesHost  = "github.com"
+	artifactsHost = "artifacts.k8s.io"
+)
 
-func newReleases(g *gate.Gate, path string) (*releases, error) {
+func newReleases(g *gate.Gate, path string, provider func() (string, error)) (*releases, error) {
 	binary, err := os.ReadFile(path)
-	return &releases{gate: g, binary: binary}, err
+	return &releases{gate: g, binary: binary, provider: provider}, err
 }
+
+func isReleasesHost(name string) bool { return name == releasesHost || name == artifactsHost }
 
 // Name, Protocol, Requirements and Serve make it a service of the gate; it has a site and no API.
 func (*releases) Name() string            { return "k3s-releases" }
@@ -40,24 +46,24 @@ func (*releases) Requirements(*gate.Call) ([]policy.Request, error) {
 // Serve answers nothing: Requirements refuses every call.
 func (*releases) Serve(http.ResponseWriter, *gate.Call) {}
 
-// HandlesHost claims the release server's name.
-func (*releases) HandlesHost(host string) bool { return host == releasesHost }
+// HandlesHost claims the release servers' names.
+func (*releases) HandlesHost(host string) bool { return isReleasesHost(host) }
 
-// TLSConfig brings a certificate for the release server's name.
+// TLSConfig brings a certificate for a release server's name.
 func (r *releases) TLSConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	if hello.ServerName != releasesHost {
+	if !isReleasesHost(hello.ServerName) {
 		return nil, nil
 	}
-	certificate, err := r.gate.Mint(releasesHost)
+	certificate, err := r.gate.Mint(hello.ServerName)
 	if err != nil {
 		return nil, err
 	}
 	return &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}, nil
 }
 
-// LookupDNS answers for the release server's name.
+// LookupDNS answers for the release servers' names.
 func (*releases) LookupDNS(name string) []gate.DNSRecord {
-	if name != releasesHost {
+	if !isReleasesHost(name) {
 		return nil
 	}
 	return []gate.DNSRecord{{Name: name, Type: "A", Value: "127.0.0.1"}}
@@ -65,8 +71,26 @@ func (*releases) LookupDNS(name string) []gate.DNSRecord {
 
 var releasePath = regexp.MustCompile(`^/k3s-io/k3s/releases/download/([^/]+)/(k3s|k3s-arm64|sha256sum-(?:amd64|arm64)\.txt)$`)
 
+// ProviderURL is where the lab's machines find the credential provider.
+const ProviderURL = "https://" + artifactsHost + providerPath
+
+const providerPath = "/binaries/cloud-provider-aws/v1.35.3/linux/amd64/ecr-credential-provider-linux-amd64"
+
 // ServeHost serves a file of a release.
 func (r *releases) ServeHost(w http.ResponseWriter, req *http.Request) {
+	if host, _, _ := strings.Cut(req.Host, ":"); host == artifactsHost {
+		if req.URL.Path != providerPath || r.provider == nil {
+			http.NotFound(w, req)
+			return
+		}
+		path, err := r.provider()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		http.ServeFile(w, req, path)
+		return
+	}
 	m := releasePath.FindStringSubmatch(req.URL.EscapedPath())
 	if m == nil {
 		http.NotFound(w, req)

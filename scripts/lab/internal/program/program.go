@@ -119,7 +119,12 @@ type Changes struct {
 	Stack string
 	// Values are key=value, as --config takes them.
 	Values []string
+	// Provider is what agents download to pull images, where the stack has cluster.imagePulls.
+	Provider *Provider
 }
+
+// Provider is the credential provider of ECR, as the lab's machines find it.
+type Provider struct{ URL, SHA256 string }
 
 func (c Changes) none() bool { return c.Stack == "" && len(c.Values) == 0 }
 
@@ -184,6 +189,51 @@ func Refuse(root string, changes Changes) error {
 			"webhook's manifests to the API server")
 	}
 	return nil
+}
+
+// PullsImages tells whether a configuration has cluster.imagePulls.
+func PullsImages(root string, changes Changes) (bool, error) {
+	project, err := projectName(root)
+	if err != nil {
+		return false, err
+	}
+	data, err := os.ReadFile(filepath.Join(root, changes.file()))
+	if err != nil {
+		return false, err
+	}
+	var file struct {
+		Config map[string]any `json:"config"`
+	}
+	if err := yaml.Unmarshal(data, &file); err != nil {
+		return false, fmt.Errorf("%s: %w", changes.file(), err)
+	}
+	for _, c := range changes.Values {
+		if err := change(file.Config, project, c); err != nil {
+			return false, err
+		}
+	}
+	cluster, _ := file.Config[project+":cluster"].(map[string]any)
+	return cluster["imagePulls"] != nil, nil
+}
+
+// settlePulls gives a stack that pulls images what is the lab's own: the credential provider that it has built and, where
+// the configuration names none, the repository of its account.
+func settlePulls(config map[string]any, project string, l *state.Lab, provider *Provider) {
+	cluster, _ := config[project+":cluster"].(map[string]any)
+	if provider == nil || cluster["imagePulls"] == nil {
+		return
+	}
+	cluster["credentialProvider"] = map[string]any{"url": provider.URL, "sha256": provider.SHA256}
+	own := []any{l.RepositoryARN(state.OwnRepository)}
+	if cluster["imagePulls"] == "node" && cluster["pullRepositories"] == nil {
+		cluster["pullRepositories"] = own
+	}
+	identities, _ := config[project+":identities"].([]any)
+	for _, i := range identities {
+		if identity, ok := i.(map[string]any); ok && cluster["imagePulls"] == "pod" && identity["pull"] == nil {
+			identity["pull"] = own
+		}
+	}
 }
 
 // labDomain is the issuer's domain in a lab's own hosted zone.
@@ -357,6 +407,7 @@ func copyStack(root, work string, l *state.Lab, changes Changes, binary string) 
 			return false, err
 		}
 	}
+	settlePulls(config, project, l, changes.Provider)
 	// The salt belongs to the lab's own passphrase, not to the one of whoever works with the file.
 	delete(stack, "encryptionsalt")
 	if salt, ok := before["encryptionsalt"]; ok {

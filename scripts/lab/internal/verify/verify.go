@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -44,6 +45,9 @@ type Target struct {
 	SigningHelper string
 
 	Identity prove.Declared
+	// Pulls is the stack's cluster.imagePulls. Own is the image that may be pulled, Other one that nobody may.
+	Pulls      string
+	Own, Other string
 }
 
 // attempt is a try to get in: nil means that it succeeded.
@@ -114,7 +118,12 @@ func (t *Target) attempts(ctx context.Context) ([]attempt, func(), error) {
 		done()
 		return nil, nil, err
 	}
-	return append(all, own...), done, nil
+	pulls, err := t.pullAttempts(ctx)
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return slices.Concat(all, own, pulls), done, nil
 }
 
 // message prefers AWS's code and text to what the SDK puts around them.

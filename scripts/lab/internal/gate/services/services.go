@@ -11,6 +11,7 @@ import (
 	"k3s-aws-auth/scripts/lab/internal/gate/cloudfront"
 	"k3s-aws-auth/scripts/lab/internal/gate/cloudwatch"
 	"k3s-aws-auth/scripts/lab/internal/gate/ec2"
+	"k3s-aws-auth/scripts/lab/internal/gate/ecr"
 	"k3s-aws-auth/scripts/lab/internal/gate/elbv2"
 	"k3s-aws-auth/scripts/lab/internal/gate/emulator"
 	"k3s-aws-auth/scripts/lab/internal/gate/events"
@@ -43,6 +44,7 @@ type Services struct {
 	CloudWatch  *cloudwatch.Service
 	SNS         *sns.Service
 	EventBridge *events.Service
+	ECR         *ecr.Service // also the registry: gate.HostHandler
 	Emulator    *emulator.Emulator
 }
 
@@ -63,12 +65,12 @@ func Register(g *gate.Gate, o Options) (*Services, error) {
 	machines := ec2.New(g, ec2.Options{AddressBase: o.AddressBase, Machines: o.Machines})
 	s := &Services{
 		EC2: machines, ELB: elbv2.New(g, machines), CloudWatch: cloudwatch.New(g), S3: s3.New(g, e), SSM: params, ACM: certificates,
-		Route53: route53.New(g), CloudFront: cloudfront.New(g, certificates), SNS: topics, EventBridge: events.New(g, topics), Emulator: e,
+		Route53: route53.New(g), CloudFront: cloudfront.New(g, certificates), SNS: topics, EventBridge: events.New(g, topics), ECR: ecr.New(g), Emulator: e,
 	}
 	g.SetBus(s.EventBridge)
 	s.CloudFront.SetLogs(s.S3.AdmitCloudFrontLogs)
 	certificates.SetUsers(s.CloudFront.CertificateUsers)
-	for _, service := range []gate.Service{s.EC2, s.S3, s.SSM, s.ACM, s.Route53, s.CloudFront, s.ELB, s.CloudWatch, s.SNS, s.EventBridge,
+	for _, service := range []gate.Service{s.EC2, s.S3, s.SSM, s.ACM, s.Route53, s.CloudFront, s.ELB, s.CloudWatch, s.SNS, s.EventBridge, s.ECR,
 		cloudcontrol.New(g), cloudcontrol.Registry{}} {
 		g.Register(service)
 	}
@@ -90,4 +92,5 @@ var (
 	_ gate.Resolver          = (*cloudfront.Service)(nil)
 	_ gate.Inventory         = (*ssm.Service)(nil)
 	_ gate.Inventory         = (*acm.Service)(nil)
+	_ gate.HostHandler       = (*ecr.Service)(nil)
 )
