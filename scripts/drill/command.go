@@ -233,7 +233,7 @@ func currentTarget(ctx context.Context, o *options, list setups.List) (*Target, 
 	if err != nil {
 		return nil, err
 	}
-	t := &Target{Setups: list, Cluster: cluster, AWS: account, Pace: realPace, Hands: &Person{Out: os.Stderr}}
+	t := &Target{Setups: list, Cluster: cluster, AWS: account, Pace: realPace, PullImage: namedImage(), Hands: &Person{Out: os.Stderr}}
 	if o.setup != setups.All {
 		t.Setup.Name = o.setup
 	}

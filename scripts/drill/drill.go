@@ -23,6 +23,8 @@ type Drill struct {
 	ExpectSDK Rule
 	// Note is what a reader of the result should know.
 	Note string
+	// Pulled gives the new pod an image that has to be pulled with the identity's role.
+	Pulled bool
 	// Stranger makes the new pod one without the identity, Ordinary one whose identity is to be injected.
 	Stranger, Ordinary bool
 	// Outage means that the API server does not answer during the failure: pods are looked at afterwards.
@@ -167,7 +169,7 @@ func (s *Session) Run(ctx context.Context, d *Drill) (result *Result, err error)
 		}
 	}
 	r.Injected = time.Now()
-	fresh, startErr := s.t.start(ctx, d.likeness(), New)
+	fresh, startErr := s.t.startOf(ctx, d, d.likeness())
 	defer func() { err = errors.Join(err, fresh.remove(ctx)) }()
 	failed := startSample(startErr)
 	if err := s.observe(ctx, d, r, fresh, failed); err != nil {
@@ -344,5 +346,5 @@ func (s *Session) again(ctx context.Context, d *Drill, v View, fresh *Pod) (*Pod
 	if d.Ordinary {
 		like = ordinary
 	}
-	return s.t.start(ctx, like, New)
+	return s.t.startOf(ctx, d, like)
 }

@@ -11,7 +11,7 @@ import (
 
 // allDrills lists every drill in the order in which they run: the published comparison's six first.
 func allDrills() []*Drill {
-	return slices.Concat(clusterDrills(), identityDrills(), issuerDrills(), certificateDrills(), nodeDrills())
+	return slices.Concat(clusterDrills(), identityDrills(), issuerDrills(), certificateDrills(), nodeDrills(), imageDrills())
 }
 
 // choose returns the drills with the given ids (or numbers), all where none are given.

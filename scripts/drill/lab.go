@@ -61,6 +61,12 @@ type labAccount struct {
 	Region      string `json:"region"`
 	AccessKeyID string `json:"accessKeyId"`
 	SecretKey   string `json:"secretKey"`
+	AccountID   string `json:"accountId"`
+}
+
+// image is the one that the identities of a lab with cluster.imagePulls may be pulled from.
+func (a labAccount) image() string {
+	return fmt.Sprintf("%s.dkr.ecr.%s.amazonaws.com/team-a/app:1", a.AccountID, a.Region)
 }
 
 // labTarget connects to a running lab.
@@ -89,7 +95,7 @@ func labTarget(lab *labs.Lab, list setups.List) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Target{Setups: list, Setup: setups.Setup{Name: lab.Setup}, Cluster: cluster, Hands: labHands{lab}, Pace: labPace,
+	return &Target{Setups: list, Setup: setups.Setup{Name: lab.Setup}, Cluster: cluster, Hands: labHands{lab}, Pace: labPace, PullImage: account.image(),
 		AWS: aws.Config{Region: account.Region, BaseEndpoint: &account.Endpoint, HTTPClient: &http.Client{Transport: transport},
 			Credentials: credentials.NewStaticCredentialsProvider(account.AccessKeyID, account.SecretKey, "")}}, nil
 }

@@ -92,9 +92,22 @@ type Pod struct {
 
 // start makes a pod.
 func (t *Target) start(ctx context.Context, like likeness, views ...View) (*Pod, error) {
+	return t.startWith(ctx, t.Image, like, views...)
+}
+
+// startOf makes the new pod of a drill.
+func (t *Target) startOf(ctx context.Context, d *Drill, like likeness) (*Pod, error) {
+	if d.Pulled {
+		return t.startWith(ctx, t.PullImage, like, New)
+	}
+	return t.start(ctx, like, New)
+}
+
+// startWith makes a pod with an image, the model's where it is empty.
+func (t *Target) startWith(ctx context.Context, image string, like likeness, views ...View) (*Pod, error) {
 	pod := drillPod(t.Model, t.Pace.Pause, like, views...)
-	if t.Image != "" {
-		pod.Spec.Containers[0].Image = t.Image
+	if image != "" {
+		pod.Spec.Containers[0].Image = image
 	}
 	p, err := t.Cluster.Client.CoreV1().Pods(t.Model.Namespace).Create(ctx, pod, metav1.CreateOptions{})
 	if err != nil {
@@ -118,7 +131,7 @@ func (p *Pod) look(ctx context.Context) error {
 	}
 	p.samples = nil
 	for _, e := range events.Items {
-		if e.Type == corev1.EventTypeWarning {
+		if e.Type == corev1.EventTypeWarning && !slices.Contains([]string{"Error: ErrImagePull", "Error: ImagePullBackOff"}, e.Message) { // these say nothing of why
 			p.samples = append(p.samples, Sample{View: New, Began: eventTime(e), Text: e.Reason + ": " + e.Message})
 		}
 	}

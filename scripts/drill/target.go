@@ -43,6 +43,9 @@ type Target struct {
 	Model *corev1.Pod
 	// Image replaces the model's image in the drills' pods where it is not empty.
 	Image string
+	// PullImage is an image of a private ECR repository that the identity's pods may be pulled from; empty where none is
+	// known.
+	PullImage string
 	// RoleName and RoleARN are the role that the identity's pods have.
 	RoleName, RoleARN string
 	// IssuerHost is the OIDC issuer without https://; empty without web identity.

@@ -55,7 +55,7 @@ type Result struct {
 
 // cases are all of them, in the order in which they are tried.
 var cases = slices.Concat(signedCases, permissionCases, metadataCases, tokenCases, issuerCases, bucketCases, edgeCases, certificateCases,
-	sessionCases, injectionCases)
+	sessionCases, injectionCases, imageCases)
 
 // casesOf are the cases of a setup whose names contain one of the given parts; all where none is given.
 func casesOf(setup setups.Setup, only []string) []Case {

@@ -46,7 +46,8 @@ type Target struct {
 	State           *stack.State
 	Identity        Identity
 	// Peer is another service account with the role of Identity, where each has its own prefix; nil where there is none.
-	Peer *Identity
+	Peer   *Identity
+	Images Images
 
 	admin  aws.Credentials
 	http   *http.Client
@@ -65,8 +66,9 @@ type Identity struct {
 	Pod    corev1.Pod `json:"-"`
 	Bucket string     `json:"-"`
 	Prefix string     `json:"-"`
-	// Injected is set where the API server gives pods their identity.
+	// Injected is set where the API server gives pods their identity, Pulls where they are pulled with their own role.
 	Injected bool `json:"-"`
+	Pulls    bool `json:"-"`
 }
 
 // cached is what several cases use and nobody changes.
@@ -86,7 +88,7 @@ func newTarget(ctx context.Context, env map[string]string, name string) (*Target
 	if err != nil {
 		return nil, err
 	}
-	t := &Target{State: state, Region: env["AWS_REGION"], admin: aws.Credentials{AccessKeyID: env["AWS_ACCESS_KEY_ID"],
+	t := &Target{State: state, Region: env["AWS_REGION"], Images: Images{env[ownImageVariable], env[otherImageVariable]}, admin: aws.Credentials{AccessKeyID: env["AWS_ACCESS_KEY_ID"],
 		SecretAccessKey: env["AWS_SECRET_ACCESS_KEY"], SessionToken: env["AWS_SESSION_TOKEN"]}}
 	if t.http, err = client(env); err != nil {
 		return nil, err
@@ -175,6 +177,7 @@ func (t *Target) locate(ctx context.Context, id *Identity) error {
 		return err
 	}
 	id.Injected = account.Labels["k3s-aws-auth/injection"] == "enabled"
+	_, id.Pulls = account.Annotations[pullAnnotation]
 	pods, err := t.Cluster.Client.CoreV1().Pods(id.Namespace).List(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector("spec.serviceAccountName", id.ServiceAccount).String()})
 	if err != nil {

@@ -61,6 +61,8 @@ type Stranger struct {
 	Env map[string]string
 	// Account is its ServiceAccount, default where empty, and Image its image, the model's where empty.
 	Account, Image string
+	// HostNetwork puts it into the machine's own network.
+	HostNetwork bool
 }
 
 // Start runs the pod and waits for it, or until its image could not be pulled. remove deletes it.
@@ -92,6 +94,7 @@ func (c *Cluster) Start(ctx context.Context, s Stranger) (name string, remove fu
 			ServiceAccountName:            cmp.Or(s.Account, "default"),
 			AutomountServiceAccountToken:  &no,
 			SecurityContext:               model.Spec.SecurityContext,
+			HostNetwork:                   s.HostNetwork,
 			TerminationGracePeriodSeconds: &grace,
 			Containers: []corev1.Container{{
 				Name: s.Container, Image: cmp.Or(s.Image, like.Image), ImagePullPolicy: corev1.PullIfNotPresent,

@@ -75,6 +75,8 @@ func Environment(l *state.Lab, dir string) map[string]string {
 		"NO_PROXY":                                    "localhost,127.0.0.1,127.0.0.0/8",
 		"SSL_CERT_FILE":                               state.Trust(dir),
 		"KUBECONFIG":                                  state.Kubeconfig(dir),
+		"K3S_AWS_AUTH_OWN_IMAGE":                      l.Image(state.OwnRepository),
+		"K3S_AWS_AUTH_OTHER_IMAGE":                    l.Image(state.OtherRepository),
 		"PULUMI_BACKEND_URL":                          "file://" + filepath.ToSlash(state.Backend(dir)),
 		"PULUMI_CONFIG_PASSPHRASE_FILE":               state.Passphrase(dir),
 		"PULUMI_SKIP_UPDATE_CHECK":                    "true",
