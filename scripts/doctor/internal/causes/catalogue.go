@@ -22,6 +22,7 @@ const (
 	jsChain    = "aws/aws-sdk-js-v3 packages/credential-provider-node"
 	rust       = "smithy-lang/smithy-rs aws/rust-runtime/aws-config"
 	kubelet    = "kubernetes/kubernetes pkg/kubelet, pkg/volume"
+	pulling    = "kubernetes/kubernetes pkg/credentialprovider/plugin, pkg/kubelet/images; containerd core/remotes/docker"
 )
 
 // Pages of docs/.
@@ -32,6 +33,7 @@ const (
 	pageRA        = "roles-anywhere.md"
 	pageIdentity  = "identities.md"
 	pageCluster   = "cluster.md"
+	pageImages    = "images.md"
 )
 
 // Commands that several reasons have in common.
@@ -325,6 +327,34 @@ var catalogue = []Cause{
 			{"the pod's service account does not exist in its namespace", "`kubectl -n <namespace> get serviceaccount`", "make it, or correct serviceAccountName"},
 			{"the API server refuses a token for this audience or life (at least 600 s)", "the rest of the message", "correct the volume"},
 		},
+	},
+	{
+		ID: "pull-unauthorized", Says: "Failed to pull image …: pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials", From: "container runtime", Source: pulling,
+		Pattern: matches(`no basic auth credentials|pull access denied, repository does not exist or may require authorization`), Page: pageImages,
+		Reasons: []Reason{
+			{"the pod's service account has no annotation `eks.amazonaws.com/ecr-role-arn`: no kubelet asks for its credentials", "`kubectl get serviceaccount <account> -o yaml`", "list the repository in identities[].pull of the service account's identity; of an account that somebody else makes, run the command of the output `identities[].annotate`"},
+			{"the node may not ask for the pod's token: the ClusterRole for nodes is gone, or does not name the service account", "`not found in pod spec volume` in `sudo journalctl -u k3s-agent`", upRefresh},
+			{"the role gives the kubelet no session, or no token of the registry: it trusts somebody else, is suspended, or may not call ecr:GetAuthorizationToken", "`Failed to provide credentials` in `sudo journalctl -u k3s-agent` goes on with AWS's own words: `doctor explain` them", upAgain},
+			{"the image's registry is none that agents know: of another account or region than the repositories listed", "`/var/lib/rancher/credentialprovider/config.yaml` on the node: matchImages", "list the repository, so that agents learn its registry"},
+		},
+	},
+	{
+		ID: "pull-denied", Says: "Failed to pull image …: unexpected status from HEAD request to https://….dkr.ecr.….amazonaws.com/…: 403 Forbidden", From: "container runtime", Source: pulling,
+		Pattern: matches(`unexpected status from \w+ request to https://\d{12}\.dkr\.ecr\.\S+: 403 Forbidden`), Page: pageImages,
+		Reasons: []Reason{
+			{"the role that pulls may not pull from this repository: it is not among the identity's `pull`, or not among `cluster.pullRepositories`", "`aws iam get-role-policy` of the role: the statement PullImages", "list the repository"},
+			{"the repository is another account's, which has not opened it to the role", "`aws ecr get-repository-policy` there", "let its policy allow the role ecr:BatchGetImage and ecr:GetDownloadUrlForLayer"},
+		},
+	},
+	{
+		ID: "pull-audience", Says: "failed to get service account token: … audience \"sts.amazonaws.com\" not found in pod spec volume, …", From: "kubelet", Source: "kubernetes/kubernetes plugin/pkg/admission/noderestriction",
+		Pattern: says("not found in pod spec volume"), Page: pageImages,
+		Reasons: []Reason{{"no role of the cluster lets nodes ask for tokens of this audience for this service account", "`kubectl get clusterrole -l app.kubernetes.io/part-of=k3s-aws-auth -o yaml`: resourceNames", upRefresh}},
+	},
+	{
+		ID: "pull-provider", Says: "failed to register CRI auth plugins: plugin binary executable … did not exist; failed to validate credential provider config", From: "kubelet", Source: pulling,
+		Pattern: matches(`failed to register CRI auth plugins|plugin binary executable \S* ?did not exist|credential provider config`), Page: pageImages,
+		Reasons: []Reason{{"the credential provider is not on the node: its download failed, or its digest is another one", "`sudo journalctl -u k3s-boot`", "correct cluster.credentialProvider, `pulumi up`; on the node `sudo k3s-boot`"}},
 	},
 	{
 		ID: "policy-not-served", Says: "the cluster's API server does not serve MutatingAdmissionPolicy", From: "`pulumi up`", Source: "components/injection/await.go",

@@ -281,6 +281,7 @@ func (c *checker) identity(id Identity) {
 			c.tokenPod(id, p)
 		}
 		c.tokenRole(id)
+		c.pulls(id)
 	case presentsCertificate:
 		c.certificate(id, pods)
 	case presentsMetadata:

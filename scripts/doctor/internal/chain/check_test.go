@@ -64,6 +64,23 @@ func app(f *Facts) *Container {
 
 func account(f *Facts) *ServiceAccount { return f.account("default", "uploader") }
 
+// pulled lets the identity's pods be pulled with its role.
+func pulled(f *Facts) {
+	role(f).Policies = append(role(f).Policies, `{"Version":"2012-10-17","Statement":{"Sid":"PullImages","Effect":"Allow","Action":"ecr:BatchGetImage","Resource":"*"}}`)
+	account(f).PullRole, f.Cluster.PullTokens = role(f).ARN, []string{"uploader"}
+}
+
+// TestPullsAreHealthy holds that what the program makes for pulls is no finding, also by a role for all service accounts.
+func TestPullsAreHealthy(t *testing.T) {
+	f := load(t, "irsa-s3")
+	pulled(f)
+	require.Empty(t, Check(f))
+	f.Cluster.PullTokens = []string{"*"}
+	require.Empty(t, Check(f))
+	f.Cluster.PullTokens, f.Unseen = nil, []Unseen{{partNodeRoles, "forbidden"}}
+	require.Empty(t, Check(f))
+}
+
 func role(f *Facts) *Role {
 	for _, i := range Identities(f) {
 		if r := f.role(i.Role); r != nil {
@@ -297,6 +314,18 @@ var seeded = []fault{
 		account(f).Role += "-new"
 		f.Account.Roles[len(f.Account.Roles)-1].ARN = account(f).Role
 	}, "role-other", "sts-web-identity-denied", nil},
+	{"the service account lost the role of pulls", tokens, func(_ *testing.T, f *Facts) {
+		pulled(f)
+		account(f).PullRole = ""
+	}, "pull-annotation", "pull-unauthorized", nil},
+	{"the service account names another role for pulls", tokens, func(_ *testing.T, f *Facts) {
+		pulled(f)
+		account(f).PullRole += "-old"
+	}, "pull-annotation", "pull-unauthorized", nil},
+	{"nodes may not ask for tokens to pull by", tokens, func(_ *testing.T, f *Facts) {
+		pulled(f)
+		f.Cluster.PullTokens = []string{"another"}
+	}, "pull-tokens", "pull-unauthorized", nil},
 	{"the pod runs as another service account", tokens, func(_ *testing.T, f *Facts) { pod(f).Account = "default" }, "trust-subject", "sts-web-identity-denied", nil},
 	{"the pod has no region", tokens, func(_ *testing.T, f *Facts) {
 		delete(app(f).Env, "AWS_REGION")

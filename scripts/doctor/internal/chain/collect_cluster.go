@@ -87,6 +87,9 @@ func (c *collector) cluster(ctx context.Context) {
 		},
 		func() { c.miss(partInjection, c.injectors(ctx)) },
 	)
+	if slices.ContainsFunc(c.facts.Cluster.Accounts, func(a ServiceAccount) bool { return a.PullRole != "" }) {
+		c.miss(partNodeRoles, c.pullTokens(ctx))
+	}
 	c.nodeClocks(leases)
 	c.pods(pods, secrets, configMaps)
 	if !c.NoToken {
@@ -158,7 +161,7 @@ func (c *collector) serviceAccounts(ctx context.Context) {
 	c.miss(partAccounts, each(ctx, func(o metav1.ListOptions) (runtime.Object, error) { return core.ServiceAccounts("").List(ctx, o) }, func(a *corev1.ServiceAccount) {
 		out := ServiceAccount{Namespace: a.Namespace, Name: a.Name,
 			PartOf: a.Labels[partOfLabel] == partOf, Labelled: a.Labels[injectionLabel] == "enabled",
-			Role: a.Annotations[annotationPrefix+"role-arn"], Audience: a.Annotations[annotationPrefix+"audience"],
+			Role: a.Annotations[annotationPrefix+"role-arn"], Audience: a.Annotations[annotationPrefix+"audience"], PullRole: a.Annotations[annotationPrefix+"ecr-role-arn"],
 			Certificate: a.Annotations[ownPrefix+"certificate"]}
 		if role := a.Annotations[ownPrefix+"role-arn"]; role != "" {
 			out.Helper = &Helper{Role: role, Profile: a.Annotations[ownPrefix+"profile-arn"], Anchor: a.Annotations[ownPrefix+"trust-anchor-arn"],

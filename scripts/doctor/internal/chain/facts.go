@@ -47,6 +47,7 @@ const (
 	partNodes      = "nodes"
 	partLeases     = "node leases"
 	partInjection  = "admission"
+	partNodeRoles  = "the cluster roles of nodes"
 	partAPI        = "the API server's issuer and keys"
 	partToken      = "a token's claims"
 	partCaller     = "the AWS caller"
@@ -97,6 +98,8 @@ type Cluster struct {
 	ConfigMaps []ConfigMap      `json:"configMaps,omitempty"`
 	Nodes      []Node           `json:"nodes,omitempty"`
 	Injectors  []Injector       `json:"injectors,omitempty"`
+	// PullTokens are the service accounts, by name, of which nodes may ask for tokens to pull images by; * is all of them.
+	PullTokens []string `json:"pullTokens,omitempty"`
 }
 
 // Validity is a certificate's.
@@ -133,6 +136,8 @@ type ServiceAccount struct {
 	Labelled bool   `json:"labelled,omitempty"`
 	Role     string `json:"role,omitempty"`
 	Audience string `json:"audience,omitempty"`
+	// PullRole is the role by which its pods' images are pulled.
+	PullRole string `json:"pullRole,omitempty"`
 	// Certificate is the Secret that the policy gives to pods, and Helper what it tells their sidecar.
 	Certificate string  `json:"certificate,omitempty"`
 	Helper      *Helper `json:"helper,omitempty"`

@@ -119,6 +119,8 @@ var kinds = []kind{
 	{"sidecar-not-asked", linkPod, Broken, "AWS_EC2_METADATA_SERVICE_ENDPOINT with the sidecar's address", because("the container asks its machine for credentials instead of the sidecar: the variable was left out", "imds-hop-limit"), "kubectl --namespace <namespace> get pod <pod> --output yaml", "roles-anywhere.md"},
 	{"on-server", linkPod, Broken, "an agent: servers' hop limit is 1, and their role is not for pods", because("the pod tolerates the servers' taint, or names its node", "imds-hop-limit"), podAgain, "cluster.md"},
 	{"no-region", linkPod, Broken, "AWS_REGION or AWS_DEFAULT_REGION", catalogue("no-region", 0), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
+	{"pull-annotation", linkPod, Broken, "eks.amazonaws.com/ecr-role-arn: <role>, by which the identity's pods are pulled", catalogue("pull-unauthorized", 0), upRefresh, ""},
+	{"pull-tokens", linkPod, Broken, "a ClusterRole by which nodes may ask for tokens of the service account", catalogue("pull-unauthorized", 1), upRefresh, ""},
 	{"host-network", linkPod, Risk, "the pod's own network: on its node's it reaches the node's role whatever the hop limit", catalogue("denied-node", 0), "kubectl --namespace <namespace> get pod <pod> --output yaml", ""},
 
 	{"account-shared", linkPod, Risk, "a service account for each workload: pods with one account have one role, and CloudTrail cannot tell them apart", because("several workloads were given one service account, so each may do what any of them needs", ""), "kubectl --namespace <namespace> get pods --output custom-columns=POD:.metadata.name,ACCOUNT:.spec.serviceAccountName", "identities.md"},
