@@ -77,7 +77,7 @@ func TestPullsAreHealthy(t *testing.T) {
 	require.Empty(t, Check(f))
 	f.Cluster.PullTokens = []string{"*"}
 	require.Empty(t, Check(f))
-	f.Cluster.PullTokens, f.Unseen = nil, []Unseen{{partNodeRoles, "forbidden"}}
+	f.Cluster.PullTokens, f.Unseen = nil, []Unseen{{What: partNodeRoles, Why: "forbidden"}}
 	require.Empty(t, Check(f))
 }
 
