@@ -24,6 +24,7 @@ var recorded = map[string][]string{
 	"harmless-identity-added":       nil,
 	"harmless-permissions-changed":  nil,
 	"harmless-agent-added":          nil,
+	"harmless-pulls-by-pods":        nil,
 	"harmless-tags":                 nil,
 	"harmless-shorter-certificates": nil,
 	"danger-issuer-moved":           {"issuer-changed", "issuer-dropped", "data-deleted"},

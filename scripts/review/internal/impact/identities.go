@@ -561,6 +561,9 @@ func reach(r role, trusted []access.Trustee) Reach {
 		default:
 			actions[g.Action] = true
 		}
+		if g.Action == "ecr:GetAuthorizationToken" {
+			continue // it knows no resource, and says nothing of what may be pulled
+		}
 		if g.Resource == "*" || strings.HasPrefix(g.Resource, "everything but ") {
 			out.EveryResource = true
 		}

@@ -108,6 +108,11 @@ func TestKinds(t *testing.T) {
 		{"another image of a pod", Quiet, pair("kubernetes:core/v1:Pod", "p", spec(props{"containers": []any{props{"image": "a:1"}}}), spec(props{"containers": []any{props{"image": "a:2"}}}))},
 		{"an administrator of the cluster", Danger, []*preview.Change{created(res("kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding", "b", props{"roleRef": props{"name": "cluster-admin"}, "subjects": []any{props{"kind": "User", "name": "bob"}}}))}},
 		{"tokens of others", Danger, []*preview.Change{created(res("kubernetes:rbac.authorization.k8s.io/v1:ClusterRole", "r", props{"rules": []any{props{"apiGroups": []any{""}, "resources": []any{"serviceaccounts/*", "serviceaccounts/token"}, "verbs": []any{"create"}}}}))}},
+		{"tokens to pull by", Warning, pulling("system:nodes", props{"resourceNames": []any{"uploader"}, "verbs": []any{pullVerb}})},
+		{"tokens of everybody to pull by", Warning, pulling("system:nodes", props{"verbs": []any{pullVerb}})},
+		{"tokens to pull by, and more", Danger, pulling("system:nodes", props{"verbs": []any{pullVerb, "get"}})},
+		{"tokens to pull by, for pods", Danger, pulling("system:serviceaccounts", props{"verbs": []any{pullVerb}})},
+		{"another role of pulls", Warning, pair("kubernetes:core/v1:ServiceAccount", "a", props{"metadata": props{"name": "a", "annotations": props{"eks.amazonaws.com/ecr-role-arn": "x"}}}, props{"metadata": props{"name": "a"}})},
 		{"fewer verbs", Quiet, pair("kubernetes:rbac.authorization.k8s.io/v1:ClusterRole", "r", props{"rules": []any{props{"apiGroups": []any{""}, "resources": []any{"pods"}, "verbs": []any{"get", "list"}}}}, props{"rules": []any{props{"apiGroups": []any{""}, "resources": []any{"pods"}, "verbs": []any{"get"}}}})},
 		{"injection goes", Warning, []*preview.Change{deleted(res("kubernetes:admissionregistration.k8s.io/v1beta1:MutatingAdmissionPolicy", "p", nil))}},
 		{"injection does something else", Warning, pair("kubernetes:admissionregistration.k8s.io/v1beta1:MutatingAdmissionPolicy", "p",
@@ -277,4 +282,14 @@ func TestKindsAround(t *testing.T) {
 		{"a Secret in plain", Warning, []*preview.Change{same(bucket), created(res("kubernetes:core/v1:Secret", "s", props{"stringData": props{"password": "x"}}))}},
 		{"a patch of what is not there", Warning, []*preview.Change{same(bucket), created(res("kubernetes:core/v1:ServiceAccountPatch", "s", props{"metadata": props{}}))}},
 	})
+}
+
+// pulling is a role that is new and bound to a group.
+func pulling(group string, rule props) []*preview.Change {
+	rule["apiGroups"], rule["resources"] = []any{""}, []any{"sts.amazonaws.com"}
+	const rbac = "kubernetes:rbac.authorization.k8s.io/v1:"
+	return []*preview.Change{
+		created(res(rbac+"ClusterRole", "r", props{"metadata": props{"name": "pulls"}, "rules": []any{rule}})),
+		created(res(rbac+"ClusterRoleBinding", "b", props{"roleRef": props{"kind": "ClusterRole", "name": "pulls"}, "subjects": []any{props{"kind": "Group", "name": group}}})),
+	}
 }

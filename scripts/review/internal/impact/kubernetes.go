@@ -369,6 +369,13 @@ func (w *world) binding(c *preview.Change) []Sign {
 	}
 	var signs []Sign
 	for _, who := range gained {
+		if who == "Group system:nodes" {
+			if of, only := w.pullTokens(roleName); only {
+				signs = append(signs, sign(Warning, "pull-tokens", "nodes may ask for tokens of "+of+" to pull images by", "a node gets them of pods that run on it alone, and can be what these are then: that is how pods are pulled with their own roles",
+					"name the ServiceAccounts whose identities list repositories", c))
+				continue
+			}
+		}
 		level := Warning
 		why := "whoever is that may do what the role says"
 		_, name, _ := strings.Cut(who, " ")
@@ -388,6 +395,33 @@ func (w *world) binding(c *preview.Change) []Sign {
 		signs = append(signs, sign(level, "rbac-gained", fmt.Sprintf("%s gets the role %s", who, roleName), why, "bind a role with the verbs and resources that are used, to one ServiceAccount", c))
 	}
 	return signs
+}
+
+// pullVerb is what lets nodes ask for tokens of an audience, which is the rule's resource
+// (k8s.io/kubernetes/plugin/pkg/admission/noderestriction).
+const pullVerb = "request-serviceaccounts-token-audience"
+
+// pullTokens says of which ServiceAccounts a role of the stack lets nodes ask for tokens, if it lets them do nothing else.
+func (w *world) pullTokens(name string) (of string, only bool) {
+	var names []string
+	for _, c := range w.p.Changes {
+		if kind, ok := kubernetesKind(c.Now().Type); !ok || kind != "ClusterRole" || c.After == nil || c.After.Value("metadata", "name") != name {
+			continue
+		}
+		for _, r := range rules(c.After) {
+			if r.verb != pullVerb || unknown(c.After.Value("rules")) {
+				return "", false
+			}
+			names = append(names, r.name)
+		}
+		if c.After.Value("aggregationRule") != nil {
+			return "", false
+		}
+	}
+	if slices.Contains(names, "*") {
+		return "every ServiceAccount", true
+	}
+	return several(names), len(names) > 0
 }
 
 func (w *world) strongRole(name string) bool {
@@ -573,6 +607,11 @@ func serviceAccount(c *preview.Change) []Sign {
 		m, _ := r.Value("metadata", "annotations").(map[string]any)
 		s, _ := m[key].(string)
 		return s
+	}
+	const pulls = "eks.amazonaws.com/ecr-role-arn" // docs/images.md; one that is new gives no pod another identity
+	if was, is := annotation(c.Before, pulls), annotation(c.After, pulls); was != "" && was != is {
+		signs = append(signs, sign(Warning, "service-account-changed", fmt.Sprintf("%s of the ServiceAccount %s changes", pulls, c.Now().Name()),
+			"its pods are pulled with another role, or not at all", "see that the role trusts this ServiceAccount, and may pull their images", c))
 	}
 	for _, key := range []string{"eks.amazonaws.com/role-arn", "eks.amazonaws.com/audience", "k3s-aws-auth/certificate", "k3s-aws-auth/aws-config",
 		"k3s-aws-auth/role-arn", "k3s-aws-auth/profile-arn", "k3s-aws-auth/trust-anchor-arn"} { // docs/injection.md

@@ -45,6 +45,9 @@ var recordings = []recording{
 	{name: "harmless-permissions-changed", setup: "irsa-s3", config: []string{
 		`identities=[{name: uploader, namespace: default, serviceAccount: uploader, maxSessionSeconds: 7200, statements: [{sid: OwnObjects, actions: ["s3:PutObject", "s3:GetObject"], resources: ["${demo.bucketArn}/uploader/*"]}]}]`}},
 	{name: "harmless-agent-added", setup: "irsa-s3", config: []string{`cluster.agents=3`}},
+	{name: "harmless-pulls-by-pods", setup: "irsa-s3", config: []string{"cluster.imagePulls=pod", `cluster.credentialProvider={url: "https://artifacts.example.com/ecr-credential-provider", sha256: "` + strings.Repeat("0a", 32) + `"}`,
+		`identities=[{name: uploader, namespace: default, serviceAccount: uploader, statements: [{sid: PutOwnObjects, actions: ["s3:PutObject"], resources: ["${demo.bucketArn}/uploader/*"]}],` +
+			` pull: ["arn:aws:ecr:eu-central-1:111122223333:repository/team/app"]}]`}},
 	{name: "harmless-tags", setup: "irsa-s3", config: []string{`tags={team: platform, cost-centre: "4711"}`}},
 	{name: "harmless-shorter-certificates", setup: "roles-anywhere", config: []string{`rolesAnywhere.leafValidityHours=1440`, `rolesAnywhere.sessionSeconds=1800`}},
 	{name: "danger-issuer-moved", setup: "irsa-s3", config: []string{`issuer.bucket=another-issuer-111122223333`}},
