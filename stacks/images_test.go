@@ -78,7 +78,7 @@ func TestPodsWithoutTokensPullNothing(t *testing.T) {
 		e := &testEngine{known: true}
 		values := labConfig(t)
 		values["k3s-aws-auth:setup"] = setup
-		withCluster(`"imagePulls":"pod",`+imageProvider)(values)
+		withCluster(`"imagePulls":"pod",` + imageProvider)(values)
 		require.ErrorContains(t, e.run(t, values), `cluster.imagePulls: found "pod": must be node, or left out, for setup `+setup)
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // PullTokensType is the type token of [PullTokens].
-const PullTokensType = "k3s-aws-auth:workload:PullTokens"
+const PullTokensType = "k3s-aws-auth:workload:PullTokens" //nolint:gosec // a type, not a token
 
 // PullTokensArgs says for which ServiceAccounts kubelets may ask for tokens to pull
 // images by.
