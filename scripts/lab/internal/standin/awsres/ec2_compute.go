@@ -19,7 +19,7 @@ import (
 
 var ec2Compute = map[string]*resource{
 	"aws:ec2/instance:Instance": {
-		Create: createInstance, Read: readInstance, Update: updateInstance, Delete: deleteInstance,
+		Create: createInstance, Read: readInstance, Update: updateInstance, Recorded: true, Delete: deleteInstance,
 		Check: checkInstance, Diff: diffInstance,
 		Echo: map[string]func(any) any{"userData": userDataHash}, PreviewEcho: true,
 		Same: map[string]func(old, new any) bool{"iamInstanceProfile": sameProfile},

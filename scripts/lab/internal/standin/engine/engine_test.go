@@ -122,8 +122,12 @@ func server(t *testing.T) (*Server[*cloud], *cloud) {
 					}
 					return out, nil
 				},
+				Recorded: true,
 				Update: func(_ context.Context, c *Call[*cloud]) (Map, error) {
 					c.Client.ops = append(c.Client.ops, "update "+strings.Join(sortedKeys(c.Changed), ","))
+					if c.Client.fail != nil {
+						return nil, c.Client.fail
+					}
 					state := cloneMap(c.In)
 					state["tags"] = state["tagsAll"]
 					c.Client.things[c.ID] = state
@@ -454,6 +458,27 @@ func TestFailedCreateKeepsWhatExists(t *testing.T) {
 	require.True(t, ok, "%T", details[0])
 	require.Equal(t, "id-1", failed.GetId())
 	require.Equal(t, "fast", failed.GetProperties().AsMap()["mode"])
+}
+
+// TestFailedUpdateIsRecorded: the state has what the update was to change, so that the next one has nothing to change.
+func TestFailedUpdateIsRecorded(t *testing.T) {
+	s, c := server(t)
+	ctx := context.Background()
+	in, _ := checked(t, s, thing, with(base, Map{"hashed": "abc"}), Map{})
+	made, err := s.Create(ctx, &pulumirpc.CreateRequest{Urn: urn(thing), Properties: object(t, in)})
+	require.NoError(t, err)
+	news, _ := checked(t, s, thing, with(base, Map{"hashed": "def"}), in)
+	c.fail = errors.New("did not start")
+	_, err = s.Update(ctx, &pulumirpc.UpdateRequest{Id: "id-1", Urn: urn(thing), Olds: made.GetProperties(), OldInputs: object(t, in), News: object(t, news)})
+	require.ErrorContains(t, err, "did not start")
+	details := status.Convert(err).Details()
+	require.Len(t, details, 1)
+	failed, ok := details[0].(*pulumirpc.ErrorResourceInitFailed)
+	require.True(t, ok, "%T", details[0])
+	state := failed.GetProperties().AsMap()
+	require.Equal(t, "DEF", state["hashed"])
+	require.Equal(t, "arn:lab", state["arn"])
+	require.Empty(t, diff(t, s, thing, state, news, news).GetDetailedDiff())
 }
 
 func TestSecretAndOutputValues(t *testing.T) {

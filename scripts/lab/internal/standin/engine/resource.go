@@ -33,6 +33,10 @@ type Resource[C any] struct {
 	Read func(ctx context.Context, c *Call[C]) (Map, error)
 	// Update changes the resource in place; nil means that nothing outside the state has to change.
 	Update func(ctx context.Context, c *Call[C]) (Map, error)
+	// Recorded says that the state has what an update was to change also where that fails, as Terraform's SDK leaves it
+	// (helper/schema of terraform-plugin-sdk v2: Resource.Apply returns the data's state with the error) and the bridge passes it
+	// on (initializationError in pkg/tfbridge of pulumi-terraform-bridge). The next update changes nothing of it then.
+	Recorded bool
 	// Delete removes the resource, and succeeds when it is gone already; nil means that there is nothing to remove.
 	Delete func(ctx context.Context, c *Call[C]) error
 }

@@ -423,11 +423,17 @@ func (s *Server[C]) Update(ctx context.Context, req *pulumirpc.UpdateRequest) (*
 	}
 	var extra Map
 	if r.Update != nil {
-		if extra, err = r.Update(ctx, call); err != nil {
+		if extra, err = r.Update(ctx, call); err != nil && !r.Recorded {
 			return nil, opError(err)
 		}
 	}
-	state, err := s.readBack(ctx, r, call, req.GetId(), extra)
+	var state Map
+	if err != nil {
+		state = settle(t, call.In, extra, nil, r.Echo)
+		state["id"] = req.GetId()
+	} else {
+		state, err = s.readBack(ctx, r, call, req.GetId(), extra)
+	}
 	for k, v := range old { // outputs that only the create could know
 		if _, has := state[k]; !has && t.Outputs[k] {
 			state[k] = v
