@@ -187,6 +187,33 @@ func TestStepsWait(t *testing.T) {
 	}
 }
 
+// TestNeverUsed judges the way back from a first step: no danger where the servers have not changed since before the key could have
+// signed anything, and one where they have, or where it is not known when the key was made.
+func TestNeverUsed(t *testing.T) {
+	p, err := preview.Parse(unpack(t, "rotation-key-dropped"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	p.Now = made.Add(3 * time.Hour)
+	for changed, want := range map[time.Duration]string{
+		5 * time.Minute: "rotation-unused", 59 * time.Minute: "rotation-unused", 61 * time.Minute: "rotation-early",
+	} {
+		for _, c := range p.Changes {
+			if c.Before != nil {
+				c.Before.Created, c.Before.Modified = made, made.Add(changed)
+			}
+		}
+		report := impact.Review(p)
+		if !slices.ContainsFunc(report.Signs, func(s impact.Sign) bool { return s.ID == want }) {
+			t.Errorf("servers that changed %s after the key: no %s", changed, want)
+		}
+		if dangerous := slices.ContainsFunc(report.Signs, func(s impact.Sign) bool { return s.Level == impact.Danger }); dangerous != (want == "rotation-early") {
+			t.Errorf("servers that changed %s after the key: danger is %v", changed, dangerous)
+		}
+	}
+}
+
 // visibleLines counts the lines outside of what is folded.
 func visibleLines(text string) int {
 	n, depth := 0, 0

@@ -82,7 +82,7 @@ comment "danger-accepted CODE" that nobody has edited, with the code of this com
 	f := cmd.Flags()
 	f.StringVar(&previewFile, "preview", "", "`FILE` with what pulumi preview --json --show-sames printed; one that is not there is no preview")
 	f.StringVar(&stateFile, "state", "", "`FILE` with what pulumi stack export prints; not needed with --show-sames")
-	f.StringVar(&timesFile, "times", "", "`FILE` with the stack's state, of which only urn and modified of each resource count: since when steps of a rotation hold; one that is not there says nothing")
+	f.StringVar(&timesFile, "times", "", "`FILE` with the stack's state, of which only urn, created and modified of each resource count: since when steps of a rotation hold; one that is not there says nothing")
 	f.StringVar(&accountFile, "account", "", accountUsage)
 	f.StringVar(&planFile, "plan", "", "`FILE` of pulumi preview --save-plan, to which the verdict is bound")
 	f.StringVar(&q.Result, "result", "", "how the preview ended: success, or anything else")

@@ -216,22 +216,29 @@ func (w *world) keySteps(c *preview.Change) (signs []Sign, explained bool) {
 				"let another key sign first, and remove this one a day later", c))
 			continue
 		}
-		signs = append(signs, w.tokensEnded(what, c)...)
+		signs = append(signs, w.tokensEnded(what, w.byURN[key], c)...)
 		w.step(what, "")
 	}
 	return signs, true
 }
 
-// tokensEnded is the sign that tokens of what is taken away may live, or nothing. What a server signs with, and for which
-// issuer, is in its boot data, so that it has not changed since the server has.
-func (w *world) tokensEnded(what string, c *preview.Change) []Sign {
+// tokensEnded is the sign that tokens of a member that is taken away may live, or nothing. What a server signs with, and for which
+// issuer, is in its boot data, so that it has not changed since the server has. Where the servers have changed for the last time
+// before the member could have been used, no token is of it: that is the way back from a first step.
+func (w *world) tokensEnded(what string, member, c *preview.Change) []Sign {
 	var servers []*preview.Resource
 	for _, s := range w.byType[typeInstance] {
 		if s.Before != nil && isServer(s.Before) {
 			servers = append(servers, s.Before)
 		}
 	}
-	return w.since(what, servers, tokens, "pods hold tokens from before for up to a day, and longer where they ask for it", c)
+	const why = "pods hold tokens from before for up to a day, and longer where they ask for it"
+	if last := sinceChange(servers); !last.IsZero() && !w.p.Now.IsZero() && member != nil && member.Before != nil &&
+		!member.Before.Created.IsZero() && last.Before(member.Before.Created.Add(published)) {
+		return []Sign{sign(Warning, "rotation-unused", what+", and no server has changed since it could have been used", why,
+			"see that nobody has used it within "+hours(published)+" of its making", c)}
+	}
+	return w.since(what, servers, tokens, why, c)
 }
 
 func (w *world) keySetsBefore() (list []*preview.Resource) {
@@ -316,6 +323,16 @@ func (w *world) findRetired() map[string]bool {
 		return map[string]bool{}
 	}
 	return gone
+}
+
+// providerOf is the IAM OIDC provider of one issuer, as the stack is; nil for several.
+func (w *world) providerOf(issuers []string) *preview.Change {
+	for _, c := range w.byType[typeOIDCProvider] {
+		if url, _ := c.Before.Text("url"); c.Before != nil && len(issuers) == 1 && host(url) == host(issuers[0]) {
+			return c
+		}
+	}
+	return nil
 }
 
 func (w *world) allRetired(issuers []string) bool {

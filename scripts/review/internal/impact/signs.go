@@ -93,7 +93,7 @@ func (w *world) issuers() []Sign {
 		}
 		if gone := difference(was, is); len(gone) > 0 && w.allRetired(gone) {
 			what := "the servers no longer accept tokens of " + strings.Join(gone, ", ")
-			signs = append(signs, w.tokensEnded(what, c)...)
+			signs = append(signs, w.tokensEnded(what, w.providerOf(gone), c)...)
 			w.step(what, "")
 		} else if len(gone) > 0 {
 			signs = append(signs, sign(Danger, "issuer-dropped", "the API server no longer accepts tokens of "+strings.Join(gone, ", "),

@@ -56,8 +56,8 @@ type Resource struct {
 	SecretOutputs []string
 	// Provider is the URN and id of the provider.
 	Provider string
-	// Modified is when the resource was last changed, as the state says; zero where it does not.
-	Modified time.Time
+	// Created and Modified are when the resource was made and last changed, as the state says; zero where it does not.
+	Created, Modified time.Time
 }
 
 // Name is the logical name.
@@ -170,6 +170,7 @@ type resourceJSON struct {
 	SecretOutputs        []string            `json:"additionalSecretOutputs"`
 	Provider             string              `json:"provider"`
 	Aliases              []string            `json:"aliases"`
+	Created              *time.Time          `json:"created"`
 	Modified             *time.Time          `json:"modified"`
 }
 
@@ -220,13 +221,16 @@ func (r *resourceJSON) resource(urn string) *Resource {
 	if r.Type == "" {
 		r.Type = TypeOf(urn)
 	}
-	var modified time.Time
+	var created, modified time.Time
+	if r.Created != nil {
+		created = *r.Created
+	}
 	if r.Modified != nil {
 		modified = *r.Modified
 	}
 	return &Resource{
-		Modified: modified,
-		URN:      urn, Type: r.Type, ID: r.ID, Custom: r.Custom,
+		Created: created, Modified: modified,
+		URN: urn, Type: r.Type, ID: r.ID, Custom: r.Custom,
 		Inputs: masked(r.Inputs), Outputs: masked(r.Outputs), Parent: r.Parent,
 		Protect: r.Protect, RetainOnDelete: r.RetainOnDelete,
 		Dependencies: r.Dependencies, PropertyDependencies: r.PropertyDependencies,
@@ -504,13 +508,15 @@ func Parse(previewJSON, stateJSON []byte) (*Preview, error) {
 	return p, nil
 }
 
-// Date reads of a stack's state, or of what is left of one, when each resource was last changed. A preview does not say it.
+// Date reads of a stack's state, or of what is left of one, when each resource was made and last changed. A preview does not
+// say it.
 func (p *Preview) Date(stateJSON []byte) error {
 	var state struct {
 		Deployment struct {
 			Resources []struct {
 				URN      string    `json:"urn"`
 				Delete   bool      `json:"delete"`
+				Created  time.Time `json:"created"`
 				Modified time.Time `json:"modified"`
 			} `json:"resources"`
 		} `json:"deployment"`
@@ -518,15 +524,15 @@ func (p *Preview) Date(stateJSON []byte) error {
 	if err := json.Unmarshal(stateJSON, &state); err != nil {
 		return fmt.Errorf("the times of the state: %w", err)
 	}
-	modified := map[string]time.Time{}
+	created, modified := map[string]time.Time{}, map[string]time.Time{}
 	for _, r := range state.Deployment.Resources {
 		if !r.Delete {
-			modified[r.URN] = r.Modified
+			created[r.URN], modified[r.URN] = r.Created, r.Modified
 		}
 	}
 	for _, c := range p.Changes {
 		if c.Before != nil && c.Before.Modified.IsZero() {
-			c.Before.Modified = modified[c.Before.URN]
+			c.Before.Created, c.Before.Modified = created[c.Before.URN], modified[c.Before.URN]
 		}
 	}
 	return nil
