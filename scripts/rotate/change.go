@@ -134,18 +134,13 @@ func identityArg(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// roleOf is the role of an identity, by the stack's outputs.
+// roleOf is the role of an identity.
 func (w *world) roleOf(name string) (string, error) {
-	var identities []struct{ Name, RoleArn string }
-	if _, err := w.state.Output("identities", &identities); err != nil {
+	_, identity, err := w.identity(name)
+	if err != nil {
 		return "", err
 	}
-	for _, i := range identities {
-		if i.Name == name && i.RoleArn != "" {
-			return i.RoleArn[strings.LastIndexByte(i.RoleArn, '/')+1:], nil
-		}
-	}
-	return "", fmt.Errorf("the stack has no role of identity %s", name)
+	return w.state.Named("aws:iam/role:Role", w.resource(identity.Key()+"-role"), "name")
 }
 
 // statement is the statement of an id in the documents of a role: in its trust policy, and in its own policies.
@@ -383,9 +378,9 @@ func (w *world) serials(ctx context.Context, entry string) ([]*big.Int, error) {
 
 // revokedSerials are the serial numbers in each revocation list of the stack's trust anchor that counts.
 func (w *world) revokedSerials(ctx context.Context) ([][]*big.Int, error) {
-	var arn string
-	if found, err := w.state.Output("trustAnchorArn", &arn); err != nil || !found {
-		return nil, errors.Join(err, errors.New("the stack has no output trustAnchorArn"))
+	arn, err := w.anchor()
+	if err != nil {
+		return nil, err
 	}
 	var lists [][]*big.Int
 	for pages := rolesanywhere.NewListCrlsPaginator(rolesanywhere.NewFromConfig(w.aws), &rolesanywhere.ListCrlsInput{}); pages.HasMorePages(); {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,15 +77,17 @@ func (r *rotation) walk(ctx context.Context) error {
 			fmt.Fprintln(r.out, text)
 		}
 	}
-	var since time.Time
+	var blind time.Time
 	for {
 		o, err := r.observe(ctx)
+		if err == nil && o.Blind == "" {
+			blind = time.Time{}
+		} else if blind.IsZero() {
+			blind = time.Now()
+		}
+		lost := r.plan || time.Since(blind) > patience
 		if err != nil {
-			if since.IsZero() {
-				since = time.Now()
-			}
-			// While it restarts, the only server of a cluster is away.
-			if r.plan || !unreachable(err) || time.Since(since) > patience {
+			if lost || !unreachable(err) {
 				return err
 			}
 			say("waiting: %v", err)
@@ -93,12 +96,14 @@ func (r *rotation) walk(ctx context.Context) error {
 			}
 			continue
 		}
-		since = time.Time{}
-		if r.plan {
+		if r.plan && o.Blind == "" {
 			r.show(o)
 			return nil
 		}
 		step := walk.Next(r.goal, o)
+		if o.Blind != "" && lost && (r.plan || step.Kind == walk.Wait) {
+			return errors.New(o.Blind)
+		}
 		switch step.Kind {
 		case walk.Done:
 			say("done: %s", step.Why)
@@ -176,7 +181,11 @@ func (r *rotation) write(to walk.Set) error {
 // show prints the plan.
 func (r *rotation) show(o walk.Observed) {
 	fmt.Fprintf(r.out, "%s: deployed is %s; the file says %s\n", r.kind.name, o.Deployed, o.File)
-	for _, line := range append(o.Missing, o.InUse...) {
+	lines := append(slices.Clone(o.Missing), o.InUse...)
+	for _, b := range o.Broken {
+		lines = append(lines, b.What)
+	}
+	for _, line := range lines {
 		fmt.Fprintf(r.out, "  now: %s\n", line)
 	}
 	now, n := o.Now, 0

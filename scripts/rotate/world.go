@@ -24,7 +24,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"k3s-aws-auth/components/keyset"
 	"k3s-aws-auth/components/workload"
@@ -93,23 +92,35 @@ func (p *place) look(ctx context.Context) (*world, error) {
 	return w, nil
 }
 
-// connect reaches the cluster by the stack's own kubeconfig, or an existing one by the shell's.
+// connect reaches the cluster by the kubeconfig that the program's own provider has: the stack's output of it is gone after an
+// update that failed, and the shell's may lead to another cluster.
 func (w *world) connect() (*kube.Cluster, error) {
-	var text string
-	found, err := w.state.Output("kubeconfig", &text)
+	text, err := w.state.Named("pulumi:providers:kubernetes", w.resource("cluster-kubernetes"), "kubeconfig")
 	if err != nil {
 		return nil, err
 	}
-	if found {
-		return kube.ConnectText([]byte(text))
-	}
-	return kube.Connect(clientcmd.NewDefaultClientConfigLoadingRules().GetDefaultFilename())
+	return kube.ConnectText([]byte(text))
+}
+
+// anchor is the ARN of the stack's trust anchor.
+func (w *world) anchor() (string, error) {
+	return w.state.Named("aws:rolesanywhere/trustAnchor:TrustAnchor", w.resource("ca-anchor"), "arn")
 }
 
 func (w *world) resource(part string) string { return w.config.ClusterName + "-" + part }
 
-// observe completes an observation with what the world shows.
+// observe completes an observation with what the world shows. That the cluster cannot be reached is part of it: while it
+// restarts, the only server of a cluster is away, and one that an update has left stopped is away until the next update.
 func (k *kind) observe(ctx context.Context, w *world, o *walk.Observed) error {
+	err := k.see(ctx, w, o)
+	if unreachable(err) {
+		o.Blind = err.Error()
+		return nil
+	}
+	return err
+}
+
+func (k *kind) see(ctx context.Context, w *world, o *walk.Observed) error {
 	o.Now, o.Most = w.now, k.most
 	o.Accepting = remembered + apart
 	if o.Deployed == nil {
@@ -178,11 +189,20 @@ func (w *world) tokens(ctx context.Context, k *kind, o *walk.Observed) error {
 		}
 		issuers[m.Name] = url
 		published, err := readKeys(ctx, url)
+		lacks := ""
 		if err != nil {
-			o.Missing = append(o.Missing, fmt.Sprintf("documents of %s: %v", url, err))
+			lacks = fmt.Sprintf("documents of %s: %v", url, err)
 		} else if !slices.Equal(slices.Sorted(slices.Values(published)), slices.Sorted(slices.Values(all))) {
-			o.Missing = append(o.Missing, fmt.Sprintf("%s publishes %d keys, not just those %d of the stack", url, len(published), len(all)))
+			lacks = fmt.Sprintf("%s publishes %d keys, not just those %d of the stack", url, len(published), len(all))
 		}
+		if lacks == "" {
+			continue
+		}
+		if k.name == "issuer" && m.State != keyset.Active {
+			o.Broken = append(o.Broken, walk.Broken{Name: m.Name, What: lacks})
+			continue
+		}
+		o.Missing = append(o.Missing, lacks)
 	}
 	kid, issuer := ids[keys.Active()], issuers[listed.Active()]
 	if err := w.signs(ctx, kid, issuer, o); err != nil || k.name != "key" {
@@ -335,9 +355,9 @@ func longest(pods []corev1.Pod, o *walk.Observed) time.Duration {
 
 // certificates looks for the CAs that the trust anchor has, and for who has signed the identities' certificates.
 func (w *world) certificates(ctx context.Context, o *walk.Observed) error {
-	var arn string
-	if found, err := w.state.Output("trustAnchorArn", &arn); err != nil || !found {
-		return errors.Join(err, errors.New("the stack has no output trustAnchorArn"))
+	arn, err := w.anchor()
+	if err != nil {
+		return err
 	}
 	anchor, err := rolesanywhere.NewFromConfig(w.aws).GetTrustAnchor(ctx, &rolesanywhere.GetTrustAnchorInput{TrustAnchorId: aws.String(arn[strings.LastIndexByte(arn, '/')+1:])})
 	if err != nil {

@@ -279,6 +279,16 @@ func (s *State) URN(typ, name string) (string, error) {
 	return r.URN, err
 }
 
+// Named reads one string of the outputs of the one resource of a type with a name. Unlike the stack's own outputs they are
+// there after an update that failed: the engine has those of the program's run that ended last, however it ended.
+func (s *State) Named(typ, name, output string) (string, error) {
+	r, err := s.named(name, typ)
+	if err != nil {
+		return "", err
+	}
+	return text(r.Outputs, output)
+}
+
 // PublicKey is the public half of the RSA key with a resource name.
 func (s *State) PublicKey(name string) (*rsa.PublicKey, error) {
 	r, err := s.named(name, "tls:index/privateKey:PrivateKey")

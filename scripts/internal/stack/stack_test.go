@@ -37,6 +37,19 @@ func state(t *testing.T, resources ...any) *State {
 	return s
 }
 
+func TestNamed(t *testing.T) {
+	const typ = "pulumi:providers:kubernetes"
+	s := state(t, map[string]any{"type": typ, "urn": "urn:pulumi:lab::p::a$" + typ + "::lab-cluster-kubernetes", "outputs": map[string]any{"kubeconfig": secret(t, "k")}},
+		map[string]any{"type": typ, "urn": "urn:pulumi:lab::p::" + typ + "::lab-cluster-kubernetes-adopting", "outputs": map[string]any{"kubeconfig": "other"}})
+	got, err := s.Named(typ, "lab-cluster-kubernetes", "kubeconfig")
+	require.NoError(t, err)
+	require.Equal(t, "k", got)
+	_, err = s.Named(typ, "kubernetes", "kubeconfig")
+	require.Error(t, err)
+	_, err = s.Named(typ, "lab-cluster-kubernetes", "context")
+	require.Error(t, err)
+}
+
 func TestOutput(t *testing.T) {
 	s := state(t, map[string]any{"type": "pulumi:pulumi:Stack", "urn": "urn:stack", "outputs": map[string]any{
 		"plain": "a", "kubeconfig": secret(t, "k"), "list": []any{map[string]any{"name": "x", "key": secret(t, "y")}}, "none": nil}})

@@ -15,7 +15,10 @@ type Update struct {
 
 // Read completes an observation by the stack's updates, the newest first.
 func (o *Observed) Read(updates []Update) {
-	o.Deployed, o.Settled, o.Since, o.Used = nil, true, time.Time{}, nil
+	o.Deployed, o.Tried, o.Settled, o.Since, o.Used = nil, nil, true, time.Time{}, nil
+	if len(updates) > 0 {
+		o.Tried = updates[0].Set
+	}
 	last := slices.IndexFunc(updates, func(u Update) bool { return u.Succeeded })
 	if last < 0 {
 		o.Settled = len(updates) == 0

@@ -88,16 +88,20 @@ type Observed struct {
 	File Set
 	// Deployed is what the last update that succeeded was given; nil where there was none.
 	Deployed Set
-	// Settled says that no update was tried since.
+	// Settled says that no update was tried since, and Tried what the last one was given.
 	Settled bool
+	Tried   Set
 	// Since is when the first update of the unbroken run with Deployed ended.
 	Since time.Time
 	// Used are the members that were active in an update since they are there, whether that succeeded or not.
 	Used []string
 	// Now is the time.
 	Now time.Time
-	// Missing is what the world does not show yet of Deployed.
+	// Missing is what the world does not show yet of Deployed, and Broken what it does not show of one member that is not active.
 	Missing []string
+	Broken  []Broken
+	// Blind says why the world cannot be seen; empty where it can. Missing, InUse and Living are not all of it then.
+	Blind string
 	// InUse is what still needs members that are not active.
 	InUse []string
 	// Accepting is how long it takes at most until everybody accepts what is deployed.
@@ -106,6 +110,20 @@ type Observed struct {
 	Living time.Duration
 	// Most is how many members the set may have.
 	Most int
+}
+
+// Broken is what the world does not show of a member.
+type Broken struct{ Name, What string }
+
+// missing is what keeps a step towards a goal: a member that goes away need not be shown any more.
+func (o *Observed) missing(goal Goal) []string {
+	list := slices.Clone(o.Missing)
+	for _, b := range o.Broken {
+		if !goal.Abort || b.Name != goal.Name {
+			list = append(list, b.What)
+		}
+	}
+	return list
 }
 
 // Kind says what a step is.
@@ -150,23 +168,38 @@ func Next(goal Goal, o Observed) Step {
 		}
 	}
 	if pending {
-		if why := unsafe(o.Deployed, o.File, o); why != "" {
+		seen := o
+		seen.Blind = ""
+		if why := unsafe(o.Deployed, o.File, seen); why != "" {
 			return refuse("the file says %s, deployed is %s, and to apply it makes calls fail: %s. Set the file back first",
 				o.File, o.Deployed, why)
+		}
+		if why := unsafe(o.Deployed, o.File, o); why != "" {
+			return Step{Kind: Wait, Why: why}
 		}
 		return Step{Kind: Apply, Why: fmt.Sprintf("deployed is %s, and the file says %s", o.Deployed, o.File)}
 	}
 	step := wanted(goal, o)
-	if step.Kind == Refuse {
+	if step.Kind == Refuse || goal.Abort && step.Kind == Edit && o.wayBack(goal.Name) {
 		return step
 	}
-	if len(o.Missing) > 0 {
-		return Step{Kind: Wait, Why: "the world does not show yet what is deployed: " + strings.Join(o.Missing, "; ")}
+	if o.Blind != "" {
+		return Step{Kind: Wait, Why: o.Blind}
+	}
+	if missing := o.missing(goal); len(missing) > 0 {
+		return Step{Kind: Wait, Why: "the world does not show yet what is deployed: " + strings.Join(missing, "; ")}
 	}
 	if step.Kind != Edit {
 		return step
 	}
 	return wait(step, o)
+}
+
+// wayBack tells whether an abort's step is good whatever the world shows: what was active before is accepted as long as it is listed,
+// and what was never active is not in use. An abort may be wanted for the very reason that the world does not show the new member.
+func (o *Observed) wayBack(name string) bool {
+	state := o.File.State(name)
+	return state == keyset.Active || state == keyset.Next && !slices.Contains(o.Used, name)
 }
 
 // wanted is the next edit to a goal, whenever it may be.
@@ -177,9 +210,16 @@ func wanted(goal Goal, o Observed) Step {
 	if goal.Abort {
 		switch state {
 		case "":
+			if len(set) > 1 {
+				return refuse("there is no %s to go back from: the set is %s", goal.Name, set)
+			}
 			return Step{Kind: Done, Why: goal.Name + " is not there"}
 		case keyset.Active:
 			return turnBack(goal.Name, set)
+		case keyset.Next:
+			if o.wayBack(goal.Name) {
+				return edit(set.without(goal.Name), "nothing of %s was ever in use", goal.Name)
+			}
 		}
 		return edit(set.without(goal.Name), "nothing of %s is in use any more", goal.Name)
 	}
@@ -208,6 +248,9 @@ func wanted(goal Goal, o Observed) Step {
 func turn(name string, o Observed) (Step, bool) {
 	switch o.File.State(name) {
 	case keyset.Active:
+		if o.Settled && len(o.File.in(keyset.Retiring)) == 0 && len(o.Deployed) > 1 {
+			return refuse("the file says %s, and no update of that was tried: set it back to %s, and abort again", o.File, o.Deployed), true
+		}
 		back := turnBack(name, o.File)
 		if back.Kind == Edit {
 			if why := unsafe(o.Deployed, back.Set, o); why != "" {
@@ -229,6 +272,9 @@ func turnBack(name string, set Set) Step {
 	case 1:
 		return edit(set.promote(retiring[0]), "%s is accepted everywhere, as long as it is listed", retiring[0])
 	case 0:
+		if len(set) > 1 {
+			return refuse("%s is what is in use, and nothing that was in use before is left: the set is %s. To go back from a member that is next, name that one", name, set)
+		}
 		return refuse("%s is the only member that is left: there is nothing to go back to. The way back is a rotation to a new name", name)
 	default:
 		return refuse("%s all retire: rotate to the one of them that shall be active", strings.Join(retiring, ", "))
@@ -268,6 +314,13 @@ func wait(step Step, o Observed) Step {
 		if step.Set.State(name) != "" || m.State == keyset.Next && !used(name) {
 			continue
 		}
+		if o.Blind != "" {
+			// An update that took it away was tried already, so that its time had come, and may be what keeps the cluster away.
+			if !o.Settled && step.Set.Same(o.Tried) {
+				continue
+			}
+			return Step{Kind: Wait, Why: fmt.Sprintf("whether what %s has signed is still in use cannot be seen: %s", name, o.Blind)}
+		}
 		if passed < o.Living {
 			return until(o.Living, "what %s has signed is still in use", name)
 		}
@@ -282,7 +335,7 @@ func wait(step Step, o Observed) Step {
 // edit applied at once.
 func Plan(goal Goal, o Observed) []Step {
 	var steps []Step
-	o.Missing, o.InUse = nil, nil
+	o.Missing, o.Broken, o.InUse = nil, nil, nil
 	for range 3 * (len(o.File) + 4) {
 		step := Next(goal, o)
 		steps = append(steps, step)
@@ -302,7 +355,7 @@ func Plan(goal Goal, o Observed) []Step {
 
 // deploy is what an update does to an observation.
 func (o *Observed) deploy(set Set) {
-	o.File, o.Deployed, o.Settled, o.Since = set, set, true, o.Now
+	o.File, o.Deployed, o.Tried, o.Settled, o.Since = set, set, set, true, o.Now
 	o.Used = slices.DeleteFunc(slices.Clone(o.Used), func(name string) bool { return set.State(name) == "" })
 	if !slices.Contains(o.Used, set.Active()) {
 		o.Used = append(o.Used, set.Active())

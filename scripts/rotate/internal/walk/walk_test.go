@@ -51,6 +51,17 @@ func TestNext(t *testing.T) {
 	}
 	missing, inUse := at("1 active, 2 next", 2*accepting, "1"), at("1 retiring, 2 active", 2*living, "1", "2")
 	missing.Missing, inUse.InUse = []string{"the key set of https://a"}, []string{"Secret default/old"}
+	lacking := func(o Observed, broken string) Observed {
+		o.Missing, o.Broken = []string{"a server signs with another key"}, []Broken{{broken, "documents of " + broken}}
+		if broken != "" {
+			o.Missing = nil
+		}
+		return o
+	}
+	blind := func(o Observed, tried string) Observed {
+		o.Blind, o.Living, o.Tried = "GET /pods: EOF", 0, set(tried)
+		return o
+	}
 	for _, r := range []row{
 		{"begins", to, at("1 active", 0, "1"), Edit, "1 active, 2 next"},
 		{"everybody must accept it first", to, at("1 active, 2 next", accepting-1, "1"), Wait, "may still remember"},
@@ -80,6 +91,19 @@ func TestNext(t *testing.T) {
 		{"no way back while the old one goes", out, pending(at("1 retiring, 2 active", living, "1", "2"), "2 active", false), Refuse, "nothing to go back to"},
 		{"next again after it was used", out, at("1 active, 2 next", living-1, "1", "2"), Wait, "what 2 has signed"},
 		{"forward again", to, at("1 active, 2 retiring", 0, "1", "2"), Edit, "1 retiring, 2 active"},
+		{"back before it is used, whatever the world shows", out, lacking(at("1 active, 2 next", 0, "1"), ""), Edit, "1 active"},
+		{"back after it was used, whatever the world shows", out, lacking(at("1 retiring, 2 active", 0, "1", "2"), ""), Edit, "1 active, 2 retiring"},
+		{"back at the end, and it cannot be read any more", out, lacking(at("1 active, 2 retiring", living, "1", "2"), "2"), Edit, "1 active"},
+		{"back at the end, and another one cannot be read", out, lacking(at("1 active, 2 retiring", living, "1", "2"), "1"), Wait, "documents of 1"},
+		{"at the end, and the old one cannot be read", to, lacking(at("1 retiring, 2 active", living, "1", "2"), "1"), Wait, "documents of 1"},
+		{"another name than that of the rotation, back", Goal{Name: "3", Abort: true}, at("1 active, 2 next", 0, "1"), Refuse, "there is no 3 to go back from: the set is 1 active, 2 next"},
+		{"the one in use, back", Goal{Name: "1", Abort: true}, at("1 active, 2 next", 0, "1"), Refuse, "name that one"},
+		{"back from an edit that takes the old one away", out, pending(at("1 retiring, 2 active", living, "1", "2"), "2 active", true), Refuse, "set it back to 1 retiring, 2 active"},
+		{"back while the cluster is away", out, blind(pending(at("1 active, 2 next", accepting, "1"), "1 retiring, 2 active", false), "1 retiring, 2 active"), Edit, "1 active, 2 retiring"},
+		{"on while the cluster is away", to, blind(pending(at("1 active, 2 next", accepting, "1"), "1 retiring, 2 active", false), "1 retiring, 2 active"), Apply, ""},
+		{"to its end while the cluster is away for it", to, blind(pending(at("1 retiring, 2 active", living, "1", "2"), "2 active", false), "2 active"), Apply, ""},
+		{"to its end while the cluster is away for something else", to, blind(pending(at("1 retiring, 2 active", living, "1", "2"), "2 active", false), "1 retiring, 2 active"), Wait, "cannot be seen"},
+		{"nothing is known of a cluster that is away", to, blind(at("1 retiring, 2 active", 2*living, "1", "2"), "1 retiring, 2 active"), Wait, "EOF"},
 		{"no room", Goal{Name: "9"}, Observed{File: set("1 active"), Deployed: set("1 active"), Settled: true, Most: 1}, Refuse, "room for 1"},
 	} {
 		t.Run(r.name, func(t *testing.T) {
@@ -215,6 +239,9 @@ func (w *world) observe() Observed {
 	}
 	o := Observed{File: w.file, Now: w.now, Accepting: accepting, Living: living, Most: 5}
 	o.Read(seen)
+	if w.random.IntN(4) == 0 { // some server is away, and with it all that it would say
+		o.Blind, o.Living = "GET /pods: EOF", 0
+	}
 	return o
 }
 
@@ -229,6 +256,10 @@ func (w *world) walk(goal Goal, steps, kill int) Step {
 		case Done, Refuse:
 			return step
 		case Wait:
+			if step.Until.IsZero() { // for something that the world shows
+				w.pass(time.Minute)
+				continue
+			}
 			require.True(w.t, step.Until.After(w.now), "waits for what has passed: %+v", step)
 			left := step.Until.Sub(w.now)
 			if killed() {
@@ -301,6 +332,7 @@ func TestRead(t *testing.T) {
 	when := func(hour int) time.Time { return time.Date(2026, 11, 30, hour, 0, 0, 0, time.UTC) }
 	var o Observed
 	o.Read([]Update{ // the newest first
+		{set("2 active"), false, when(10)},
 		{set("1 active, 2 next"), false, when(9)},
 		{set("1 active, 2 next"), true, when(8)},
 		{set("1 active, 2 next"), true, when(7)},
@@ -311,6 +343,7 @@ func TestRead(t *testing.T) {
 	})
 	require.Equal(t, "1 active, 2 next", o.Deployed.String())
 	require.False(t, o.Settled)
+	require.Equal(t, "2 active", o.Tried.String())
 	require.Equal(t, when(7), o.Since, "the update that failed may have changed something")
 	require.ElementsMatch(t, []string{"1", "2"}, o.Used)
 
