@@ -16,11 +16,11 @@ type theme struct {
 var (
 	light = theme{
 		text: "#1f2328", muted: "#59636e", lane: "#f6f8fa", card: "#ffffff", border: "#d1d9e0",
-		accents: map[string]string{"amber": "#9a6700", "blue": "#0969da", "teal": "#1b7c83", "purple": "#8250df"},
+		accents: map[string]string{"amber": "#9a6700", "blue": "#0969da", "teal": "#1b7c83", "purple": "#8250df", "red": "#d1242f"},
 	}
 	dark = theme{
 		text: "#f0f6fc", muted: "#9198a1", lane: "#151b23", card: "#0d1117", border: "#3d444d",
-		accents: map[string]string{"amber": "#d29922", "blue": "#4493f8", "teal": "#39c5cf", "purple": "#ab7df8"},
+		accents: map[string]string{"amber": "#d29922", "blue": "#4493f8", "teal": "#39c5cf", "purple": "#ab7df8", "red": "#f85149"},
 	}
 )
 
@@ -98,10 +98,15 @@ func draw(p Picture, t theme, narrow bool) ([]byte, error) {
 			return nil, fmt.Errorf("lane %s: %w", lane.Name, err)
 		}
 	}
+	return c.page(p.Title, width), nil
+}
+
+// page is the whole picture of what the canvas has.
+func (c *canvas) page(title string, width float64) []byte {
 	head := &canvas{}
 	head.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" width="%g" height="%g" role="img" aria-label="%s">`,
-		width, c.y, width, c.y, escape(p.Title))
-	head.add(`<title>%s</title>`, escape(p.Title))
+		width, c.y, width, c.y, escape(title))
+	head.add(`<title>%s</title>`, escape(title))
 	head.add(`<style>
 text { font-family: -apple-system, BlinkMacSystemFont, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif; font-size: %gpx }
 .name { font-family: ui-monospace, SFMono-Regular, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: %dpx; font-weight: 600 }
@@ -113,7 +118,7 @@ text { font-family: -apple-system, BlinkMacSystemFont, "Segoe UI", "Noto Sans", 
 </style>`, textSize, nameSize, titleSize, captionSize, textSize)
 	head.Write(c.Bytes())
 	head.add(`</svg>`)
-	return head.Bytes(), nil
+	return head.Bytes()
 }
 
 // stepWidth is the width of each of n steps that are beside each other.

@@ -1,5 +1,5 @@
-// Command pictures draws the pictures of the documents from their texts, docs/pictures/*.yaml: each as SVG, wide for a page
-// and narrow for a phone, for light and for dark backgrounds.
+// Command pictures draws the pictures of the documents from their texts, docs/pictures/*.yaml, and charts from what the lab has
+// recorded, docs/pictures/*.json: each as SVG, wide for a page and narrow for a phone, for light and for dark backgrounds.
 package main
 
 import (
@@ -74,8 +74,12 @@ var variants = map[string]struct {
 	"light": {light, false}, "dark": {dark, false}, "narrow-light": {light, true}, "narrow-dark": {dark, true},
 }
 
-// drawAll returns the pictures of all texts in a directory by their files' names.
+// drawAll returns the pictures of all texts and recordings in a directory by their files' names.
 func drawAll(dir string) (map[string][]byte, error) {
+	recordings, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return nil, err
+	}
 	texts, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 	if err != nil {
 		return nil, err
@@ -84,6 +88,15 @@ func drawAll(dir string) (map[string][]byte, error) {
 		return nil, fmt.Errorf("%s has no texts of pictures", dir)
 	}
 	drawn := map[string][]byte{}
+	for _, path := range recordings {
+		chart, err := readChart(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		for variant, how := range variants {
+			drawn[strings.TrimSuffix(filepath.Base(path), ".json")+"."+variant+".svg"] = chart.draw(how.theme, how.narrow)
+		}
+	}
 	for _, path := range texts {
 		content, err := os.ReadFile(path)
 		if err != nil {

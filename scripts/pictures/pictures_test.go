@@ -74,6 +74,22 @@ func TestRefusesTexts(t *testing.T) {
 	}
 }
 
+// TestRefusesRecordings holds that a recording that cannot be drawn is refused.
+func TestRefusesRecordings(t *testing.T) {
+	for text, want := range map[string]string{
+		`{}`: "needs a title",
+		`{"title":"x","binSeconds":5,"ways":[{"name":"a","bins":[]}]}`:        "way a has no bins",
+		`{"title":"x","binSeconds":5,"ways":[{"name":"a","bars":[[1,0]]}]}`:   "unknown field",
+		`{"title":"x","binSeconds":0,"ways":[{"name":"a","bins":[[1,0]]}]}`:   "needs a title",
+		`{"title":"x","binSeconds":5,"ways":[{"name":"a","bins":[["1",0]]}]}`: "cannot unmarshal",
+	} {
+		path := filepath.Join(t.TempDir(), "x.json")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		_, err := readChart(path)
+		require.ErrorContains(t, err, want, text)
+	}
+}
+
 // documents are all pages of the repository, by their paths.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
