@@ -146,7 +146,7 @@ func (r *rotation) walk(ctx context.Context) error {
 		} else {
 			say("%s", step.Why)
 		}
-		if err := r.apply(ctx); errors.Is(err, errLocked) {
+		if err := r.apply(ctx); errors.Is(err, errLocked) && !r.step {
 			say("waiting: %v", err)
 			if err := pause(ctx); err != nil {
 				return err
