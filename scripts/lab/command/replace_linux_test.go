@@ -34,6 +34,8 @@ type whole struct {
 	setup   string
 	lab     *state.Lab
 	dir     string
+	// programs is where rotate and review are, once they are built.
+	programs string
 }
 
 // newWhole is ready for `lab up` of a setup. It takes the lab's programs, so it is skipped where they are not built.
@@ -138,10 +140,16 @@ func (w *whole) kube() *kube.Cluster {
 // demo is the demo pod of the lab's identity.
 func (w *whole) demo(c *kube.Cluster) *corev1.Pod {
 	w.t.Helper()
+	return w.demoOf(c, "uploader")
+}
+
+// demoOf is the demo pod of a service account.
+func (w *whole) demoOf(c *kube.Cluster, account string) *corev1.Pod {
+	w.t.Helper()
 	pods, err := c.Client.CoreV1().Pods("default").List(w.ctx, metav1.ListOptions{})
 	require.NoError(w.t, err)
 	for i := range pods.Items {
-		if pods.Items[i].Spec.ServiceAccountName == "uploader" {
+		if pods.Items[i].Spec.ServiceAccountName == account {
 			return &pods.Items[i]
 		}
 	}

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"k3s-aws-auth/scripts/internal/exchange"
@@ -61,17 +66,6 @@ func (w *whole) issued(c *kube.Cluster, pod *corev1.Pod) (kid, issuer string) {
 	return header.Kid, claims.Iss
 }
 
-// members are a set with these members, each name=state, as the value of a key.
-func members(set ...string) string {
-	var list []map[string]string
-	for _, m := range set {
-		name, state, _ := strings.Cut(m, "=")
-		list = append(list, map[string]string{"name": name, "state": state})
-	}
-	text, _ := json.Marshal(list)
-	return string(text)
-}
-
 // rotating is a run of scripts/rotate on the lab's stack.
 type rotating struct {
 	w       *whole
@@ -86,19 +80,22 @@ type rotating struct {
 // rotate starts scripts/rotate.
 func (w *whole) rotate(args ...string) *rotating {
 	w.t.Helper()
-	_, scripts, err := directories()
-	require.NoError(w.t, err)
-	dir := w.t.TempDir()
-	for _, name := range []string{"rotate", "review"} {
-		build := exec.CommandContext(w.ctx, "go", "build", "-o", filepath.Join(dir, name), "./"+name)
+	if w.programs == "" {
+		_, scripts, err := directories()
+		require.NoError(w.t, err)
+		w.programs = w.t.TempDir()
+		build := exec.CommandContext(w.ctx, "go", "build", "-o", w.programs+"/", "./rotate", "./review")
 		build.Dir = scripts
 		out, err := build.CombinedOutput()
 		require.NoError(w.t, err, string(out))
 	}
+	dir := w.t.TempDir()
 	root, env := w.pulumiEnviron()
-	r := &rotating{w: w, program: filepath.Join(dir, "rotate"), said: filepath.Join(dir, "said"),
+	// It finds the cluster by the stack alone: a shell may lead to another one, or to none.
+	env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, "KUBECONFIG=") })
+	r := &rotating{w: w, program: filepath.Join(w.programs, "rotate"), said: filepath.Join(dir, "said"),
 		env:  append(env, "PATH="+filepath.Join(root, "bin")+":"+os.Getenv("PATH")),
-		args: append([]string{"--dir", filepath.Join(w.dir, "work"), "--stack", "lab", "--review", filepath.Join(dir, "review"), "--yes"}, args...)}
+		args: append([]string{"--dir", filepath.Join(w.dir, "work"), "--stack", "lab", "--review", filepath.Join(w.programs, "review"), "--yes"}, args...)}
 	w.t.Cleanup(func() {
 		if w.t.Failed() {
 			said, _ := os.ReadFile(r.said)
@@ -138,6 +135,19 @@ func (r *rotating) kills(n int) {
 		}
 		r.start()
 	}
+}
+
+// ends waits for its end, and returns what it has said.
+func (r *rotating) ends() (said string, err error) {
+	r.w.t.Helper()
+	select {
+	case err = <-r.ended:
+	case <-time.After(3 * time.Minute):
+		require.Fail(r.w.t, "rotate does not end")
+	}
+	text, readErr := os.ReadFile(r.said)
+	require.NoError(r.w.t, readErr)
+	return string(text), err
 }
 
 // waits waits until it waits for something, and is no more than that.
@@ -241,6 +251,9 @@ func TestSigningKeyRotation(t *testing.T) {
 	case <-time.After(2 * time.Minute):
 		require.Fail(t, "rotate does not end")
 	}
+	said, err := w.rotate("key", "2", "--abort").ends()
+	require.Error(t, err)
+	require.Contains(t, said, "2 is the only member that is left: there is nothing to go back to")
 	require.Eventually(t, func() bool {
 		_, failed := w.calls(c, young)
 		return slices.ContainsFunc(failed, func(s string) bool { return strings.Contains(s, "InvalidIdentityToken") })
@@ -249,6 +262,119 @@ func TestSigningKeyRotation(t *testing.T) {
 		answered, failed := w.calls(c, pod)
 		require.Empty(t, failed, "%s: of %d calls", pod.Name, answered)
 		require.Greater(t, answered, 10, pod.Name)
+	}
+	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
+}
+
+// trouble fails an operation of whoever deploys, until the next trouble; without one it ends.
+func (w *whole) trouble(action string) {
+	w.t.Helper()
+	body := `{"longestSession":"0s","troubles":[]}`
+	if action != "" {
+		body = `{"longestSession":"0s","troubles":[{"source":"host","action":"` + action + `","code":"InsufficientInstanceCapacity",
+			"message":"not now","status":500,"until":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"}]}`
+	}
+	require.NoError(w.t, control(w.ctx, w.lab, http.MethodPost, "/_lab/trouble", strings.NewReader(body), nil))
+}
+
+// aborts runs a rotation with --abort to its end, or to where it waits. The review must find no danger in what it does.
+func (w *whole) aborts(args ...string) string {
+	w.t.Helper()
+	said, err := w.rotate(append(args, "--abort", "--step")...).ends()
+	require.NoError(w.t, err, said)
+	for _, judged := range reviewed.FindAllString(said, -1) {
+		require.Regexp(w.t, "nothing dangerous|no danger", judged)
+	}
+	return said
+}
+
+var reviewed = regexp.MustCompile("(?m)^### .*")
+
+// TestAborts goes back from every phase of a rotation of the key, and from updates that end on their way, one of which leaves
+// the only server stopped, under pods that call AWS all the time: none of their calls fails. The end of a rotation, from which
+// there is no way back, is that of TestSigningKeyRotation; a first step that is there for long is left to TestAuthorityRotation
+// where there is not time for it.
+func TestAborts(t *testing.T) {
+	w := newWhole(t, "irsa-s3")
+	w.up("cluster.agents=1")
+	w.downAtEnd()
+	c := w.kube()
+	demo := w.demo(c)
+	first, _ := w.issued(c, demo)
+	pods := []*corev1.Pod{w.calling(c, demo, "from-before")}
+	step := func(args ...string) {
+		t.Helper()
+		said, err := w.rotate(append([]string{"key", "2"}, args...)...).ends()
+		require.NoError(t, err, said)
+	}
+	fails := func(action string) {
+		t.Helper()
+		w.trouble(action)
+		said, err := w.rotate("key", "2", "--step").ends()
+		require.Error(t, err)
+		require.Contains(t, said, "not now")
+		w.trouble("")
+	}
+	signs := func(want string) {
+		t.Helper()
+		kid, _ := w.issued(c, demo)
+		require.Equal(t, want, kid)
+	}
+
+	step("--edit")
+	require.Contains(t, w.aborts("key", "2"), "1 active: nothing of 2 was ever in use")
+	fails("PutParameter") // the key is published, and no server has it
+	require.Contains(t, w.aborts("key", "2"), "done: 2 is not there")
+	if takesLong {
+		step("--step")
+		require.Contains(t, w.aborts("key", "2"), "1 active: nothing of 2 was ever in use")
+		signs(first)
+	}
+
+	step("--step")
+	said, err := w.rotate("key", "3", "--abort").ends()
+	require.Error(t, err, "a name that is not there")
+	require.Contains(t, said, "the set is 1 active, 2 next")
+	w.age(2 * time.Hour)
+	fails("StartInstances") // the server is stopped, to sign with the new key when it starts
+	require.Contains(t, w.aborts("key", "2"), "1 active, 2 retiring: 1 is accepted everywhere")
+	signs(first)
+	pods = append(pods, w.calling(c, demo, "gone-back"))
+
+	step("--step") // forward again, at once: it is accepted everywhere still
+	second, _ := w.issued(c, demo)
+	require.NotEqual(t, first, second)
+	signed := w.calling(c, demo, "of-the-new-key")
+	require.Equal(t, second, w.mountedKey(c, signed))
+	pods = append(pods, signed)
+	w.age(25 * time.Hour)
+	file := filepath.Join(w.dir, "work", "Pulumi.lab.yaml")
+	before, err := os.ReadFile(file)
+	require.NoError(t, err)
+	step("--edit")
+	said, err = w.rotate("key", "2", "--abort").ends()
+	require.Error(t, err)
+	require.Contains(t, said, "set it back to 1 retiring, 2 active")
+	require.NoError(t, os.WriteFile(file, before, 0o600))
+
+	back := w.rotate("key", "2", "--abort")
+	if takesLong {
+		back.kills(2)
+	}
+	back.waits("what 2 has signed")
+	signs(first)
+	body := strings.NewReader(`{"namespace":"default","pod":"of-the-new-key"}`)
+	require.NoError(t, control(w.ctx, w.lab, http.MethodPost, "/_lab/tokens", body, nil))
+	require.Eventually(t, func() bool { return w.mountedKey(c, signed) == first }, time.Minute, time.Second, "an old token is not renewed")
+	w.age(25 * time.Hour)
+	said, err = back.ends()
+	require.NoError(t, err, said)
+	require.Contains(t, said, "done: 2 is not there")
+	for _, pod := range pods {
+		w.opened(c, pod)
+		answered, failed := w.calls(c, pod)
+		require.Empty(t, failed, "%s: of %d calls", pod.Name, answered)
+		t.Logf("%s: %d calls, none failed", pod.Name, answered)
 	}
 	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
 }
@@ -271,30 +397,105 @@ func (w *whole) opened(c *kube.Cluster, pod *corev1.Pod) {
 	}, time.Minute, time.Second, "no call is answered")
 }
 
+// session is a session that a pod has now, as a shell reads it.
+func (w *whole) session(c *kube.Cluster, pod *corev1.Pod) string {
+	w.t.Helper()
+	said, err := c.Exec(w.ctx, pod.Namespace, pod.Name, exchange.AppContainer, "aws", "configure", "export-credentials", "--format", "env")
+	require.NoError(w.t, err)
+	require.Contains(w.t, said, "AWS_SESSION_TOKEN=")
+	return said
+}
+
+// writes lets a pod write its object in a session that it has taken before.
+func (w *whole) writes(c *kube.Cluster, pod *corev1.Pod, session string) error {
+	_, err := c.Exec(w.ctx, pod.Namespace, pod.Name, exchange.AppContainer, "/bin/sh", "-ec",
+		session+`
+echo again >/tmp/again
+aws s3api put-object --bucket "$DEMO_BUCKET" --key "$DEMO_KEY" --body /tmp/again`)
+	return err
+}
+
+// closed waits until a session is denied, and says how long that took.
+func (w *whole) closed(c *kube.Cluster, pod *corev1.Pod, session string) {
+	w.t.Helper()
+	begin := time.Now()
+	var err error
+	require.Eventually(w.t, func() bool {
+		err = w.writes(c, pod, session)
+		return err != nil
+	}, 10*time.Second, 100*time.Millisecond, "the session goes on")
+	require.ErrorContains(w.t, err, "AccessDenied")
+	require.ErrorContains(w.t, err, "with an explicit deny in an identity-based policy")
+	w.t.Logf("a session that ran is denied %s after the update", time.Since(begin).Round(time.Millisecond))
+}
+
 // TestRevocation revokes an identity's certificate, and suspends an identity, under a pod that takes new credentials all the
-// time; and takes both back.
+// time; and takes both back. Sessions that run go on where a certificate is revoked, and are denied on their next call where the
+// identity is suspended, also when it is open again; those that are taken then work. Another identity notices nothing.
 func TestRevocation(t *testing.T) {
-	w := newWhole(t, "roles-anywhere")
-	w.up("cluster.agents=1")
+	shutsOut(t, "roles-anywhere")
+}
+
+// TestSuspension is the same for pods that present tokens, which have no certificate to revoke.
+func TestSuspension(t *testing.T) {
+	long(t)
+	shutsOut(t, "irsa-s3")
+}
+
+func shutsOut(t *testing.T, setup string) {
+	w := newWhole(t, setup)
+	identity := func(name string) string {
+		return `{name: ` + name + `, namespace: default, serviceAccount: ` + name + `, statements: [{sid: PutOwnObjects, actions: ["s3:PutObject"],
+			resources: ["${demo.bucketArn}/` + name + `/*"]}]}`
+	}
+	w.up("cluster.agents=1", "identities=["+identity("uploader")+","+identity("other")+"]")
 	w.downAtEnd()
 	c := w.kube()
 	pod := w.calling(c, w.demo(c), "calling")
-	set := func(args ...string) {
-		w.pulumi(append([]string{"config"}, args...)...)
-		w.pulumi("up", "--yes", "--skip-preview", "--stack", "lab")
+	other := w.calling(c, w.demoOf(c, "other"), "calling-too")
+	held, others := w.session(c, pod), w.session(c, other)
+	require.NoError(t, w.writes(c, pod, held))
+	// How others fare, at every point of it: in the session that they have, and in new ones.
+	unaffected := func() {
+		t.Helper()
+		require.NoError(t, w.writes(c, other, others))
+		w.opened(c, other)
+		answered, failed := w.calls(c, other)
+		require.Empty(t, failed, "of %d calls", answered)
 	}
 	w.opened(c, pod)
 
-	set("set", "--stack", "lab", "--path", "rolesAnywhere.revoked[0]", "uploader")
-	w.shut(c, pod, "revoked")
-	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
-	set("rm", "--stack", "lab", "--path", "rolesAnywhere.revoked")
-	w.opened(c, pod)
+	if setup == "roles-anywhere" {
+		said, err := w.rotate("revoke", "uploader").ends()
+		require.NoError(t, err, said)
+		w.shut(c, pod, "revoked")
+		require.NoError(t, w.writes(c, pod, held), "a session that runs goes on")
+		unaffected()
+		w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
+		said, err = w.rotate("unrevoke", "uploader").ends()
+		require.NoError(t, err, said)
+		w.opened(c, pod)
+	}
 
-	set("set", "--stack", "lab", "--path", "identities[0].suspended", "true")
+	said, err := w.rotate("suspend", "uploader").ends()
+	require.NoError(t, err, said)
+	w.closed(c, pod, held)
 	w.shut(c, pod, "AccessDenied")
-	set("rm", "--stack", "lab", "--path", "identities[0].suspended")
+	unaffected()
+
+	said, err = w.rotate("resume", "uploader").ends()
+	require.NoError(t, err, said)
+	require.Contains(t, said, "Sessions from before")
 	w.opened(c, pod)
+	fresh := w.session(c, pod)
+	require.NoError(t, w.writes(c, pod, fresh), "a session from after the moment works")
+	w.closed(c, pod, held)
+	unaffected()
+
+	w.pulumi("config", "rm", "--stack", "lab", "--path", "identities[0].revokeSessionsBefore")
+	w.pulumi("up", "--yes", "--skip-preview", "--stack", "lab")
+	require.NoError(t, w.writes(c, pod, held), "it was the moment that shut it")
+	unaffected()
 }
 
 // TestIssuerMigration leads a stack from an issuer in a public bucket to one behind CloudFront, and on to another bucket, under
@@ -356,8 +557,8 @@ func TestIssuerMigration(t *testing.T) {
 	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
 }
 
-// TestAuthorityRotation changes the CA of the identities' certificates, under a pod that presents its certificate all the
-// time and is never restarted.
+// TestAuthorityRotation lets scripts/rotate change the CA of the identities' certificates, go back from its phases and forward
+// again, under a pod that presents its certificate all the time and is never restarted.
 func TestAuthorityRotation(t *testing.T) {
 	w := newWhole(t, "roles-anywhere")
 	w.up("cluster.agents=1")
@@ -377,18 +578,309 @@ func TestAuthorityRotation(t *testing.T) {
 	}
 	first, _ := secret()
 
-	w.up("rolesAnywhere.cas=" + members("1=active", "2=next"))
+	step := func() {
+		t.Helper()
+		said, err := w.rotate("ca", "2", "--step").ends()
+		require.NoError(t, err, said)
+	}
+	reaches := func() string {
+		t.Helper()
+		is, _ := secret()
+		require.Eventually(t, func() bool { return strings.TrimSpace(mounted()) == strings.TrimSpace(is) }, 3*time.Minute, time.Second,
+			"the new certificate does not reach the pod")
+		return is
+	}
+	step()
 	still, _ := secret()
 	require.Equal(t, first, still, "a CA that is next signs nothing")
-	w.up("rolesAnywhere.cas=" + members("1=retiring", "2=active"))
-	second, _ := secret()
+	require.Contains(t, w.aborts("ca", "2"), "1 active: nothing of 2 was ever in use")
+	step()
+	w.age(2 * time.Hour)
+	step()
+	second := reaches()
 	require.NotEqual(t, first, second)
-	require.Eventually(t, func() bool { return strings.TrimSpace(mounted()) == strings.TrimSpace(second) }, 3*time.Minute, time.Second,
-		"the new certificate does not reach the pod")
-	w.up("rolesAnywhere.cas=" + members("2=active"))
+	if takesLong { // kubelets take a minute for a changed Secret
+		require.Contains(t, w.aborts("ca", "2"), "1 active, 2 retiring: 1 is accepted everywhere")
+		require.NotEqual(t, second, reaches())
+		step()
+		reaches()
+	}
+	w.age(2 * time.Hour)
+	step()
 	w.opened(c, pod)
 	answered, failed := w.calls(c, pod)
 	require.Empty(t, failed, "of %d calls", answered)
 	require.Greater(t, answered, 20)
 	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
+}
+
+// takesLong says that there is time for what takes minutes more than CI has.
+var takesLong = os.Getenv("LAB_LONG") == "1"
+
+// long skips a test for which there is not.
+func long(t *testing.T) {
+	t.Helper()
+	if !takesLong {
+		t.Skip("it takes minutes: set LAB_LONG=1, as in LAB_LONG=1 make test-lab")
+	}
+}
+
+// starting makes pods one after the other, as a controller would, until its end, and returns how many have had their first
+// exchange answered, and how long that has taken at most. Each must.
+func (w *whole) starting(c *kube.Cluster, demo *corev1.Pod) (end func() (n int, longest time.Duration)) {
+	w.t.Helper()
+	stop, ended := make(chan struct{}), make(chan error, 1)
+	n, longest := 0, time.Duration(0)
+	go func() {
+		defer close(ended)
+		for {
+			pod := exchange.Pod(demo)
+			pod.Name = fmt.Sprintf("new-%d", n)
+			begin := time.Now()
+			if err := w.starts(c, pod); err != nil {
+				ended <- fmt.Errorf("pod %s after %s: %w", pod.Name, time.Since(begin), err)
+				return
+			}
+			n, longest = n+1, max(longest, time.Since(begin))
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	}()
+	return func() (int, time.Duration) {
+		w.t.Helper()
+		close(stop)
+		require.NoError(w.t, <-ended)
+		return n, longest
+	}
+}
+
+// starts makes a pod, waits until an exchange of it is answered, and deletes it.
+func (w *whole) starts(c *kube.Cluster, pod *corev1.Pod) error {
+	pods := c.Client.CoreV1().Pods(pod.Namespace)
+	ctx, cancel := context.WithTimeout(w.ctx, 2*time.Minute)
+	defer cancel()
+	// A server that restarts closes its connections: who makes pods asks again.
+	again := func(do func() error) error {
+		for {
+			err := do()
+			if err == nil || apierrors.IsAlreadyExists(err) {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return err
+			case <-time.After(500 * time.Millisecond):
+			}
+		}
+	}
+	if err := again(func() error { _, err := pods.Create(ctx, pod, metav1.CreateOptions{}); return err }); err != nil {
+		return err
+	}
+	if err := again(func() error {
+		said, err := pods.GetLogs(pod.Name, &corev1.PodLogOptions{Container: exchange.AppContainer}).DoRaw(ctx)
+		if err != nil {
+			return err
+		}
+		seen := exchange.Parse(string(said))
+		switch {
+		case len(seen) == 0:
+			return errors.New("no exchange yet")
+		case !seen[0].OK:
+			return errors.New(seen[0].Text)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	return again(func() error {
+		err := pods.Delete(ctx, pod.Name, metav1.DeleteOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return err
+	})
+}
+
+// TestSigningKeyRotationOfThree lets scripts/rotate change the key of a cluster of three servers behind a load balancer, which
+// restart one after the other: no call fails, and new pods start all the time.
+func TestSigningKeyRotationOfThree(t *testing.T) {
+	long(t)
+	w := newWhole(t, "irsa-s3")
+	w.up("cluster.servers=3", "cluster.agents=2")
+	w.downAtEnd()
+	c := w.kube()
+	demo := w.demo(c)
+	old := w.calling(c, demo, "old-token")
+	first, _ := w.issued(c, demo)
+	end := w.starting(c, demo)
+
+	r := w.rotate("key", "2")
+	r.waits("before 2 was in it")
+	w.age(2 * time.Hour)
+	r.waits("what 1 has signed")
+	second, _ := w.issued(c, demo)
+	require.NotEqual(t, first, second)
+	body := strings.NewReader(`{"namespace":"default","pod":"old-token"}`)
+	require.NoError(t, control(w.ctx, w.lab, http.MethodPost, "/_lab/tokens", body, nil))
+	require.Eventually(t, func() bool { return w.mountedKey(c, old) == second }, time.Minute, time.Second, "an old token is not renewed")
+	young := w.calling(c, demo, "new-token")
+	w.age(25 * time.Hour)
+	said, err := r.ends()
+	require.NoError(t, err, said)
+
+	started, longest := end()
+	for _, pod := range []*corev1.Pod{old, young} {
+		w.opened(c, pod)
+		answered, failed := w.calls(c, pod)
+		require.Empty(t, failed, "%s: of %d calls", pod.Name, answered)
+		t.Logf("%s: %d calls, none failed", pod.Name, answered)
+	}
+	t.Logf("%d pods have started, each within %s", started, longest.Round(time.Second))
+	require.Greater(t, started, 10)
+}
+
+// TestIssuerAborts goes back from each phase of a change of the issuer, under pods with tokens of each.
+func TestIssuerAborts(t *testing.T) {
+	long(t)
+	w := newWhole(t, "irsa-s3")
+	w.up("cluster.agents=1")
+	w.downAtEnd()
+	c := w.kube()
+	demo := w.demo(c)
+	pods := []*corev1.Pod{w.calling(c, demo, "from-before")}
+	_, first := w.issued(c, demo)
+	step := func() {
+		t.Helper()
+		said, err := w.rotate("issuer", "other", "--step").ends()
+		require.NoError(t, err, said)
+	}
+	step()
+	require.Contains(t, w.aborts("issuer", "other"), "1 active: nothing of other was ever in use")
+	step()
+	w.age(2 * time.Hour)
+	step()
+	_, second := w.issued(c, demo)
+	require.NotEqual(t, first, second)
+	signed := w.calling(c, demo, "of-the-new-issuer")
+	pods = append(pods, signed)
+	require.Contains(t, w.aborts("issuer", "other"), "1 active, other retiring: 1 is accepted everywhere")
+	_, back := w.issued(c, demo)
+	require.Equal(t, first, back)
+	body := strings.NewReader(`{"namespace":"default","pod":"of-the-new-issuer"}`)
+	require.NoError(t, control(w.ctx, w.lab, http.MethodPost, "/_lab/tokens", body, nil))
+	time.Sleep(5 * time.Second) // the kubelet writes them
+	w.age(25 * time.Hour)
+	require.Contains(t, w.aborts("issuer", "other"), "done: other is not there")
+	for _, pod := range pods {
+		w.opened(c, pod)
+		answered, failed := w.calls(c, pod)
+		require.Empty(t, failed, "%s: of %d calls", pod.Name, answered)
+		t.Logf("%s: %d calls, none failed", pod.Name, answered)
+	}
+	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
+}
+
+// way is what pods saw of one way to change the key: how many of their exchanges were answered and how many failed, in each
+// piece of time, and when what was done.
+type way struct {
+	Name  string   `json:"name"`
+	Marks []mark   `json:"marks"`
+	Bins  [][2]int `json:"bins"` // answered, failed
+}
+
+type mark struct {
+	Second int    `json:"second"`
+	Text   string `json:"text"`
+}
+
+// binSeconds is how long a piece of time is.
+const binSeconds = 5
+
+// TestRecordRotation writes what docs/pictures draws of a change of the key: the right way, by scripts/rotate, and the naive one,
+// by which the key is another one at once.
+func TestRecordRotation(t *testing.T) {
+	path := os.Getenv("LAB_RECORD")
+	if path == "" {
+		t.Skip("it records: set LAB_RECORD to the file to write, docs/pictures/signing-key.json, and run make generate")
+	}
+	w := newWhole(t, "irsa-s3")
+	w.up("cluster.agents=1")
+	w.downAtEnd()
+	c := w.kube()
+	demo := w.demo(c)
+	var pods []*corev1.Pod
+	renew := func() {
+		t.Helper()
+		for _, pod := range pods {
+			body := strings.NewReader(`{"namespace":"default","pod":"` + pod.Name + `"}`)
+			require.NoError(t, control(w.ctx, w.lab, http.MethodPost, "/_lab/tokens", body, nil))
+		}
+	}
+	for i := range 3 {
+		pods = append(pods, w.calling(c, demo, fmt.Sprintf("calling-%d", i)))
+	}
+	record := func(name string, do func(mark func(text string))) way {
+		t.Helper()
+		begin, out := time.Now(), way{Name: name}
+		do(func(text string) { out.Marks = append(out.Marks, mark{int(time.Since(begin).Seconds()), text}) })
+		out.Bins = make([][2]int, int(time.Since(begin).Seconds())/binSeconds)
+		for _, pod := range pods {
+			said, err := c.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: exchange.AppContainer}).DoRaw(w.ctx)
+			require.NoError(t, err)
+			for _, e := range exchange.Parse(string(said)) {
+				if e.Began.Before(begin) || int(e.Began.Sub(begin).Seconds()) >= len(out.Bins)*binSeconds {
+					continue
+				}
+				column := 0
+				if !e.OK {
+					column = 1
+				}
+				out.Bins[int(e.Began.Sub(begin).Seconds())/binSeconds][column]++
+			}
+		}
+		return out
+	}
+	right := record("scripts/rotate", func(mark func(string)) {
+		time.Sleep(10 * time.Second)
+		mark("step 1: the new key is next")
+		r := w.rotate("key", "2")
+		r.waits("before 2 was in it")
+		time.Sleep(5 * time.Second)
+		w.age(2 * time.Hour)
+		mark("step 2, an hour later: it is active, and the old one retires")
+		r.waits("what 1 has signed")
+		mark("a new pod starts, and AWS reads the new key")
+		pods = append(pods, w.calling(c, demo, "newer"))
+		time.Sleep(10 * time.Second)
+		mark("kubelets renew tokens, 19 hours later")
+		renew()
+		time.Sleep(10 * time.Second)
+		w.age(25 * time.Hour)
+		mark("step 3, a day later: the old key goes")
+		said, err := r.ends()
+		require.NoError(t, err, said)
+		time.Sleep(10 * time.Second)
+	})
+	naive := record("all at once", func(mark func(string)) {
+		time.Sleep(10 * time.Second)
+		mark("the only key is another one")
+		w.pulumi("config", "set", "--stack", "lab", "--path", "signingKeys[0].name", "other")
+		w.pulumi("up", "--yes", "--skip-preview", "--stack", "lab")
+		mark("a new pod starts, and AWS reads the new key")
+		pods = append(pods, w.calling(c, demo, "new"))
+		time.Sleep(20 * time.Second)
+		mark("kubelets renew tokens, 19 hours later")
+		renew()
+		time.Sleep(15 * time.Second)
+	})
+	for _, b := range right.Bins {
+		require.Zero(t, b[1])
+	}
+	require.True(t, slices.ContainsFunc(naive.Bins, func(b [2]int) bool { return b[1] > 0 }), "the naive way does no harm")
+	data, err := json.Marshal(map[string]any{"binSeconds": binSeconds, "title": "What pods saw of a change of the signing key, in the lab", "ways": []way{right, naive}})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, append(data, '\n'), 0o644))
 }

@@ -133,6 +133,8 @@ func (g *Gate) globalContext(c *Call) map[string][]string {
 	if p.SourceIdentity != "" {
 		context["aws:SourceIdentity"] = []string{p.SourceIdentity}
 	}
+	// Only with temporary credentials, and when these were issued ("aws:TokenIssueTime" in "AWS global condition context keys"):
+	// a session that is assumed by another session has a time of its own.
 	if !p.Issued.IsZero() {
 		context["aws:TokenIssueTime"] = []string{p.Issued.UTC().Format(time.RFC3339)}
 	}
