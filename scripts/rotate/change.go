@@ -140,7 +140,7 @@ func (w *world) roleOf(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return w.state.Named("aws:iam/role:Role", w.resource(identity.Key()+"-role"), "name")
+	return w.state.Named("aws:iam/role:Role", w.resource(identity.Account().Key()+"-role"), "name")
 }
 
 // statement is the statement of an id in the documents of a role: in its trust policy, and in its own policies.
