@@ -2,6 +2,8 @@ package stacks
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -73,6 +75,20 @@ func TestServiceAccounts(t *testing.T) {
 				`"system:serviceaccount:default:cron","system:serviceaccount:shop:export"]`)
 			require.Equal(t, 1, strings.Count(trust, "AssumeRoleWithWebIdentity"))
 		})
+	}
+}
+
+// TestNobodyForgetsAccounts finds code that asks an identity for its own service
+// account alone, where it may have more.
+func TestNobodyForgetsAccounts(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		if !strings.HasSuffix(file, "_test.go") {
+			require.NotRegexp(t, `identity\.(ServiceAccount\b|ServiceAccounts\[)`, string(text), "%s: identity.Accounts() are all of them", file)
+		}
 	}
 }
 

@@ -31,8 +31,11 @@ func imagePulls(cfg *config.Config) *k3s.ImagePulls {
 func newPullTokens(ctx *pulumi.Context, cfg *config.Config, cluster *cluster) error {
 	var accounts []string
 	for _, identity := range cfg.Identities {
-		if len(identity.Pull) > 0 {
-			accounts = append(accounts, identity.ServiceAccount)
+		if len(identity.Pull) == 0 {
+			continue
+		}
+		for _, account := range identity.Accounts() {
+			accounts = append(accounts, account.Name)
 		}
 	}
 	if len(accounts) == 0 {

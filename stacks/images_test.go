@@ -45,7 +45,7 @@ func TestNodesPullImages(t *testing.T) {
 // nor does that of an identity that pulls nothing.
 func TestPodsPullImages(t *testing.T) {
 	e := runLab(t, "irsa-s3", true, withCluster(`"imagePulls":"pod",`+imageProvider), withIdentities(
-		`{"name":"a","namespace":"n","serviceAccount":"a","pull":["`+appRepository+`"]}`,
+		`{"name":"a","namespace":"n","serviceAccount":"a","serviceAccounts":["m/d"],"pull":["`+appRepository+`"]}`,
 		`{"name":"b","namespace":"n","serviceAccount":"b","managedPolicyArns":["arn:aws:iam::aws:policy/job-function/ViewOnlyAccess"]}`,
 		`{"name":"c","namespace":"n","serviceAccount":"c","createServiceAccount":false,"pull":["`+appRepository+`"]}`))
 	var pulls []string
@@ -55,8 +55,8 @@ func TestPodsPullImages(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, []string{"lab-n.a-policy", "lab-n.c-policy"}, pulls)
-	for name, annotated := range map[string]bool{"a": true, "b": false} {
-		account := e.one(t, "kubernetes:core/v1:ServiceAccount", "lab-n."+name+"-account")
+	for name, annotated := range map[string]bool{"n.a": true, "m.d": true, "n.b": false} {
+		account := e.one(t, "kubernetes:core/v1:ServiceAccount", "lab-"+name+"-account")
 		annotations := account.Inputs["metadata"].ObjectValue()["annotations"].ObjectValue()
 		_, has := annotations["eks.amazonaws.com/ecr-role-arn"]
 		require.Equal(t, annotated, has, name)
@@ -66,7 +66,7 @@ func TestPodsPullImages(t *testing.T) {
 	}
 	rules, err := json.Marshal(e.one(t, "kubernetes:rbac.authorization.k8s.io/v1:ClusterRole", "lab-pull-tokens-role").Inputs["rules"].Mappable())
 	require.NoError(t, err)
-	require.Contains(t, string(rules), `"resourceNames":["a","c"]`)
+	require.Contains(t, string(rules), `"resourceNames":["a","c","d"]`)
 	outputs, err := json.Marshal(e.stackOutputs()["identities"].Mappable())
 	require.NoError(t, err)
 	require.Contains(t, string(outputs), "eks.amazonaws.com/ecr-role-arn=arn:aws:iam::111122223333:role/", "who makes the service account is told")

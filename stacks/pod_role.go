@@ -31,7 +31,8 @@ func newPodRole(ctx *pulumi.Context, cfg *config.Config, identity config.Identit
 
 // describe says of a role who has it, in at most 1000 characters, IAM's limit.
 func describe(cfg *config.Config, identity config.Identity) string {
-	text := fmt.Sprintf("Pods of cluster %s with service account %s/%s", cfg.ClusterName, identity.Namespace, identity.ServiceAccount)
+	own := identity.Account()
+	text := fmt.Sprintf("Pods of cluster %s with service account %s/%s", cfg.ClusterName, own.Namespace, own.Name)
 	if n := len(identity.ServiceAccounts); n > 0 {
 		text += fmt.Sprintf(" or one of %d others", n)
 	}
