@@ -15,9 +15,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -210,7 +214,8 @@ func (w *whole) mountedKey(c *kube.Cluster, pod *corev1.Pod) string {
 	return header.Kid
 }
 
-// TestSigningKeyRotation lets scripts/rotate change the key of tokens, killed three times in each phase and started again, under pods that call AWS all the time. A pod whose token the kubelet renews in the time that the tool waits
+// TestSigningKeyRotation lets scripts/rotate change the key of tokens, killed three times in each phase and started again, and back
+// from an update that failed, under pods that call AWS all the time. A pod whose token the kubelet renews in the time that the tool waits
 // has no call that fails. For one to which that time does not come the last step is too early, as if the tool had not waited:
 // its calls must fail, or the measurement could not.
 func TestSigningKeyRotation(t *testing.T) {
@@ -230,7 +235,16 @@ func TestSigningKeyRotation(t *testing.T) {
 	old := w.calling(c, demo, "old-token")
 	require.Equal(t, first, w.mountedKey(c, old))
 
+	// The update that makes it active leaves the server stopped: the way back starts it.
+	require.NoError(t, r.cmd.Process.Kill())
+	<-r.ended
 	w.age(2 * time.Hour)
+	w.fails("StartInstances", "key", "2")
+	require.Contains(t, w.aborts("key", "2"), "1 active, 2 retiring: 1 is accepted everywhere")
+	kid, _ = w.issued(c, demo)
+	require.Equal(t, first, kid)
+
+	r = w.rotate("key", "2")
 	r.kills(3)
 	r.waits("what 1 has signed")
 	second, _ := w.issued(c, demo)
@@ -277,6 +291,16 @@ func (w *whole) trouble(action string) {
 	require.NoError(w.t, control(w.ctx, w.lab, http.MethodPost, "/_lab/trouble", strings.NewReader(body), nil))
 }
 
+// fails lets the next step of a rotation fail by an operation of AWS.
+func (w *whole) fails(action string, args ...string) {
+	w.t.Helper()
+	w.trouble(action)
+	said, err := w.rotate(append(args, "--step")...).ends()
+	require.Error(w.t, err)
+	require.Contains(w.t, said, "not now")
+	w.trouble("")
+}
+
 // aborts runs a rotation with --abort to its end, or to where it waits. The review must find no danger in what it does.
 func (w *whole) aborts(args ...string) string {
 	w.t.Helper()
@@ -292,9 +316,9 @@ var reviewed = regexp.MustCompile("(?m)^### .*")
 
 // TestAborts goes back from every phase of a rotation of the key, and from updates that end on their way, one of which leaves
 // the only server stopped, under pods that call AWS all the time: none of their calls fails. The end of a rotation, from which
-// there is no way back, is that of TestSigningKeyRotation; a first step that is there for long is left to TestAuthorityRotation
-// where there is not time for it.
+// there is no way back, is that of TestSigningKeyRotation, which goes back once; TestAuthorityRotation does from each phase.
 func TestAborts(t *testing.T) {
+	long(t)
 	w := newWhole(t, "irsa-s3")
 	w.up("cluster.agents=1")
 	w.downAtEnd()
@@ -307,14 +331,6 @@ func TestAborts(t *testing.T) {
 		said, err := w.rotate(append([]string{"key", "2"}, args...)...).ends()
 		require.NoError(t, err, said)
 	}
-	fails := func(action string) {
-		t.Helper()
-		w.trouble(action)
-		said, err := w.rotate("key", "2", "--step").ends()
-		require.Error(t, err)
-		require.Contains(t, said, "not now")
-		w.trouble("")
-	}
 	signs := func(want string) {
 		t.Helper()
 		kid, _ := w.issued(c, demo)
@@ -323,20 +339,18 @@ func TestAborts(t *testing.T) {
 
 	step("--edit")
 	require.Contains(t, w.aborts("key", "2"), "1 active: nothing of 2 was ever in use")
-	fails("PutParameter") // the key is published, and no server has it
+	w.fails("PutParameter", "key", "2") // the key is published, and no server has it
 	require.Contains(t, w.aborts("key", "2"), "done: 2 is not there")
-	if takesLong {
-		step("--step")
-		require.Contains(t, w.aborts("key", "2"), "1 active: nothing of 2 was ever in use")
-		signs(first)
-	}
+	step("--step")
+	require.Contains(t, w.aborts("key", "2"), "1 active: nothing of 2 was ever in use")
+	signs(first)
 
 	step("--step")
 	said, err := w.rotate("key", "3", "--abort").ends()
 	require.Error(t, err, "a name that is not there")
 	require.Contains(t, said, "the set is 1 active, 2 next")
 	w.age(2 * time.Hour)
-	fails("StartInstances") // the server is stopped, to sign with the new key when it starts
+	w.fails("StartInstances", "key", "2") // the server is stopped, to sign with the new key when it starts
 	require.Contains(t, w.aborts("key", "2"), "1 active, 2 retiring: 1 is accepted everywhere")
 	signs(first)
 	pods = append(pods, w.calling(c, demo, "gone-back"))
@@ -358,9 +372,7 @@ func TestAborts(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, before, 0o600))
 
 	back := w.rotate("key", "2", "--abort")
-	if takesLong {
-		back.kills(2)
-	}
+	back.kills(2)
 	back.waits("what 2 has signed")
 	signs(first)
 	body := strings.NewReader(`{"namespace":"default","pod":"of-the-new-key"}`)
@@ -376,6 +388,71 @@ func TestAborts(t *testing.T) {
 		require.Empty(t, failed, "%s: of %d calls", pod.Name, answered)
 		t.Logf("%s: %d calls, none failed", pod.Name, answered)
 	}
+	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
+}
+
+// crashes ends Pulumi, which works for r, without a warning, as soon as r has said something.
+func (r *rotating) crashes(after string) {
+	r.w.t.Helper()
+	require.Eventually(r.w.t, func() bool {
+		said, err := os.ReadFile(r.said)
+		return err == nil && strings.Contains(string(said), after)
+	}, time.Minute, 20*time.Millisecond, "does not say %q", after)
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", r.cmd.Process.Pid))
+	require.NoError(r.w.t, err)
+	killed := 0
+	for _, thread := range threads {
+		children, _ := os.ReadFile(thread)
+		for id := range strings.FieldsSeq(string(children)) {
+			name, _ := os.ReadFile("/proc/" + id + "/comm")
+			if pid, err := strconv.Atoi(id); err == nil && strings.HasPrefix(string(name), "pulumi") {
+				require.NoError(r.w.t, syscall.Kill(pid, syscall.SIGKILL))
+				killed++
+			}
+		}
+	}
+	require.NotZero(r.w.t, killed, "Pulumi has ended already")
+}
+
+// TestCrash ends Pulumi in the middle of a server's restart, and goes back as docs/runbooks/signing-key.md says.
+func TestCrash(t *testing.T) {
+	long(t)
+	w := newWhole(t, "irsa-s3")
+	w.up("cluster.agents=1")
+	w.downAtEnd()
+	c := w.kube()
+	demo := w.demo(c)
+	first, _ := w.issued(c, demo)
+	pod := w.calling(c, demo, "from-before")
+	said, err := w.rotate("key", "2", "--step").ends()
+	require.NoError(t, err, said)
+	w.age(2 * time.Hour)
+	r := w.rotate("key", "2", "--step")
+	r.crashes("aws:ec2:Instance lab-cluster-server-0 updating")
+	_, err = r.ends()
+	require.Error(t, err)
+
+	said, err = w.rotate("key", "2", "--abort", "--step").ends()
+	require.Error(t, err)
+	require.Contains(t, said, "the stack is locked by another update")
+	w.pulumi("cancel", "--yes", "--stack", "lab")
+	server, err := w.ec2().DescribeInstances(w.ctx, &ec2.DescribeInstancesInput{Filters: []types.Filter{{Name: aws.String("tag:Name"), Values: []string{"*server-0"}}}})
+	require.NoError(t, err)
+	machine := server.Reservations[0].Instances[0]
+	t.Log("the server is", machine.State.Name)
+	if machine.State.Name != types.InstanceStateNameRunning {
+		_, err = w.ec2().StartInstances(w.ctx, &ec2.StartInstancesInput{InstanceIds: []string{*machine.InstanceId}})
+		require.NoError(t, err)
+	}
+	w.refresh()
+	require.Contains(t, w.aborts("key", "2"), "what 2 has signed is still in use")
+	kid, _ := w.issued(c, demo)
+	require.Equal(t, first, kid)
+	w.age(25 * time.Hour)
+	require.Contains(t, w.aborts("key", "2"), "done: 2 is not there")
+	w.opened(c, pod)
+	answered, failed := w.calls(c, pod)
+	require.Empty(t, failed, "of %d calls", answered)
 	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
 }
 
@@ -557,7 +634,7 @@ func TestIssuerMigration(t *testing.T) {
 	w.pulumi("preview", "--stack", "lab", "--expect-no-changes")
 }
 
-// TestAuthorityRotation lets scripts/rotate change the CA of the identities' certificates, go back from its phases and forward
+// TestAuthorityRotation lets scripts/rotate change the CA of the identities' certificates, go back from each phase and forward
 // again, under a pod that presents its certificate all the time and is never restarted.
 func TestAuthorityRotation(t *testing.T) {
 	w := newWhole(t, "roles-anywhere")
@@ -599,12 +676,12 @@ func TestAuthorityRotation(t *testing.T) {
 	step()
 	second := reaches()
 	require.NotEqual(t, first, second)
+	require.Contains(t, w.aborts("ca", "2"), "1 active, 2 retiring: 1 is accepted everywhere")
 	if takesLong { // kubelets take a minute for a changed Secret
-		require.Contains(t, w.aborts("ca", "2"), "1 active, 2 retiring: 1 is accepted everywhere")
 		require.NotEqual(t, second, reaches())
-		step()
-		reaches()
 	}
+	step()
+	reaches()
 	w.age(2 * time.Hour)
 	step()
 	w.opened(c, pod)
