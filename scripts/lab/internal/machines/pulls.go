@@ -61,40 +61,37 @@ func (m *Machines) filter(ctx context.Context, vm *machine, args, env []string, 
 	if err != nil {
 		return nil, err
 	}
-	var files [6]*os.File // the ends of three pipes
+	var in, out, said struct{ r, w *os.File } // its standard input, output and error
 	defer func() {
-		for _, f := range files {
-			if f != nil {
-				_ = f.Close()
-			}
+		for _, f := range []*os.File{in.r, in.w, out.r, out.w, said.r, said.w} {
+			_ = f.Close() // what is closed, or was never opened, answers with an error
 		}
 	}()
-	for i := 0; i < len(files); i += 2 {
-		if files[i], files[i+1], err = os.Pipe(); err != nil {
-			return nil, err
-		}
+	if in.r, in.w, err = os.Pipe(); err != nil {
+		return nil, err
+	}
+	if out.r, out.w, err = os.Pipe(); err != nil {
+		return nil, err
+	}
+	if said.r, said.w, err = os.Pipe(); err != nil {
+		return nil, err
 	}
 	p, err := m.o.Sandbox.Run(sandbox.ContainerSpec{
-		Node: vm.instance.ID, Hostname: vm.name, Args: args, Mounts: mounts, Stdin: files[0], Stdout: files[3], Stderr: files[5],
+		Node: vm.instance.ID, Hostname: vm.name, Args: args, Mounts: mounts, Stdin: in.r, Stdout: out.w, Stderr: said.w,
 		Env: append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}, env...),
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, i := range []int{0, 3, 5} { // the program's own ends
-		err = errors.Join(err, files[i].Close())
-		files[i] = nil
-	}
-	if err != nil {
+	if err := errors.Join(in.r.Close(), out.w.Close(), said.w.Close()); err != nil { // the program's own ends
 		return nil, err
 	}
-	var out, said bytes.Buffer
+	var output, text bytes.Buffer
 	read := make(chan error, 2)
-	go func() { _, err := io.Copy(&out, files[2]); read <- err }()
-	go func() { _, err := io.Copy(&said, files[4]); read <- err }()
-	_, err = files[1].Write(stdin)
-	err = errors.Join(err, files[1].Close())
-	files[1] = nil
+	go func() { _, err := io.Copy(&output, out.r); read <- err }()
+	go func() { _, err := io.Copy(&text, said.r); read <- err }()
+	_, err = in.w.Write(stdin)
+	err = errors.Join(err, in.w.Close())
 	select {
 	case <-p.Done():
 	case <-ctx.Done():
@@ -103,7 +100,7 @@ func (m *Machines) filter(ctx context.Context, vm *machine, args, env []string, 
 	}
 	err = errors.Join(err, <-read, <-read)
 	if status := p.Wait(); status.Code != 0 {
-		err = errors.Join(err, fmt.Errorf("exit status %d: %s", status.Code, strings.TrimSpace(said.String())))
+		err = errors.Join(err, fmt.Errorf("exit status %d: %s", status.Code, strings.TrimSpace(text.String())))
 	}
-	return out.Bytes(), err
+	return output.Bytes(), err
 }
