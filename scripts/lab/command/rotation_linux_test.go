@@ -237,7 +237,7 @@ func TestSigningKeyRotation(t *testing.T) {
 
 	// The update that makes it active leaves the server stopped: the way back starts it.
 	require.NoError(t, r.cmd.Process.Kill())
-	<-r.ended
+	require.Error(t, <-r.ended)
 	w.age(2 * time.Hour)
 	w.fails("StartInstances", "key", "2")
 	require.Contains(t, w.aborts("key", "2"), "1 active, 2 retiring: 1 is accepted everywhere")
