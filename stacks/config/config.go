@@ -425,8 +425,8 @@ type Identity struct {
 	// with hostPath volumes; with `rolesAnywhere.helper.delivery: node`, `privileged`. Entries of one
 	// namespace must not contradict each other.
 	PodSecurity string `json:"podSecurity"`
-	// Whether to make the service accounts. With `false` they are others', such as a chart's, and the output
-	// `identities[].annotate` has the commands that give it what it needs.
+	// Whether to make the service accounts. With `false` they are others', such as a chart's, and the
+	// output `identities[].annotate` has the commands that give each what it needs.
 	CreateAccount bool `json:"createServiceAccount"`
 	// The longest session of the role, 3600 to 43200 seconds.
 	MaxSessionSeconds int `json:"maxSessionSeconds" setups:"irsa-s3,irsa-cloudfront,roles-anywhere"`
