@@ -39,19 +39,20 @@ func downCommand() *cobra.Command {
 			} else if _, err := chosen(setup, false); err != nil {
 				return err
 			}
-			remaining := 0
+			remaining, failed := 0, 0
 			var errs []error
 			for _, s := range setups {
 				left, err := down(cmd.Context(), s)
 				remaining += left
 				if err != nil {
+					failed++
 					errs = append(errs, fmt.Errorf("%s: %w", s, err))
 				}
 			}
 			if asJSON {
-				errs = append(errs, json.NewEncoder(os.Stdout).Encode(map[string]int{"remaining": remaining}))
+				errs = append(errs, json.NewEncoder(os.Stdout).Encode(map[string]int{"remaining": remaining, "failed": failed}))
 			} else {
-				fmt.Printf("%d labs down, %d resources remain\n", len(setups), remaining)
+				fmt.Printf("%d labs down, %d resources remain\n", len(setups)-failed, remaining)
 			}
 			return errors.Join(errs...)
 		},
