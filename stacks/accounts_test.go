@@ -164,6 +164,11 @@ func TestRulesOfAccounts(t *testing.T) {
 		"twice":        {"roles-anywhere", prefixes(`"arn:aws:s3:::acme","arn:aws:s3:::acme"`), `identities[0].prefixPerPod[1]: found "arn:aws:s3:::acme": must be listed once`},
 		"no demo":      {"roles-anywhere", prefixes(`"${demo.bucketArn}/a"`), `identities[0].prefixPerPod[0]: found "${demo.bucketArn}/a": must be another bucket where demo is not true`},
 		"never a bare": {"roles-anywhere", prefixes(``), `identities[0].statements: found nothing`},
+		"within another's": {"roles-anywhere", `{"name":"a","namespace":"n","serviceAccount":"s","prefixPerPod":["arn:aws:s3:::acme/x"]},` +
+			`{"name":"b","namespace":"n","serviceAccount":"t","prefixPerPod":["arn:aws:s3:::acme/x/n.s/y"]}`,
+			`identities[1].prefixPerPod[0]: found "arn:aws:s3:::acme/x/n.s/y": must be another path: this one is within what n/s has to itself by identities[0].prefixPerPod[0]`},
+		"within one's own": {"roles-anywhere", `{"name":"a","namespace":"n","serviceAccount":"s","serviceAccounts":["t"],"prefixPerPod":["arn:aws:s3:::acme","arn:aws:s3:::acme/n.s"]}`,
+			`identities[0].prefixPerPod[1]: found "arn:aws:s3:::acme/n.s": must be another path: this one is within what n/s has to itself`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			values := labConfig(t)

@@ -80,10 +80,11 @@ func newDemoBucket(ctx *pulumi.Context, cfg *config.Config, acct *account) (*dem
 	return demo, nil
 }
 
-// unproven tells of identities that name objects of the demo bucket, and nothing but
-// those, and never the one that their demo pod puts: mostly one that was renamed and
-// whose statements were not. Its pod would not become ready, and the run wait for it
-// as long as it waits for any.
+// unproven tells of identities that may not put an object that one of their demo pods
+// puts. They name objects of the demo bucket, nothing but those, and never this one:
+// mostly an identity that was renamed and whose statements were not. Or all that they
+// may do is something else, such as to pull images. Such a pod would not become ready,
+// and the run wait for it as long as it waits for any.
 func unproven(facts config.Facts, identities []config.Identity) []string {
 	if !facts.OwnRoles {
 		return nil // an identity has what any other has
@@ -93,26 +94,37 @@ func unproven(facts config.Facts, identities []config.Identity) []string {
 		if len(identity.ManagedPolicyArns) > 0 || slices.ContainsFunc(identity.PrefixPerPod, inDemoBucket) {
 			continue
 		}
-		object, mentioned, may := demoKey(identity), false, false
-		for _, s := range identity.Statements {
-			if s.Effect != iampolicy.Allow {
+		for _, account := range identity.Accounts() {
+			object := demoPrefix(identity, account) + identity.PodName(account) + ".json"
+			if maybePuts(identity.Statements, object) {
 				continue
 			}
-			may = may || len(s.Resources) == 0
-			for _, resource := range s.Resources {
-				literal, _, wild := strings.Cut(resource, "*")
-				prefix, ours := strings.CutPrefix(literal, config.DemoBucketArn+"/")
-				mentioned = mentioned || ours
-				may = may || !ours || prefix == object || wild && strings.HasPrefix(object, prefix) || strings.Contains(prefix, "?") || strings.Contains(prefix, "$")
-			}
-		}
-		if mentioned && !may {
 			warnings = append(warnings, fmt.Sprintf("identities[%d].statements: nothing there lets identity %s put %s/%s, by which its demo pod proves it. "+
 				"The pod will not become ready, and this run waits for it in vain: allow s3:PutObject on %s/%s/*",
 				i, identity.Name, config.DemoBucketArn, object, config.DemoBucketArn, identity.Name))
+			break // the one line mends them all
 		}
 	}
 	return warnings
+}
+
+// maybePuts tells whether statements could let somebody put an object of the demo
+// bucket, as far as it shows at a glance: without any of them nobody could.
+func maybePuts(statements []config.Statement, object string) bool {
+	mentioned, may := len(statements) == 0, false
+	for _, s := range statements {
+		if s.Effect != iampolicy.Allow {
+			continue
+		}
+		may = may || len(s.Resources) == 0
+		for _, resource := range s.Resources {
+			literal, _, wild := strings.Cut(resource, "*")
+			prefix, ours := strings.CutPrefix(literal, config.DemoBucketArn+"/")
+			mentioned = mentioned || ours
+			may = may || !ours || prefix == object || wild && strings.HasPrefix(object, prefix) || strings.Contains(prefix, "?") || strings.Contains(prefix, "$")
+		}
+	}
+	return may || !mentioned
 }
 
 // demoPrefix begins the keys of an account's objects in the demo bucket: the
@@ -125,9 +137,6 @@ func demoPrefix(identity config.Identity, account config.Account) string {
 }
 
 func inDemoBucket(location string) bool { return strings.HasPrefix(location, config.DemoBucketArn) }
-
-// demoKey is the object that an identity's demo pod puts; see [workload.Demo].
-func demoKey(identity config.Identity) string { return identity.Name + "/" + identity.Name + ".json" }
 
 // prefixes are where an account has objects of its own, by prefixPerPod.
 func prefixes(identity config.Identity, account config.Account, bucket *demoBucket) pulumi.StringArray {

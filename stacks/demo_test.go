@@ -46,3 +46,36 @@ func TestUnproven(t *testing.T) {
 		})
 	}
 }
+
+// TestUnprovenAccounts holds that the objects of all service accounts count, and that
+// permissions beside statements let nobody put one.
+func TestUnprovenAccounts(t *testing.T) {
+	const bucket = config.DemoBucketArn
+	put := func(resource string) []config.Statement {
+		return []config.Statement{{Effect: iampolicy.Allow, Actions: []string{"s3:PutObject"}, Resources: []string{resource}}}
+	}
+	for _, tc := range []struct {
+		name     string
+		identity config.Identity
+		object   string // empty: no warning
+	}{
+		{"all objects", config.Identity{Statements: put(bucket + "/new/*")}, ""},
+		{"the first one's object", config.Identity{Statements: put(bucket + "/new/new.json")}, "new/new-worker.json"},
+		{"pulls alone", config.Identity{Pull: []string{"arn:aws:ecr:eu-central-1:111122223333:repository/team/app"}}, "new/new.json"},
+		{"assumed roles alone", config.Identity{AssumeRoles: []config.Assumed{{RoleArn: "arn:aws:iam::444455556666:role/reader"}}}, "new/new.json"},
+		{"a preset alone", config.Identity{Preset: config.Preset{Name: "ebs-csi"}}, "new/new.json"},
+		{"prefixes elsewhere", config.Identity{PrefixPerPod: []string{"arn:aws:s3:::acme"}}, "new/new.json"},
+		{"prefixes", config.Identity{PrefixPerPod: []string{bucket + "/a"}}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.identity.Name, tc.identity.Namespace, tc.identity.ServiceAccount, tc.identity.ServiceAccounts = "new", "billing", "reports", []string{"worker"}
+			warnings := unproven(rolesAnywhere.facts, []config.Identity{tc.identity})
+			if tc.object == "" {
+				require.Empty(t, warnings)
+				return
+			}
+			require.Len(t, warnings, 1)
+			require.Contains(t, warnings[0], "put ${demo.bucketArn}/"+tc.object+",")
+		})
+	}
+}

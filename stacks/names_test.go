@@ -22,11 +22,32 @@ type entry struct {
 	Name            string           `json:"name"`
 	Namespace       string           `json:"namespace"`
 	ServiceAccount  string           `json:"serviceAccount"`
+	ServiceAccounts []string         `json:"serviceAccounts,omitempty"`
 	CreateNamespace bool             `json:"createNamespace"`
 	Statements      []map[string]any `json:"statements"`
 }
 
 func (e entry) key() string { return e.Namespace + "." + e.ServiceAccount }
+
+// keys are those of all its service accounts, each with the name of its demo pod.
+func (e entry) keys() map[string]string {
+	all := map[string]string{e.key(): e.Namespace + "." + e.Name}
+	for _, text := range e.ServiceAccounts {
+		namespace, name, _ := strings.Cut(text, "/")
+		all[namespace+"."+name] = namespace + "." + e.Name + "-" + name
+	}
+	return all
+}
+
+func (e entry) meets(other entry) bool {
+	theirs := other.keys()
+	for key := range e.keys() {
+		if _, both := theirs[key]; both {
+			return true
+		}
+	}
+	return e.Name == other.Name
+}
 
 // lists are lists of identities that change at random.
 type lists struct{ *rand.Rand }
@@ -37,7 +58,13 @@ func (l lists) entry(taken []entry) entry {
 			ServiceAccount: fmt.Sprintf("sa-%d", l.IntN(4))}
 		e.CreateNamespace = e.Namespace != "default" && l.IntN(2) == 0
 		e.Statements = []map[string]any{{"actions": []string{"s3:GetObject"}, "resources": []string{"arn:aws:s3:::example/" + e.key() + "/*"}}}
-		if !slices.ContainsFunc(taken, func(t entry) bool { return t.Name == e.Name || t.key() == e.key() }) {
+		for range l.IntN(3) {
+			other := entry{Namespace: []string{"default", "billing", "shop"}[l.IntN(3)], ServiceAccount: fmt.Sprintf("sa-%d", l.IntN(4))}
+			if _, has := e.keys()[other.key()]; !has {
+				e.ServiceAccounts = append(e.ServiceAccounts, other.Namespace+"/"+other.ServiceAccount)
+			}
+		}
+		if !slices.ContainsFunc(taken, e.meets) {
 			return e
 		}
 	}
@@ -47,7 +74,7 @@ func (l lists) entry(taken []entry) entry {
 func (l lists) change(list []entry) (string, []entry) {
 	list = slices.Clone(list)
 	i := l.IntN(len(list))
-	switch l.IntN(6) {
+	switch l.IntN(9) {
 	case 0:
 		l.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		return "permute", list
@@ -68,6 +95,25 @@ func (l lists) change(list []entry) (string, []entry) {
 	case 5:
 		list[i].ServiceAccount += "x"
 		return "another service account", list
+	case 6:
+		if more := list[i].ServiceAccounts; len(more) > 0 {
+			j := l.IntN(len(list))
+			list[i].ServiceAccounts = slices.Clone(more[1:])
+			list[j].ServiceAccounts = append(slices.Clone(list[j].ServiceAccounts), more[0])
+			return "move a service account", list
+		}
+	case 7:
+		if more := list[i].ServiceAccounts; len(more) > 0 {
+			namespace, name, _ := strings.Cut(more[0], "/")
+			list[i].ServiceAccounts = append(slices.Clone(more[1:]), list[i].Namespace+"/"+list[i].ServiceAccount)
+			list[i].Namespace, list[i].ServiceAccount = namespace, name
+			return "another service account first", list
+		}
+	case 8:
+		if more := list[i].ServiceAccounts; len(more) > 0 {
+			list[i].ServiceAccounts = slices.Clone(more[1:])
+			return "remove a service account", list
+		}
 	}
 	return "nothing", list
 }
@@ -145,13 +191,18 @@ func concerns(urn string, before, after []entry) bool {
 		}
 	}
 	for _, e := range changed {
-		own := []string{"lab-" + e.key(), "lab-" + e.Namespace + "." + e.Name + "-pod", "lab-cluster-agent-identity-" + e.Name}
+		own := []string{"lab-cluster-agent-identity-" + e.Name}
+		for key, pod := range e.keys() {
+			own = append(own, "lab-"+key, "lab-"+pod+"-pod")
+		}
 		if slices.ContainsFunc(own, func(name string) bool { return u.Name() == name || strings.HasPrefix(u.Name(), name+"-") }) {
 			return true
 		}
 	}
 	wants := func(list []entry, namespace string) bool {
-		return slices.ContainsFunc(list, func(e entry) bool { return e.Namespace == namespace && e.CreateNamespace })
+		return slices.ContainsFunc(list, func(e entry) bool {
+			return e.CreateNamespace && slices.ContainsFunc(slices.Collect(maps.Keys(e.keys())), func(key string) bool { return strings.HasPrefix(key, namespace+".") })
+		})
 	}
 	for _, namespace := range []string{"billing", "shop"} {
 		if wants(before, namespace) != wants(after, namespace) {

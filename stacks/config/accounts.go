@@ -125,3 +125,29 @@ func validatePrefixes(at string, c *Config, i Identity, demo bool, p *Problems) 
 		}
 	}
 }
+
+// validateApart checks that no account's own prefix is within that of another one,
+// who could do everything there: a path of prefixPerPod may end like an account's
+// common name, by chance or on purpose.
+func validateApart(c *Config, p *Problems) {
+	type owned struct {
+		key, location, prefix string
+		by                    Account
+	}
+	var all []owned
+	for i, identity := range c.Identities {
+		for j, location := range identity.PrefixPerPod {
+			key := fmt.Sprintf("identities[%d].prefixPerPod[%d]", i, j)
+			for _, account := range identity.Accounts() {
+				all = append(all, owned{key, location, location + "/" + account.CommonName() + "/", account})
+			}
+		}
+	}
+	for _, inner := range all {
+		for _, outer := range all {
+			if inner.by != outer.by && strings.HasPrefix(inner.prefix, outer.prefix) && !p.Has(inner.key) && !p.Has(outer.key) {
+				p.Add(inner.key, Quote(inner.location), "another path: this one is within what %s/%s has to itself by %s", outer.by.Namespace, outer.by.Name, outer.key)
+			}
+		}
+	}
+}

@@ -57,6 +57,7 @@ func validateIdentities(c *Config, demo bool, p *Problems) {
 			distinct(fmt.Sprintf("%s.serviceAccounts[%d]", at, j), text, identity.account(text))
 		}
 	}
+	validateApart(c, p)
 }
 
 func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) {
