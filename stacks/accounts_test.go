@@ -78,6 +78,14 @@ func TestServiceAccounts(t *testing.T) {
 	}
 }
 
+// TestDescriptionOfRoles holds what a role says of who has it.
+func TestDescriptionOfRoles(t *testing.T) {
+	for n, end := range []string{"", " or one other", " or one of 2 others"} {
+		e := runLab(t, "irsa-s3", true, withIdentities(`{"name":"a","namespace":"n","serviceAccount":"s","serviceAccounts":[`+[]string{``, `"b"`, `"b","c"`}[n]+`],`+policyX+`}`))
+		require.Equal(t, "Pods of cluster lab with service account n/s"+end, e.one(t, "aws:iam/role:Role", "lab-n.s-role").Inputs["description"].StringValue())
+	}
+}
+
 // TestNobodyForgetsAccounts finds code that asks an identity for its own service
 // account alone, where it may have more.
 func TestNobodyForgetsAccounts(t *testing.T) {

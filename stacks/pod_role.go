@@ -33,7 +33,11 @@ func newPodRole(ctx *pulumi.Context, cfg *config.Config, identity config.Identit
 func describe(cfg *config.Config, identity config.Identity) string {
 	own := identity.Account()
 	text := fmt.Sprintf("Pods of cluster %s with service account %s/%s", cfg.ClusterName, own.Namespace, own.Name)
-	if n := len(identity.ServiceAccounts); n > 0 {
+	switch n := len(identity.ServiceAccounts); n {
+	case 0:
+	case 1:
+		text += " or one other"
+	default:
 		text += fmt.Sprintf(" or one of %d others", n)
 	}
 	return text

@@ -110,6 +110,7 @@ func TestKinds(t *testing.T) {
 		{"tokens of others", Danger, []*preview.Change{created(res("kubernetes:rbac.authorization.k8s.io/v1:ClusterRole", "r", props{"rules": []any{props{"apiGroups": []any{""}, "resources": []any{"serviceaccounts/*", "serviceaccounts/token"}, "verbs": []any{"create"}}}}))}},
 		{"tokens to pull by", Warning, pulling("system:nodes", props{"resourceNames": []any{"uploader"}, "verbs": []any{pullVerb}})},
 		{"tokens of everybody to pull by", Warning, pulling("system:nodes", props{"verbs": []any{pullVerb}})},
+		{"tokens of any audience", Danger, pulling("system:nodes", props{"resources": []any{"*"}, "verbs": []any{pullVerb}})},
 		{"tokens to pull by, and more", Danger, pulling("system:nodes", props{"verbs": []any{pullVerb, "get"}})},
 		{"tokens to pull by, for pods", Danger, pulling("system:serviceaccounts", props{"verbs": []any{pullVerb}})},
 		{"another role of pulls", Warning, pair("kubernetes:core/v1:ServiceAccount", "a", props{"metadata": props{"name": "a", "annotations": props{"eks.amazonaws.com/ecr-role-arn": "x"}}}, props{"metadata": props{"name": "a"}})},
@@ -286,7 +287,10 @@ func TestKindsAround(t *testing.T) {
 
 // pulling is a role that is new and bound to a group.
 func pulling(group string, rule props) []*preview.Change {
-	rule["apiGroups"], rule["resources"] = []any{""}, []any{"sts.amazonaws.com"}
+	rule["apiGroups"] = []any{""}
+	if rule["resources"] == nil {
+		rule["resources"] = []any{"sts.amazonaws.com"}
+	}
 	const rbac = "kubernetes:rbac.authorization.k8s.io/v1:"
 	return []*preview.Change{
 		created(res(rbac+"ClusterRole", "r", props{"metadata": props{"name": "pulls"}, "rules": []any{rule}})),

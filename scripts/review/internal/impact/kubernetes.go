@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	ours "k3s-aws-auth/components/names"
 	"k3s-aws-auth/scripts/review/internal/preview"
 )
 
@@ -401,27 +402,28 @@ func (w *world) binding(c *preview.Change) []Sign {
 // (k8s.io/kubernetes/plugin/pkg/admission/noderestriction).
 const pullVerb = "request-serviceaccounts-token-audience"
 
-// pullTokens says of which ServiceAccounts a role of the stack lets nodes ask for tokens, if it lets them do nothing else.
+// pullTokens says of which ServiceAccounts a role of the stack lets nodes ask for tokens for STS, if it lets them do nothing
+// else: a token for another audience, as of a vault or the API server itself, pulls no image.
 func (w *world) pullTokens(name string) (of string, only bool) {
-	var names []string
+	var accounts []string
 	for _, c := range w.p.Changes {
 		if kind, ok := kubernetesKind(c.Now().Type); !ok || kind != "ClusterRole" || c.After == nil || c.After.Value("metadata", "name") != name {
 			continue
 		}
 		for _, r := range rules(c.After) {
-			if r.verb != pullVerb || unknown(c.After.Value("rules")) {
+			if r.verb != pullVerb || r.group != "" || r.resource != ours.PullAudience || unknown(c.After.Value("rules")) {
 				return "", false
 			}
-			names = append(names, r.name)
+			accounts = append(accounts, r.name)
 		}
 		if c.After.Value("aggregationRule") != nil {
 			return "", false
 		}
 	}
-	if slices.Contains(names, "*") {
+	if slices.Contains(accounts, "*") {
 		return "every ServiceAccount", true
 	}
-	return several(names), len(names) > 0
+	return several(accounts), len(accounts) > 0
 }
 
 func (w *world) strongRole(name string) bool {
