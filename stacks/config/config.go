@@ -436,7 +436,8 @@ type Identity struct {
 	// A moment, in quotes, such as `"2026-11-30T12:00:00Z"`: sessions from before it may do nothing. New
 	// ones work.
 	RevokeSessionsBefore string `json:"revokeSessionsBefore" setups:"irsa-s3,irsa-cloudfront,roles-anywhere"`
-	// Permissions as an inline policy, at most 10240 characters as JSON. Required unless
+	// Permissions as an inline policy, at most 10240 characters as JSON with what `suspended` and
+	// `revokeSessionsBefore` add. Required unless
 	// `managedPolicyArns`, `preset`, `prefixPerPod`, `assumeRoles` or `pull` gives permissions.
 	Statements []Statement `json:"statements"`
 	// Buckets, or paths in them, in which each service account of the entry may list, read, write and

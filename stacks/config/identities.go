@@ -86,7 +86,11 @@ func validateIdentity(at string, c *Config, i Identity, demo bool, p *Problems) 
 	validatePreset(at, c, i, sids, p)
 	validatePrefixes(at, c, i, demo, p)
 	if n := c.policyCharacters(i); n > rules.MaxInlinePolicy && !p.within(at+".statements") {
-		p.Add(at+".statements", fmt.Sprintf("a policy of %d characters", n), "at most %d characters as JSON, "+
+		with := ""
+		if c.facts.OwnRoles {
+			with = ", with what shuts the identity"
+		}
+		p.Add(at+".statements", fmt.Sprintf("a policy of %d characters%s", n, with), "at most %d characters as JSON, "+
 			"IAM's limit for a role; managed policies have one of their own", rules.MaxInlinePolicy)
 	}
 	if n := len(i.ManagedPolicyArns); n > rules.MaxManagedPolicies {

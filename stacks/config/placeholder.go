@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"strings"
 
 	"k3s-aws-auth/components/iampolicy"
@@ -17,9 +18,18 @@ func (c *Config) sampleSite() Site {
 	return Site{Partition: c.Partition(), Account: "111122223333", Region: c.Region, DemoBucketArn: sampleBucketArn, SourceIdentity: c.facts.SourceIdentity}
 }
 
-// policyCharacters is the size of the identity's inline policy, by IAM's count.
-// A preset with faults, which are reported, counts as nothing.
+// sampleMoment is as long as any moment that revokeSessionsBefore may name but for
+// parts of seconds.
+const sampleMoment = "2026-11-30T12:00:00+00:00"
+
+// policyCharacters is the size of the identity's inline policy, by IAM's count, with
+// what shuts the identity where it has a role of its own: a policy without that room
+// could not be shut in an emergency. A preset with faults, which are reported, counts
+// as nothing.
 func (c *Config) policyCharacters(i Identity) int {
+	if c.facts.OwnRoles {
+		i.Suspended, i.RevokeSessionsBefore = true, cmp.Or(i.RevokeSessionsBefore, sampleMoment)
+	}
 	statements, err := c.Permissions(i, c.sampleSite())
 	if err != nil || len(statements) == 0 {
 		return 0
