@@ -143,6 +143,13 @@ func TestExistingClusterHasIt(t *testing.T) {
 	require.ErrorContains(t, err, "createServiceAccount: false")
 	require.Len(t, e.resources, 1, "the stack alone")
 
+	// One of several accounts: what is said to do is about all of them.
+	require.NotContains(t, err.Error(), "all service accounts of the entry")
+	o.change = identities(`,"serviceAccounts":["worker"]`)
+	_, err = o.run(t, "roles-anywhere")
+	require.ErrorContains(t, err, "identities[0].serviceAccount: found \"reports\"")
+	require.ErrorContains(t, err, "createServiceAccount: false, which is for all service accounts of the entry: the stack deletes those that it made, and annotate it")
+
 	// What the message says to do, does.
 	o.change = identities(`,"createServiceAccount":false`)
 	e, err = o.run(t, "roles-anywhere")

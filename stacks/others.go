@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,10 +58,14 @@ func refuseOthers(ctx context.Context, cfg *config.Config, access *existing.Acce
 			case t.Account == "" && identity.CreateNamespace && slices.ContainsFunc(identity.Accounts(), func(a config.Account) bool { return a.Namespace == t.Namespace }):
 				p.Add(at+".createNamespace", "true", "false: namespace %s is there already, made by %s, and deploying must not change it", t.Namespace, t.By)
 			case t.Account != "" && slices.Contains(identity.Accounts(), account):
+				all := ""
+				if len(identity.ServiceAccounts) > 0 {
+					all = ", which is for all service accounts of the entry: the stack deletes those that it made,"
+				}
 				p.Add(identity.AccountKey(at, account), config.Quote(t.Account), "free: service account %s/%s is there already, made by %s. Leave it to them by "+
-					"createServiceAccount: false, and annotate it with the commands of the output identities; or have them give it up and delete it, "+
+					"createServiceAccount: false%s and annotate it with the commands of the output identities; or have them give it up and delete it, "+
 					"and run this again; or hand it over: kubectl --namespace %s label serviceaccount %s %s=%s, then pulumi import (docs/identities.md)",
-					t.Namespace, t.Account, t.By, t.Namespace, t.Account, workload.PartOfLabel, workload.PartOf)
+					t.Namespace, t.Account, t.By, cmp.Or(all, ","), t.Namespace, t.Account, workload.PartOfLabel, workload.PartOf)
 			}
 		}
 	}

@@ -135,17 +135,21 @@ func validateApart(c *Config, p *Problems) {
 		by                    Account
 	}
 	var all []owned
+	owners := map[string]owned{} // by prefix
 	for i, identity := range c.Identities {
 		for j, location := range identity.PrefixPerPod {
-			key := fmt.Sprintf("identities[%d].prefixPerPod[%d]", i, j)
 			for _, account := range identity.Accounts() {
-				all = append(all, owned{key, location, location + "/" + account.CommonName() + "/", account})
+				own := owned{fmt.Sprintf("identities[%d].prefixPerPod[%d]", i, j), location, location + "/" + account.CommonName() + "/", account}
+				all, owners[own.prefix] = append(all, own), own
 			}
 		}
 	}
 	for _, inner := range all {
-		for _, outer := range all {
-			if inner.by != outer.by && strings.HasPrefix(inner.prefix, outer.prefix) && !p.Has(inner.key) && !p.Has(outer.key) {
+		for end, letter := range inner.prefix {
+			if letter != '/' {
+				continue
+			}
+			if outer, is := owners[inner.prefix[:end+1]]; is && outer.by != inner.by && !p.Has(inner.key) && !p.Has(outer.key) {
 				p.Add(inner.key, Quote(inner.location), "another path: this one is within what %s/%s has to itself by %s", outer.by.Namespace, outer.by.Name, outer.key)
 			}
 		}
