@@ -285,6 +285,27 @@ func TestKindsAround(t *testing.T) {
 	})
 }
 
+// TestImagesThatStay: a machine that has pulled for all pods keeps that, and one that has not keeps nothing.
+func TestImagesThatStay(t *testing.T) {
+	const byMachine, byPods = "kind: CredentialProviderConfig\nproviders:\n", "kind: CredentialProviderConfig\nproviders:\n  tokenAttributes:\n"
+	for _, c := range []struct {
+		name, was, is string
+		op            preview.Op
+		kept          bool
+	}{
+		{"by the machine, then by pods", byMachine, byPods, preview.Update, true},
+		{"on a new machine", byMachine, byPods, preview.Replace, false},
+		{"by nobody, then by pods", "a: b\n", byPods, preview.Update, false},
+		{"by pods, then by the machine", byPods, byMachine, preview.Update, false},
+		{"by pods of another registry", byPods, byPods + "  env:\n", preview.Update, false},
+	} {
+		r := judge(step(c.op, res(typeInstance, "c-agent-0", props{"userData": "ROLE=agent\n" + c.was}), res(typeInstance, "c-agent-0", props{"userData": "ROLE=agent\n" + c.is})))
+		if kept := slices.ContainsFunc(r.Signs, func(s Sign) bool { return s.ID == "images-kept" }); kept != c.kept {
+			t.Errorf("%s: kept is %v: %+v", c.name, kept, r.Signs)
+		}
+	}
+}
+
 // pulling is a role that is new and bound to a group.
 func pulling(group string, rule props) []*preview.Change {
 	rule["apiGroups"] = []any{""}

@@ -132,6 +132,24 @@ var issuerLine = regexp.MustCompile(`(?m)^\s*-\s*["']?service-account-issuer=.*\
 
 var joinToken = regexp.MustCompile(`(?m)^\s*(?:export\s+)?(?:K3S_TOKEN|K3S_AGENT_TOKEN|token|agent-token)\s*[:=]\s*["']?([^"'\s$]{8,})`)
 
+// Who pulls images by a credential provider of the kubelet.
+const (
+	machineItself = "machine"
+	eachPod       = "pod"
+)
+
+// pullsAs is as whom a machine's kubelet asks for credentials, by the configuration of its credential providers in what it
+// boots with (kubelet.config.k8s.io/v1); empty where it has none.
+func pullsAs(boot string) string {
+	switch {
+	case !strings.Contains(boot, "CredentialProviderConfig"):
+		return ""
+	case strings.Contains(boot, "tokenAttributes:"):
+		return eachPod
+	}
+	return machineItself
+}
+
 // bootData: what machines run when they boot, the flags of the API server among it.
 func (w *world) bootData() []Sign {
 	var signs []Sign
@@ -165,6 +183,9 @@ func (w *world) bootData() []Sign {
 			}
 			if issuerLine.ReplaceAllString(substance(was), "") == issuerLine.ReplaceAllString(substance(is), "") && (len(bootFlags(was)["service-account-issuer"]) == 0) == (len(bootFlags(is)["service-account-issuer"]) == 0) {
 				continue // comments, or issuers, which are judged with the issuers
+			}
+			if pullsAs(was) == machineItself && pullsAs(is) == eachPod && !removed(c) { // a replaced one has another disk
+				signs = append(signs, sign(Warning, "images-kept", "what "+name+" has pulled with its own role stays every pod's on it", "a pod that may not pull an image starts it from the machine's disk: the kubelet has written down that it is for all of them", "replace the machine after this update (docs/images.md)", c))
 			}
 			before, after := bootFlags(was), bootFlags(is)
 			if steps, explained := w.keySteps(c); explained {
