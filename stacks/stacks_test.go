@@ -547,8 +547,9 @@ func TestLongestNames(t *testing.T) {
 				values["k3s-aws-auth:clusterName"] = strings.Repeat("c", 28)
 				values["k3s-aws-auth:cluster"] = `{"servers":3}`
 				values["k3s-aws-auth:issuer"] = `{"dns":"external","domain":"` + strings.Repeat("o", 52) + `.example.com"}`
-				values["k3s-aws-auth:identities"] = fmt.Sprintf(`[{"name":%q,"namespace":%q,"serviceAccount":%q,"createNamespace":true,`+
-					`"statements":[{"actions":["s3:PutObject"],"resources":["${demo.bucketArn}/*"]}]}]`, strings.Repeat("i", 40), label, account)
+				values["k3s-aws-auth:identities"] = fmt.Sprintf(`[{"name":%q,"namespace":%q,"serviceAccount":%q,"serviceAccounts":[%q,%q],"createNamespace":true,`+
+					`"statements":[{"actions":["s3:PutObject"],"resources":["${demo.bucketArn}/*"]}]}]`,
+					strings.Repeat("i", 40), label, account, account[:252]+"2", strings.Repeat("m", 63)+"/"+account)
 			})
 			for _, r := range e.resources {
 				if limit, ok := limits[r.Type]; ok && !r.Inputs.HasValue("name") {
