@@ -35,8 +35,26 @@ type Step struct {
 // renewal are the reasons for which a leaf certificate is signed anew: for the same key and subject, by the same CA.
 var renewal = []string{"earlyRenewalHours", "readyForRenewal", "validityPeriodHours"}
 
-// renews reports whether a step renews a leaf certificate, as every run does in time. The one before is good until it ends.
+// ofIdentity is what an identity's certificate is made of, in the URNs of components/rolesanywhere.
+const ofIdentity = "::k3s-aws-auth:rolesanywhere:Leaf$"
+
+// withKey are the reasons for which the parts of an identity's certificate are made anew with its key. The key has none: what
+// renews it is a moment that a preview does not know as long as nothing has told it, and an unknown one always counts as
+// another (shouldTriggerReplace in pulumi/pulumi pkg/resource/deploy/step_generator.go), though the update then keeps the key.
+var withKey = map[string][]string{
+	"tls:index/privateKey:PrivateKey":               {},
+	"tls:index/certRequest:CertRequest":             {"privateKeyPem"},
+	"tls:index/locallySignedCert:LocallySignedCert": {"certRequestPem"},
+}
+
+// renews reports whether a step renews a leaf certificate, as every run does in time, or an identity's with its key. The one
+// before is good until it ends.
 func (s Step) renews() bool {
+	reasons, part := withKey[s.Type]
+	if part && s.Op == "replace" && strings.Contains(s.URN, ofIdentity) &&
+		!slices.ContainsFunc(s.Reasons, func(r string) bool { return !slices.Contains(reasons, r) && !slices.Contains(renewal, r) }) {
+		return true
+	}
 	return s.leaf && s.Op == "replace" && len(s.Reasons) > 0 && !slices.ContainsFunc(s.Reasons, func(r string) bool { return !slices.Contains(renewal, r) })
 }
 

@@ -128,6 +128,25 @@ func TestJudge(t *testing.T) {
 		}
 		require.ErrorContains(t, err, c.want, c.name)
 	}
+	// With its key, an identity's certificate alone, and for no other reason.
+	for _, c := range []struct{ typ, parent, reasons, want string }{
+		{"tls:index/privateKey:PrivateKey", "k3s-aws-auth:rolesanywhere:Leaf", ``, ""},
+		{"tls:index/certRequest:CertRequest", "k3s-aws-auth:rolesanywhere:Leaf", `"privateKeyPem"`, ""},
+		{cert, "k3s-aws-auth:rolesanywhere:Leaf", `"certRequestPem","readyForRenewal"`, ""},
+		{cert, "k3s-aws-auth:rolesanywhere:Leaf", `"caCertPem"`, "may hold"},
+		{"tls:index/certRequest:CertRequest", "k3s-aws-auth:rolesanywhere:Leaf", `"subject"`, "may hold"},
+		{"tls:index/privateKey:PrivateKey", "k3s-aws-auth:rolesanywhere:Leaf", `"algorithm"`, "may hold"},
+		{"tls:index/privateKey:PrivateKey", "k3s-aws-auth:rolesanywhere:Anchor", ``, "may hold"},
+	} {
+		step := `{"op":"replace","urn":"urn:pulumi:lab::p::` + c.parent + "$" + c.typ + `::name","replaceReasons":[` + c.reasons + `]}`
+		changes, err := Changes([]byte(`{"steps":[` + step + `],"changeSummary":{}}`))
+		require.NoError(t, err)
+		if err = Judge(changes, strings.ReplaceAll(said, "kubernetes:core/v1:Pod", c.typ)); c.want == "" {
+			require.NoError(t, err, step)
+		} else {
+			require.ErrorContains(t, err, c.want, step)
+		}
+	}
 	for name, data := range map[string]string{
 		"empty":         "",
 		"no summary":    `{"steps":[]}`,
