@@ -27,8 +27,7 @@ var instanceProfile = setup{
 				"and the program gives no roles to the machines of an existing cluster")
 		}
 		refuseWithoutTokens(cfg, p)
-		// Room for the policies that agents have anyway.
-		most := rules.MaxInlinePolicy - 2240 - cfg.NodePullCharacters()
+		most := config.AgentPolicyRoom - cfg.NodePullCharacters()
 		if n := cfg.PolicyCharacters(); n > most {
 			p.Add("identities", fmt.Sprintf("policies of %d characters together", n),
 				"at most %d characters for setup instance-profile, which gives all of them to one role", most)

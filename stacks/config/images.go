@@ -15,9 +15,9 @@ import (
 // pulled is every pod's on that node.
 const podPullsMinor = 35
 
-// maxNodePulls is the room of the agents' role for the policy of
-// cluster.pullRepositories, beside those that agents have anyway.
-const maxNodePulls = rules.MaxInlinePolicy - 2240
+// AgentPolicyRoom is how many characters the agents' role has for policies of the
+// configuration, beside those that agents have anyway.
+const AgentPolicyRoom = rules.MaxInlinePolicy - 2240
 
 // validateImagePulls checks who pulls images from where, and by which program.
 func validateImagePulls(c *Config, p *Problems) {
@@ -33,9 +33,9 @@ func validateImagePulls(c *Config, p *Problems) {
 	case by == PullsByNode && len(c.Cluster.PullRepositories) == 0:
 		p.Add("cluster.pullRepositories", "nothing", "the repositories that agents may pull from, while cluster.imagePulls is node")
 	}
-	if n := c.NodePullCharacters(); n > maxNodePulls {
+	if n := c.NodePullCharacters(); n > AgentPolicyRoom {
 		p.Add("cluster.pullRepositories", fmt.Sprintf("a policy of %d characters", n), "at most %d characters, "+
-			"the room that IAM leaves in the agents' role", maxNodePulls)
+			"the room that IAM leaves in the agents' role", AgentPolicyRoom)
 	}
 	for _, part := range []struct {
 		key, value, must string
@@ -112,15 +112,7 @@ func validateRepositories(key string, arns []string, c *Config, p *Problems) {
 // NodePullCharacters is the size of the policy by which agents pull images, by
 // IAM's count.
 func (c *Config) NodePullCharacters() int {
-	statements := iampolicy.Pull(c.Cluster.PullRepositories)
-	if len(statements) == 0 {
-		return 0
-	}
-	document, err := iampolicy.New(statements...).MarshalJSON()
-	if err != nil {
-		return 0
-	}
-	return iampolicy.Size(string(document))
+	return characters(iampolicy.Pull(c.Cluster.PullRepositories))
 }
 
 // PodRepositories are the repositories that pods are pulled from with roles of their

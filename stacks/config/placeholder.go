@@ -31,7 +31,16 @@ func (c *Config) policyCharacters(i Identity) int {
 		i.Suspended, i.RevokeSessionsBefore = true, cmp.Or(i.RevokeSessionsBefore, sampleMoment)
 	}
 	statements, err := c.Permissions(i, c.sampleSite())
-	if err != nil || len(statements) == 0 {
+	if err != nil {
+		return 0
+	}
+	return characters(statements)
+}
+
+// characters is the size of a policy of the statements, by IAM's count; without any
+// there is no policy.
+func characters(statements []iampolicy.Statement) int {
+	if len(statements) == 0 {
 		return 0
 	}
 	document, err := iampolicy.New(statements...).MarshalJSON()
